@@ -1,0 +1,338 @@
+"""BuildDir: the folder that carries one generated design between the stages.
+
+``verify``, ``synth`` and ``report`` read only this folder, so each can run again, alone, on
+another machine. The schemas are pydantic models because the folder is untrusted input.
+
+Layout::
+
+    manifest.json   Manifest: ports, taps, layers, plan, versions
+    model/          model.onnx, graph.json + graph.npz (the integer graph), golden.npz (optional)
+    rtl/            *.v
+    reports/        verify.json, synth.json, report.json, report.html
+    sim/ synth/     working folders of the tools (safe to delete)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codesign.errors import UsageError
+
+SCHEMA_VERSION = 1
+
+
+class Strict(BaseModel):
+    """Base of every schema here: frozen, and unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cost(Strict):
+    """Resources: LUTs (4-input, carry cells count two), flip-flops, DSP and block RAM cells."""
+
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+    bram: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            lut=self.lut + other.lut,
+            ff=self.ff + other.ff,
+            dsp=self.dsp + other.dsp,
+            bram=self.bram + other.bram,
+        )
+
+
+class Port(Strict):
+    """A tensor as it travels: ``beats`` beats of ``lanes`` elements of ``bits`` bits a frame.
+
+    Lane 0 sits in the low bits. The last beat is padded when ``elements`` is no multiple of
+    ``lanes``; padding is ignored. ``data_bits`` is the width of the wire: ``lanes * bits``, for
+    the AXI4-Stream ports rounded up to whole bytes.
+    """
+
+    tensor: str
+    elements: int = Field(gt=0)
+    lanes: int = Field(gt=0)
+    bits: int = Field(gt=0)
+    signed: bool
+    lo: int
+    hi: int
+    data_bits: int
+    label: str = ""
+
+    @property
+    def beats(self) -> int:
+        """Beats per frame."""
+        return -(-self.elements // self.lanes)
+
+
+class Tap(Strict):
+    """A stream inside the design that simulation observes: one tensor at a layer boundary.
+
+    ``path`` are the instance names below the top module; the instance has the wires
+    ``o__valid``, ``o__ready`` and ``o__payload`` (data in the low ``lanes * bits`` bits).
+    """
+
+    port: Port
+    path: list[str]
+
+
+class Layer(Strict):
+    """One row of the report: a hardware node, how it is built and what it should cost."""
+
+    name: str
+    op: str
+    style: str
+    module: str
+    in_label: str
+    out_label: str
+    macs: int = 0
+    pe: int = 0
+    simd: int = 0
+    realisation: str = ""
+    ii: int
+    latency: int
+    estimate: Cost = Cost()
+    reason: str = ""
+
+
+class Edge(Strict):
+    """An edge of the network picture: from layer to layer, with the format it carries."""
+
+    source: str
+    target: str
+    label: str
+
+
+class BoardInfo(Strict):
+    """What reports and synthesis need to know of a board."""
+
+    name: str
+    family: str
+    device: str
+    package: str
+    speed: str
+    capacity: Cost
+    clock_mhz: float
+
+
+class Manifest(Strict):
+    """Everything about one generated design, in plain data. Cycles are clock cycles.
+
+    ``latency``: cycles from the first input beat of a frame to its last output beat (both
+    counted as the cycle of the transfer, so a register has latency 1), pipeline empty, source
+    and sink never waiting. ``ii``: cycles between frames in steady state.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    top: str = "codesign_top"
+    rtl: list[str]
+    input: Port
+    output: Port
+    taps: list[Tap]
+    layers: list[Layer]
+    edges: list[Edge]
+    latency: int
+    ii: int
+    board: BoardInfo
+    target: str
+    model_sha256: str
+    float_accuracy: float | None = None
+    quantized_accuracy: float | None = None
+    versions: dict[str, str]
+
+
+class Mismatch(Strict):
+    """The first difference found: which tensor, where, and both codes."""
+
+    tensor: str
+    frame: int
+    index: int
+    expected: int
+    actual: int
+    against: str
+
+    def __str__(self) -> str:
+        return (
+            f"first mismatch in tensor '{self.tensor}', frame {self.frame}, index {self.index}: "
+            f"expected {self.expected}, got {self.actual} ({self.against})"
+        )
+
+
+class Evidence(Strict):
+    """One link of the chain: two executions compared on every code of every boundary."""
+
+    link: str
+    vectors: str
+    frames: int
+    tensors: list[str]
+    codes: int
+    mismatches: int
+    explained: int = 0
+    seed: int | None = None
+    seconds: float
+    note: str = ""
+    first: Mismatch | None = None
+
+
+class VerifyReport(Strict):
+    """Result of ``codesign verify``."""
+
+    evidence: list[Evidence]
+    benches: list[BenchResult] = []
+    latency: int | None = None
+    ii: float | None = None
+    accuracy: float | None = None
+    accuracy_frames: int = 0
+    versions: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """No mismatch anywhere and every bench passed."""
+        return all(e.mismatches == 0 for e in self.evidence) and all(b.passed for b in self.benches)
+
+
+class BenchResult(Strict):
+    """One cocotb test (or native run): what it did and how it ended."""
+
+    name: str
+    engine: str
+    passed: bool
+    frames: int
+    seconds: float
+    message: str = ""
+    seed: int | None = None
+
+
+class CriticalPath(Strict):
+    """Start and end of the slowest path, its delay in ns and the hops on it."""
+
+    start: str
+    end: str
+    delay_ns: float
+    hops: list[str]
+
+
+class SynthReport(Strict):
+    """Result of ``codesign synth``: per layer after yosys, the whole after place and route."""
+
+    per_layer: dict[str, Cost]
+    total: Cost
+    capacity: Cost
+    fmax_mhz: float | None
+    critical_path: CriticalPath | None
+    seconds: float
+    cached: bool
+    rtl_hash: str
+    versions: dict[str, str]
+
+
+VerifyReport.model_rebuild()
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class BuildDir:
+    """Paths of one build folder, and checked reading and writing of its JSON files."""
+
+    root: Path
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> BuildDir:
+        """An existing BuildDir; ``UsageError`` when ``path`` is not one."""
+        root = Path(path)
+        if not (root / "manifest.json").is_file():
+            raise UsageError(
+                "this is not a build folder (no manifest.json)",
+                where=str(root),
+                hint="create one with: codesign generate model.onnx -o " + str(root),
+            )
+        return BuildDir(root)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, read and checked."""
+        return self.read("manifest.json", Manifest)
+
+    def rtl_files(self) -> list[Path]:
+        """Verilog files, all inside ``rtl/`` (a manifest cannot point elsewhere)."""
+        files = []
+        for name in self.manifest.rtl:
+            path = (self.root / "rtl" / name).resolve()
+            if path.parent != (self.root / "rtl").resolve() or not path.is_file():
+                raise UsageError("RTL file is missing or outside rtl/", where=name)
+            files.append(path)
+        return files
+
+    def read(self, name: str, schema: type[M]) -> M:
+        """Parse ``name`` as ``schema``; ``UsageError`` naming the field that is wrong."""
+        path = self.root / name
+        try:
+            return schema.model_validate_json(path.read_text())
+        except OSError as error:
+            raise UsageError(f"cannot read: {error.strerror}", where=str(path)) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(p) for p in first["loc"])
+            raise UsageError(
+                f"field '{field}': {first['msg']}", where=str(path), hint="generate it again"
+            ) from error
+
+    def read_optional(self, name: str, schema: type[M]) -> M | None:
+        """As :meth:`read`, or None when the file does not exist."""
+        return self.read(name, schema) if (self.root / name).exists() else None
+
+    def write(self, name: str, model: BaseModel) -> None:
+        """Write ``model`` as JSON, atomically."""
+        write_text_atomically(self.root / name, json.dumps(model.model_dump(), indent=1) + "\n")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write beside ``path``, then move into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A fresh folder beside ``target`` that replaces it only if the block succeeds.
+
+    An existing ``target`` is replaced only when it is empty or a build folder (has a
+    manifest.json): anything else is the user's and is left alone (``UsageError``).
+    """
+    if target.exists() and not target.is_dir():
+        raise UsageError("output exists and is not a folder", where=str(target))
+    if target.exists() and any(target.iterdir()) and not (target / "manifest.json").exists():
+        raise UsageError(
+            "output folder is not empty and not a build folder",
+            where=str(target),
+            hint="choose another -o, or empty it yourself",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    os.chmod(work, 0o755)
+    try:
+        yield work
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""What an operation is. Each lives in one file of ``codesign.ops``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from codesign.formats import Format
+
+if TYPE_CHECKING:
+    from codesign.ir.graph import Value
+
+
+class Op(ABC):
+    """One operation: a frozen dataclass whose fields are its constants.
+
+    Arrays carry a leading batch axis: codes as int64 where the value's format is an integer
+    one, float32 where it is ``Real``.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        """Shape (without batch) and format of the output; ``UnsupportedModel`` when the inputs
+        do not suit."""
+
+    @abstractmethod
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        """The output for a batch; exact."""
+
+
+class Elementwise(Op):
+    """A float32 operation applied to each element; constants broadcast over the last axis.
+
+    A chain of these between an accumulator and a quantizer is tabulated by evaluation
+    (contract 3), so ``evaluate`` must do what PyTorch and qonnx do, rounding for rounding.
+    """
+
+    @abstractmethod
+    def evaluate(self, x: np.ndarray) -> np.ndarray:
+        """float32 in, float32 out, same shape (or broadcast over the last axis)."""
+
+    @abstractmethod
+    def direction(self) -> np.ndarray:
+        """Per channel (or one element): +1 never decreasing, -1 never increasing, 0 neither."""
+
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        from codesign.formats import Real
+
+        return ins[0].shape, Real()
+
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        return self.evaluate(ins[0].format.decode(arrays[0]))
+
+
+REGISTRY: dict[str, type[Op]] = {}
+T = TypeVar("T", bound=type[Op])
+
+
+def register(kind: str) -> Callable[[T], T]:
+    """Class decorator: make an operation known under ``kind``."""
+
+    def enter(cls: T) -> T:
+        if kind in REGISTRY:
+            raise ValueError(f"operation '{kind}' is registered twice")
+        cls.kind = kind
+        REGISTRY[kind] = cls
+        return cls
+
+    return enter
+
+
+def constant(array: Any, dtype: type) -> np.ndarray:
+    """A read-only copy: operations are immutable, numpy arrays must be too."""
+    out = np.array(array, dtype=dtype)
+    out.setflags(write=False)
+    return out
