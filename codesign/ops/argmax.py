@@ -1,0 +1,35 @@
+"""ArgMax over the last axis: which class wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codesign.errors import UnsupportedModel
+from codesign.formats import Format, ScaledInt
+from codesign.ir import Op, register
+
+if TYPE_CHECKING:
+    from codesign.ir import Value
+
+
+@register("argmax")
+@dataclass(frozen=True, eq=False)
+class ArgMax(Op):
+    """Index of the largest float32 value on the last axis; the first one on ties."""
+
+    keepdims: bool = True
+
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        (x,) = ins
+        if not x.shape:
+            raise UnsupportedModel("ArgMax needs at least one axis besides the batch")
+        shape = (*x.shape[:-1], 1) if self.keepdims else x.shape[:-1]
+        return shape, ScaledInt(0, x.shape[-1] - 1)
+
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        """Codes or float32 ``[B, ..., n]`` to int64 indices; compared as decoded float32."""
+        index = np.argmax(ins[0].format.decode(arrays[0]), axis=-1).astype(np.int64)
+        return index[..., None] if self.keepdims else index

@@ -1,0 +1,45 @@
+"""Mul and Div by a constant, one float32 rounding each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.ir import Elementwise, constant, register
+
+
+@register("mul")
+@dataclass(frozen=True, eq=False)
+class Mul(Elementwise):
+    """``x * value``; ``value`` is float32[1] or float32[C] (last axis)."""
+
+    value: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))
+
+    def evaluate(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(x, dtype=np.float32) * self.value
+
+    def direction(self) -> np.ndarray:
+        return np.where(self.value >= 0, 1, -1).astype(np.int64)
+
+
+@register("div")
+@dataclass(frozen=True, eq=False)
+class Div(Elementwise):
+    """``x / value``; ``value`` is float32[1] or float32[C] (last axis), nowhere zero."""
+
+    value: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))
+
+    def evaluate(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(x, dtype=np.float32) / self.value
+
+    def direction(self) -> np.ndarray:
+        return np.where(self.value >= 0, 1, -1).astype(np.int64)

@@ -1,0 +1,41 @@
+"""Reshape: another view of the same elements in the same order; costs nothing in hardware."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codesign.errors import UnsupportedModel
+from codesign.formats import Format, ScaledInt
+from codesign.ir import Op, register
+
+if TYPE_CHECKING:
+    from codesign.ir import Value
+
+
+@register("reshape")
+@dataclass(frozen=True, eq=False)
+class Reshape(Op):
+    """The frame's elements, row-major order kept, in ``shape`` (without the batch axis)."""
+
+    shape: tuple[int, ...]
+
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        (x,) = ins
+        if math.prod(self.shape) != x.elements:
+            raise UnsupportedModel(f"cannot reshape {x.shape} to {self.shape}")
+        format = x.format
+        per_channel = isinstance(format, ScaledInt) and len(format.scale) > 1
+        if per_channel and self.shape[-1:] != x.shape[-1:]:
+            raise UnsupportedModel(
+                f"reshaping {x.shape} to {self.shape} mixes channels of different scale",
+                hint="quantize per tensor before the reshape",
+            )
+        return self.shape, format
+
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        (x,) = arrays
+        return x.reshape(len(x), *self.shape)
