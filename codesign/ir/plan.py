@@ -1,0 +1,28 @@
+"""How a circuit operation is built: decided by the planner, read by estimates and emission."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["folded", "unrolled", "stream"]
+Multiplier = Literal["lut", "dsp"]
+Memory = Literal["auto", "block", "lut"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One node's hardware choices.
+
+    ``pe`` rows by ``simd`` columns are computed a cycle; an unrolled layer has all of them.
+    Nodes without multipliers (``stream``) use ``simd`` as input lanes and ``pe`` as output lanes.
+    ``depth``: pipeline stages of an unrolled layer (None: as many as the clock needs).
+    """
+
+    style: Style
+    pe: int
+    simd: int
+    multiplier: Multiplier = "lut"
+    memory: Memory = "auto"
+    depth: int | None = None
+    reason: str = ""

@@ -1,0 +1,99 @@
+"""MatVec: a constant integer matrix times a vector of codes, as a circuit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codesign.builddir import Cost
+from codesign.formats import Format, ScaledInt
+from codesign.ir import Value, register
+from codesign.ir.plan import Plan
+from codesign.ops.circuit import CircuitOp
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
+
+@register("matvec")
+@dataclass(frozen=True, eq=False)
+class MatVec(CircuitOp):
+    """``acc[n] = sum_k weights[n, k] * x[k] + bias[n]`` on codes, exact.
+
+    ``weights``: int64 [N, K]. ``bias``: int64 [N]. ``scale``: what one accumulator step is
+    worth, float64 [N] or [1].
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    scale: np.ndarray
+
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        n, k = self.weights.shape
+        if ins[0].shape[-1] != k:
+            raise ValueError(f"{k} weights a row meet {ins[0].shape[-1]} inputs")
+        lo, hi = accumulator_range(self.weights, self.bias, ins[0].format)
+        scale = tuple(float(s) for s in self.scale)
+        return (*ins[0].shape[:-1], n), ScaledInt(int(lo.min()), int(hi.max()), scale)
+
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        return exact_matmul(arrays[0], self.weights.T) + self.bias
+
+    def macs(self) -> int:
+        return int(self.weights.size)
+
+    def folds(self, plan: Plan) -> tuple[int, int]:
+        """(NF, SF): row folds and column folds; their product is the II."""
+        n, k = self.weights.shape
+        return -(-n // plan.pe), -(-k // plan.simd)
+
+    def rtl(self, ins: list[Value], out: Value, plan: Plan) -> Component:
+        bias = self.bias if self.bias.any() else None
+        lo, hi = ins[0].format.lo, ins[0].format.hi
+        if plan.style == "unrolled":
+            from codesign.hdl.unrolled import UnrolledMatVec
+
+            return UnrolledMatVec(self.weights, in_lo=lo, in_hi=hi, bias=bias, depth=plan.depth)
+        from codesign.hdl.matvec import MatVec as Folded
+
+        return Folded(
+            self.weights,
+            in_lo=lo,
+            in_hi=hi,
+            bias=bias,
+            pe=plan.pe,
+            simd=plan.simd,
+            multiplier=plan.multiplier,
+            weight_memory=plan.memory,
+        )
+
+    def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
+        return self.rtl(ins, out, plan).timing()  # replaced by pure models below
+
+    def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
+        raise AssertionError("set in estimate")
+
+    def realisation(self, plan: Plan) -> str:
+        return "shift-add graph" if plan.style == "unrolled" else f"{plan.multiplier} multipliers"
+
+
+def accumulator_range(
+    weights: np.ndarray, bias: np.ndarray, format: Format
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exact (lo, hi) int64 [N] of each accumulator over all inputs of ``format`` (sign-split)."""
+    positive, negative = np.maximum(weights, 0).sum(1), np.minimum(weights, 0).sum(1)
+    lo = positive * format.lo + negative * format.hi + bias
+    hi = positive * format.hi + negative * format.lo + bias
+    return lo, hi
+
+
+def exact_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """int64 ``x @ w``; through float64 BLAS where every partial sum stays below 2^53."""
+    bound = int(np.abs(x).max(initial=0)) * int(np.abs(w).sum(axis=0).max(initial=0))
+    if bound < 1 << 53:
+        return np.asarray(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int64)
+    if bound >= 1 << 63:
+        raise OverflowError("an accumulator of 64 bits and more")
+    return np.asarray(x @ w)
