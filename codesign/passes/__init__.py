@@ -1,0 +1,16 @@
+"""Passes, one file each, and the order in which a model becomes circuit operations."""
+
+from codesign.ir import Graph
+from codesign.passes.base import Pass, PassError, run_passes
+from codesign.passes.lower_argmax import LowerArgMax
+from codesign.passes.lower_dense import FoldBias, LowerDense
+from codesign.passes.orient import Orient
+from codesign.passes.tabulate import Tabulate
+
+
+def lower(graph: Graph) -> Graph:
+    """Model-level graph -> circuit operations on codes, with float32 only at the two ends."""
+    return run_passes(graph, [LowerDense(), Tabulate(), FoldBias(), LowerArgMax(), Orient()])
+
+
+__all__ = ["Pass", "PassError", "lower", "run_passes"]

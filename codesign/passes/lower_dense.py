@@ -62,7 +62,7 @@ class FoldBias(Pass):
         if len(graph.consumers(source.output)) != 1 or graph.consumers(node.output):
             return None
         assert isinstance(node.op, Add)
-        steps = node.op.constant.astype(np.float64) / source.op.scale
+        steps = node.op.value.astype(np.float64) / source.op.scale
         mantissa, _ = np.frexp(source.op.scale)
         lo, hi = graph.out(source).format.lo, graph.out(source).format.hi
         reach = max(-lo, hi) + np.abs(steps).max()

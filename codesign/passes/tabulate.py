@@ -54,7 +54,10 @@ class Chain:
 
     def evaluate(self, codes: np.ndarray) -> np.ndarray:
         """int64 [n, C] accumulator codes -> int64 [n, C] quantizer codes."""
-        x = self.origin.format.decode(codes)
+        return self.evaluate_real(self.origin.format.decode(codes))
+
+    def evaluate_real(self, x: np.ndarray) -> np.ndarray:
+        """The same from float32 accumulator values, [n, C]."""
         for step in self.steps:
             x = step.evaluate(x)
         return self.quant.evaluate(x)

@@ -1,0 +1,181 @@
+"""Generate: model -> integer graph -> plan -> Verilog -> BuildDir, in one call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import onnx
+
+from codesign import __version__, boards
+from codesign.builddir import BoardInfo, Edge, Layer, Manifest, Port, Tap, staged
+from codesign.formats import Format, ScaledInt
+from codesign.frontend import import_qonnx
+from codesign.ir import Value
+from codesign.ir.plan import Plan
+from codesign.ir.serialize import save_graph
+from codesign.ops.circuit import CircuitOp
+from codesign.ops.requant import Requant
+from codesign.passes import lower
+from codesign.plan import Circuit, Goal, partition, plan_design
+from codesign.plan import Layer as PlannedLayer
+from codesign.plan.folding import layer_cost
+from codesign.plan.planfile import PlanFile
+from codesign.plan.schedule import design_cycles, layer_cycles, lanes_in, lanes_out
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A circuit with its plan: all that emission needs."""
+
+    circuit: Circuit
+    plans: dict[str, Plan]
+    board: BoardInfo
+    goal: Goal
+
+
+def generate_into(
+    target: Path,
+    model: Path | onnx.ModelProto,
+    *,
+    goal: Goal,
+    board: str = "ulx3s",
+    choices: PlanFile | None = None,
+    golden: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Manifest:
+    """Write a BuildDir at ``target`` (built beside it, moved into place when complete)."""
+    progress("importing")
+    imported = import_qonnx(model)
+    progress("lowering to integer codes")
+    circuit = partition(lower(imported.graph))
+    info = boards.get(board)
+    progress("planning")
+    planned = Planned(circuit, plan_design(circuit, goal, info, choices), info, goal)
+    with staged(target) as work:
+        save_graph(circuit.graph, work / "model")
+        blob = imported.source.SerializeToString()
+        (work / "model" / "model.onnx").write_bytes(blob)
+        if golden is not None:
+            (work / "model" / "golden.npz").write_bytes(golden.read_bytes())
+        progress("writing Verilog")
+        write_rtl(planned, work / "rtl")
+        manifest = describe(planned, hashlib.sha256(blob).hexdigest())
+        (work / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
+    return manifest
+
+
+def write_rtl(planned: Planned, folder: Path) -> None:
+    """``codesign_top.v``: AXI4-Stream ports around the network."""
+    from codesign.emit.rtl import build_network
+    from codesign.hdl.top import AxisTop, to_verilog
+
+    network = build_network(planned.circuit, planned.plans)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "codesign_top.v").write_text(to_verilog(AxisTop(network), "codesign_top"))
+
+
+def describe(planned: Planned, model_sha256: str) -> Manifest:
+    """The manifest: ports, taps, layers and exact cycle counts."""
+    circuit, plans = planned.circuit, planned.plans
+    first, last = circuit.layers[0], circuit.layers[-1]
+    cycles = design_cycles(circuit, plans)
+    return Manifest(
+        name=circuit.graph.name,
+        rtl=["codesign_top.v"],
+        input=port(circuit.source, lanes_in(first, plans[first.name]), axis=True),
+        output=port(circuit.target, lanes_out(last, plans[last.name]), axis=True),
+        taps=[_tap(layer, plans[layer.name]) for layer in circuit.layers],
+        layers=_rows(planned),
+        edges=_edges(circuit),
+        latency=cycles.latency,
+        ii=cycles.ii,
+        board=planned.board,
+        target=planned.goal.describe(),
+        model_sha256=model_sha256,
+        versions=_versions(),
+    )
+
+
+def port(value: Value, lanes: int, *, axis: bool) -> Port:
+    """How ``value`` travels in beats of ``lanes`` codes."""
+    format: Format = value.format
+    wire = lanes * format.bits
+    return Port(
+        tensor=value.name,
+        elements=value.elements,
+        lanes=lanes,
+        bits=format.bits,
+        signed=format.signed,
+        lo=format.lo,
+        hi=format.hi,
+        data_bits=-(-wire // 8) * 8 if axis else wire,
+        label=format.label(),
+    )
+
+
+def _tap(layer: PlannedLayer, plan: Plan) -> Tap:
+    stream = port(layer.target, lanes_out(layer, plan), axis=False)
+    return Tap(port=stream, path=["network", layer.name])
+
+
+def _rows(planned: Planned) -> list[Layer]:
+    rows, width = [], None
+    for layer in planned.circuit.layers:
+        plan = planned.plans[layer.name]
+        cycles = layer_cycles(planned.circuit, layer, plan)
+        forms = [_realisation(planned.circuit, layer, plan, i) for i in range(len(layer.nodes))]
+        rows.append(
+            Layer(
+                name=layer.name,
+                op=" + ".join(node.op.kind for node in layer.nodes),
+                style=plan.style,
+                module=f"codesign_top.network.{layer.name}",
+                in_label=layer.source.format.label(),
+                out_label=layer.target.format.label(),
+                macs=layer.head.macs(),
+                pe=plan.pe,
+                simd=plan.simd,
+                realisation=", ".join(f for f in forms if f),
+                ii=cycles.ii,
+                latency=cycles.latency,
+                estimate=layer_cost(planned.circuit, layer, plan, width),
+                reason=plan.reason,
+            )
+        )
+        width = lanes_out(layer, plan)
+    return rows
+
+
+def _realisation(circuit: Circuit, layer: PlannedLayer, plan: Plan, index: int) -> str:
+    node = layer.nodes[index]
+    if isinstance(node.op, Requant):
+        return type(node.op.form(circuit.graph.ins(node), plan)).__name__
+    assert isinstance(node.op, CircuitOp)
+    return node.op.realisation(plan)
+
+
+def _edges(circuit: Circuit) -> list[Edge]:
+    edges, source = [], "input"
+    for layer in circuit.layers:
+        edges.append(_edge(source, layer.name, layer.source))
+        source = layer.name
+    return [*edges, _edge(source, "output", circuit.target)]
+
+
+def _edge(source: str, target: str, value: Value) -> Edge:
+    shape = "x".join(str(s) for s in value.shape)
+    assert isinstance(value.format, ScaledInt)
+    return Edge(source=source, target=target, label=f"{shape} {value.format.label()}")
+
+
+def _versions() -> dict[str, str]:
+    found = {"codesign": __version__}
+    for name in ("amaranth", "pyosys", "onnx", "qonnx", "da4ml", "numpy"):
+        found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,243 @@
+"""Folding planner: PE and SIMD of every layer, from a board and a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import gcd
+from typing import Literal
+
+from codesign.builddir import BoardInfo, Cost
+from codesign.errors import OverBudget, UsageError
+from codesign.ir.plan import Plan
+from codesign.ops.circuit import CircuitOp
+from codesign.ops.matvec import MatVec
+from codesign.plan.partition import Circuit, Layer
+from codesign.plan.planfile import LayerChoice, PlanFile
+from codesign.plan.schedule import lanes_in, lanes_out
+
+#: Share of a board's LUTs the planner fills on its own account; above it routing gets hard.
+COMFORTABLE = 0.7
+#: A LUT multiplier dearer than this goes to a DSP block while there are some.
+DSP_FROM_LUTS = 30
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What to plan for. ``ii``: cycles per frame that no layer may exceed (kind ``ii``)."""
+
+    kind: Literal["ii", "smallest", "unrolled", "fastest"]
+    ii: int = 1
+    origin: str = ""
+
+    def describe(self) -> str:
+        """One phrase for the report."""
+        text = {
+            "ii": f"at most {self.ii} cycles a frame",
+            "smallest": "smallest design",
+            "unrolled": "fully unrolled, one frame a cycle",
+            "fastest": f"fastest folding in {COMFORTABLE:.0%} of the board",
+        }[self.kind]
+        return f"{text} ({self.origin})" if self.origin else text
+
+
+def plan_design(
+    circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile | None = None
+) -> dict[str, Plan]:
+    """A :class:`Plan` per layer name. ``OverBudget`` when the result does not fit ``board``."""
+    choices = choices or PlanFile()
+    _check_names(circuit, choices)
+    if goal.kind == "fastest":
+        plans = _fastest(circuit, board, choices)
+    else:
+        plans = _plan_for(circuit, goal, board, choices)
+    _check_budget(circuit, plans, goal, board, choices)
+    return plans
+
+
+def total_cost(circuit: Circuit, plans: dict[str, Plan]) -> Cost:
+    """Estimated resources of the whole design."""
+    total, width = Cost(), None
+    for layer in circuit.layers:
+        plan = plans[layer.name]
+        total = total + layer_cost(circuit, layer, plan, width)
+        width = lanes_out(layer, plan)
+    return total
+
+
+def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int | None) -> Cost:
+    """Estimated resources of one layer with its width adapter."""
+    from codesign.ops.area import adapter_cost
+
+    wanted = lanes_in(layer, plan)
+    bits = layer.source.format.bits
+    total = adapter_cost(bits, from_lanes or wanted, wanted)
+    for node in layer.nodes:
+        assert isinstance(node.op, CircuitOp)
+        total = total + node.op.cost(circuit.graph.ins(node), circuit.graph.out(node), plan)
+    return total
+
+
+def _plan_for(
+    circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile
+) -> dict[str, Plan]:
+    plans: dict[str, Plan] = {}
+    width: int | None = None
+    dsps = board.capacity.dsp
+    for layer in circuit.layers:
+        choice = choices.layers.get(layer.name, LayerChoice())
+        if isinstance(layer.head, MatVec):
+            plan = _plan_matvec(circuit, layer, goal, width, choice, dsps)
+            dsps -= plan.pe * plan.simd if plan.multiplier == "dsp" else 0
+        else:
+            lanes = width or _input_lanes(layer, goal)
+            plan = layer.head.stream_plan(lanes)
+        plans[layer.name] = plan
+        width = lanes_out(layer, plan)
+    return plans
+
+
+def _input_lanes(layer: Layer, goal: Goal) -> int:
+    """Lanes of a multiplier-free first layer: enough for the target."""
+    if goal.kind == "unrolled":
+        return layer.source.elements
+    return 1 if goal.kind == "smallest" else -(-layer.source.elements // goal.ii)
+
+
+def _plan_matvec(
+    circuit: Circuit, layer: Layer, goal: Goal, width: int | None, choice: LayerChoice, dsps: int
+) -> Plan:
+    op = layer.head
+    assert isinstance(op, MatVec)
+    n, k = op.weights.shape
+    style = choice.style or ("unrolled" if goal.kind == "unrolled" else "folded")
+    if style == "unrolled":
+        reason = "unrolled: every weight is its own shift-add, one frame a cycle"
+        return Plan("unrolled", n, k, depth=choice.depth, reason=reason)
+    if (choice.pe or 1) > n or (choice.simd or 1) > k:
+        raise UsageError(
+            f"pe {choice.pe}, simd {choice.simd} exceed the {n} x {k} weight matrix",
+            where=f"[layers.{layer.name}]",
+        )
+    target = goal.ii if goal.kind == "ii" else n * k
+    options = _foldings(n, k, target, choice, width, layer.source.elements)
+    pe, simd = min(options, key=lambda o: (o[0] * o[1], _mismatch(width, o[1]), abs(o[0] - o[1])))
+    cycles = -(-n // pe) * -(-k // simd)
+    multiplier = choice.multiplier or _multiplier(op, layer, pe * simd, dsps)
+    reason = f"{pe} x {simd} multipliers are the fewest that finish in {target} cycles ({cycles})"
+    if goal.kind == "smallest":
+        reason = f"one multiplier, {cycles} cycles"
+    if choice.pe or choice.simd:
+        reason = f"folding given in the plan file ({cycles} cycles)"
+    return Plan("folded", pe, simd, multiplier, choice.memory or "auto", reason=reason)
+
+
+def _foldings(
+    n: int, k: int, target: int, choice: LayerChoice, width: int | None, elements: int
+) -> list[tuple[int, int]]:
+    """(pe, simd) pairs within ``target`` cycles; only the least of each fold count."""
+    rows = [choice.pe] if choice.pe else sorted({-(-n // f) for f in range(1, n + 1)})
+    pairs = []
+    for pe in rows:
+        folds = -(-n // pe)
+        most = max(1, target // folds)
+        simds = [choice.simd] if choice.simd else _simds(k, most)
+        pairs += [(pe, simd) for simd in simds if choice.pe or folds * -(-k // simd) <= target]
+    inside = [p for p in pairs if width is None or _adapter_ii(elements, width, p[1]) <= target]
+    return inside or pairs or [(choice.pe or n, choice.simd or k)]
+
+
+def _simds(k: int, most: int) -> Iterator[int]:
+    """The least SIMD within ``most`` column folds, and larger ones that divide K."""
+    least = -(-k // min(most, k))
+    yield least
+    yield from (s for s in range(least + 1, min(k, 2 * least) + 1) if k % s == 0)
+
+
+def _adapter_ii(elements: int, a: int, b: int) -> int:
+    """Cycles a frame takes through the width adapter from ``a`` to ``b`` lanes."""
+    return -(-elements // (gcd(a, b)))
+
+
+def _mismatch(width: int | None, simd: int) -> int:
+    """0 for equal widths, 1 where one divides the other, 2 for a two-step adapter."""
+    if width is None or width == simd:
+        return 0
+    return 1 if width % simd == 0 or simd % width == 0 else 2
+
+
+def _multiplier(op: MatVec, layer: Layer, count: int, dsps: int) -> Literal["lut", "dsp"]:
+    from codesign.ops.area import lut_multiplier, weight_bits
+
+    dear = lut_multiplier(weight_bits(op.weights), layer.source.format.bits) > DSP_FROM_LUTS
+    return "dsp" if dear and count <= dsps else "lut"
+
+
+def _fastest(circuit: Circuit, board: BoardInfo, choices: PlanFile) -> dict[str, Plan]:
+    """Halve the multipliers from one-cycle folding until the design fits comfortably."""
+    macs = max(layer.head.macs() for layer in circuit.layers)
+    ii = 1
+    while True:
+        plans = _plan_for(circuit, Goal("ii", ii), board, choices)
+        if _fits(total_cost(circuit, plans), board, COMFORTABLE) or ii >= macs:
+            return plans
+        ii *= 2
+
+
+def _fits(cost: Cost, board: BoardInfo, share: float) -> bool:
+    room = board.capacity
+    return (
+        cost.lut <= share * room.lut
+        and cost.ff <= share * room.ff
+        and cost.dsp <= room.dsp
+        and cost.bram <= room.bram
+    )
+
+
+def _check_names(circuit: Circuit, choices: PlanFile) -> None:
+    known = [layer.name for layer in circuit.layers]
+    for name in choices.layers:
+        if name not in known:
+            raise UsageError(f"no layer '{name}' in this model; layers: {', '.join(known)}")
+
+
+def _check_budget(
+    circuit: Circuit, plans: dict[str, Plan], goal: Goal, board: BoardInfo, choices: PlanFile
+) -> None:
+    cost = total_cost(circuit, plans)
+    if _fits(cost, board, 1.0):
+        return
+    room = board.capacity
+    over = [
+        f"{name.upper()} {have} of {limit} ({have / max(limit, 1):.0%})"
+        for name, have, limit in (
+            ("lut", cost.lut, room.lut),
+            ("ff", cost.ff, room.ff),
+            ("dsp", cost.dsp, room.dsp),
+            ("bram", cost.bram, room.bram),
+        )
+        if have > limit
+    ]
+    raise OverBudget(
+        f"the design ({goal.describe()}) needs {', '.join(over)}",
+        where=f"board {board.name}",
+        hint=_what_fits(circuit, board),
+    )
+
+
+def _what_fits(circuit: Circuit, board: BoardInfo) -> str:
+    try:
+        plans = _fastest(circuit, board, PlanFile())
+    except ValueError:
+        return "choose a larger board"
+    if not _fits(total_cost(circuit, plans), board, 1.0):
+        return "no folding of this model fits; choose a larger board"
+    worst = max(
+        layer.head.folds(plans[layer.name])[0] * layer.head.folds(plans[layer.name])[1]
+        for layer in circuit.layers
+        if isinstance(layer.head, MatVec)
+    )
+    return f"--target-ii {worst} fits this board"
+
+
+__all__ = ["Goal", "layer_cost", "plan_design", "total_cost"]
