@@ -1,0 +1,264 @@
+"""Structural checks of an ONNX graph, before any meaning is read into it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
+
+from codesign.errors import UnsupportedModel
+from codesign.frontend.load import check_size, supported_opsets
+from codesign.frontend.names import printable
+
+STANDARD = ("", "ai.onnx")
+#: The domains under which Brevitas, FINN and QONNX have published the same quantizers.
+QUANT_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general", "")
+QUANT_OPS = frozenset({"Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc"})
+
+_DTYPES = frozenset(
+    {
+        TensorProto.FLOAT,
+        TensorProto.DOUBLE,
+        TensorProto.FLOAT16,
+        TensorProto.INT8,
+        TensorProto.INT16,
+        TensorProto.INT32,
+        TensorProto.INT64,
+        TensorProto.UINT8,
+        TensorProto.UINT16,
+        TensorProto.UINT32,
+        TensorProto.UINT64,
+        TensorProto.BOOL,
+    }
+)
+
+
+def where(node: NodeProto) -> str:
+    """How messages name a node."""
+    name = (
+        printable(node.name)
+        if node.name
+        else "unnamed, writes " + printable(node.output[0] if node.output else "nothing")
+    )
+    return f"node '{name}' ({printable(node.op_type)})"
+
+
+def check_model(model: ModelProto) -> None:
+    """Raise :class:`UnsupportedModel` for a graph that is malformed, cyclic or ambiguous."""
+    check_size(model)
+    check_opsets(model)
+    check_features(model)
+    check_initializers(model)
+    check_wiring(model)
+    check_ports(model)
+
+
+def check_opsets(model: ModelProto) -> None:
+    """The standard domain has one opset, in the range we know."""
+    versions = {o.version for o in model.opset_import if o.domain in STANDARD}
+    low, high = supported_opsets()
+    if not versions:
+        raise UnsupportedModel(
+            "the model imports no opset of the standard ONNX domain",
+            hint=f"export it again with an opset from {low} to {high}",
+        )
+    if len(versions) > 1:
+        raise UnsupportedModel(
+            f"the model imports several opsets of the standard domain: {sorted(versions)}",
+            hint="export it again",
+        )
+    (version,) = versions
+    if not low <= version <= high:
+        raise UnsupportedModel(
+            f"opset {version} is not supported, only {low} to {high}",
+            hint="convert it with onnx.version_converter.convert_version(model, 20)",
+        )
+
+
+def check_features(model: ModelProto) -> None:
+    """No local functions, no sparse tensors, no control flow."""
+    if model.functions:
+        name = printable(model.functions[0].name)
+        raise UnsupportedModel(
+            f"the model defines local functions ('{name}')",
+            hint="inline them with onnx.inliner.inline_local_functions",
+        )
+    if model.graph.sparse_initializer:
+        raise UnsupportedModel(
+            "the model has sparse initializers", hint="store the weights as dense tensors"
+        )
+    if not model.graph.node:
+        raise UnsupportedModel(
+            "the graph has no nodes",
+            hint="Brevitas' dynamo export of recurrent layers does this: export with dynamo=False",
+        )
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+                raise UnsupportedModel(
+                    f"attribute '{printable(attribute.name)}' is a subgraph",
+                    where=where(node),
+                    hint="control flow is not supported: export an unrolled graph",
+                )
+
+
+def tensor_array(tensor: TensorProto, place: str) -> np.ndarray:
+    """The tensor's numpy array; finite, of a plain dtype, with as much data as its shape says."""
+    if tensor.data_type not in _DTYPES:
+        kinds = TensorProto.DataType
+        known = tensor.data_type in kinds.values()
+        name = kinds.Name(tensor.data_type) if known else str(tensor.data_type)
+        raise UnsupportedModel(
+            f"element type {name} is not supported", where=place, hint="use float32 tensors"
+        )
+    try:
+        if any(d < 0 for d in tensor.dims):
+            raise ValueError("negative size")
+        array = np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, OverflowError, MemoryError, KeyError):
+        raise UnsupportedModel(
+            f"its data does not fit its shape {tuple(tensor.dims)}",
+            where=place,
+            hint="the file is damaged: export it again",
+        ) from None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UnsupportedModel(
+            "it contains NaN or infinity",
+            where=place,
+            hint="training diverged: train again with a lower learning rate",
+        )
+    return array
+
+
+def check_initializers(model: ModelProto) -> None:
+    """Initializers are named once, well formed and finite."""
+    counts = Counter(t.name for t in model.graph.initializer)
+    for name, count in counts.items():
+        if count > 1 or not name:
+            raise UnsupportedModel(
+                f"{count} initializers are called '{printable(name)}'",
+                hint="names must be unique and not empty: export the model again",
+            )
+    for tensor in model.graph.initializer:
+        tensor_array(tensor, f"initializer '{printable(tensor.name)}'")
+
+
+def check_wiring(model: ModelProto) -> None:
+    """Each tensor has one writer, each read tensor exists, and there is no cycle."""
+    graph = model.graph
+    constants = {t.name for t in graph.initializer}
+    inputs = Counter(i.name for i in graph.input)
+    for name, count in inputs.items():
+        if count > 1:
+            raise UnsupportedModel(f"{count} graph inputs are called '{printable(name)}'")
+    written = constants | set(inputs)
+    for node in graph.node:
+        if not any(node.output):
+            raise UnsupportedModel("the node has no output", where=where(node))
+        for name in filter(None, node.output):
+            if name in written:
+                raise UnsupportedModel(
+                    f"tensor '{printable(name)}' is written twice",
+                    where=where(node),
+                    hint="tensor names must be unique: export the model again",
+                )
+            written.add(name)
+    for node in graph.node:
+        for name in filter(None, node.input):
+            if name not in written:
+                raise UnsupportedModel(
+                    f"input '{printable(name)}' is connected to nothing",
+                    where=where(node),
+                    hint="no node, initializer or graph input has that name",
+                )
+    sorted_nodes(list(graph.node), constants | set(inputs))
+
+
+def sorted_nodes(nodes: list[NodeProto], known: set[str]) -> list[NodeProto]:
+    """The nodes in execution order, stable; :class:`UnsupportedModel` when there is a cycle."""
+    waiting = [sum(1 for i in set(n.input) if i and i not in known) for n in nodes]
+    readers: dict[str, list[int]] = {}
+    for index, node in enumerate(nodes):
+        for name in set(node.input):
+            readers.setdefault(name, []).append(index)
+    order = [i for i, count in enumerate(waiting) if count == 0]
+    for index in order:  # grows while we walk it
+        for name in filter(None, nodes[index].output):
+            for reader in readers.get(name, ()):
+                waiting[reader] -= 1
+                if waiting[reader] == 0:
+                    order.append(reader)
+    if len(order) < len(nodes):
+        stuck = next(n for i, n in enumerate(nodes) if waiting[i] > 0)
+        raise UnsupportedModel(
+            "the graph has a cycle here",
+            where=where(stuck),
+            hint="a feed-forward graph is needed; unroll recurrent layers",
+        )
+    return [nodes[i] for i in _in_file_order(nodes, order)]
+
+
+def _in_file_order(nodes: list[NodeProto], order: list[int]) -> list[int]:
+    """The file's own order when it already is topological, else ``order``."""
+    seen: set[str] = set()
+    produced = {o: i for i, n in enumerate(nodes) for o in n.output if o}
+    for node in nodes:
+        if any(name in produced and name not in seen for name in node.input):
+            return order
+        seen.update(node.output)
+    return list(range(len(nodes)))
+
+
+def check_ports(model: ModelProto) -> None:
+    """One float32 input with a fixed shape (the batch may vary), and an output that exists."""
+    graph = model.graph
+    constants = {t.name for t in graph.initializer}
+    inputs = [i for i in graph.input if i.name not in constants]
+    if len(inputs) != 1:
+        names = ", ".join(f"'{printable(i.name, 30)}'" for i in inputs[:4]) or "none"
+        raise UnsupportedModel(
+            f"the network must have exactly one input, this one has {len(inputs)}: {names}",
+            hint="export the part of the network between one input and one output",
+        )
+    input_shape(inputs[0])
+    if not graph.output:
+        raise UnsupportedModel("the graph has no outputs", hint="export the model again")
+    name = graph.output[0].name
+    if name not in {o for n in graph.node for o in n.output}:
+        raise UnsupportedModel(
+            f"graph output '{printable(name)}' is written by no node",
+            hint="Brevitas' dynamo export of recurrent layers does this: export with dynamo=False",
+        )
+
+
+def input_shape(port: ValueInfoProto) -> tuple[int, ...]:
+    """Shape of the network input with its batch; a variable batch counts as 1."""
+    place = f"input '{printable(port.name)}'"
+    kind = port.type.tensor_type
+    if kind.elem_type != TensorProto.FLOAT:
+        raise UnsupportedModel(
+            "the network input must be float32", where=place, hint="export with a float32 example"
+        )
+    dims = list(kind.shape.dim)
+    if not kind.HasField("shape") or len(dims) < 2:
+        raise UnsupportedModel(
+            "the input needs a shape of (batch, features) or more axes",
+            where=place,
+            hint="export with an example input that has a batch axis",
+        )
+    sizes = []
+    for axis, dim in enumerate(dims):
+        fixed = dim.WhichOneof("value") == "dim_value"
+        if axis == 0 and (not fixed or dim.dim_value <= 0):
+            sizes.append(1)
+            continue
+        if not fixed or dim.dim_value <= 0:
+            name = printable(dim.dim_param) or (str(dim.dim_value) if fixed else "unknown")
+            raise UnsupportedModel(
+                f"axis {axis} has no fixed size ({name})",
+                where=place,
+                hint="only the batch axis may vary: export with fixed shapes",
+            )
+        sizes.append(int(dim.dim_value))
+    return tuple(sizes)

@@ -1,0 +1,180 @@
+"""State of one import: what is constant, what is computed, and the graph built so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
+
+from codesign.errors import UnsupportedModel
+from codesign.formats import Real
+from codesign.frontend import label
+from codesign.frontend.check import input_shape, tensor_array, where
+from codesign.frontend.names import Names, printable, tidy
+from codesign.ir import Graph, Node, Op, Value
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Integer view of a constant. ``codes``: int64, zero point subtracted; ``scale``: float32 of
+    the same shape."""
+
+    codes: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Const:
+    """A tensor known at import: its ``array``, its integer view if a quantizer made it, and the
+    name of the initializer it came from."""
+
+    array: np.ndarray
+    quantized: Quantized | None = None
+    source: str = ""
+
+
+class Context:
+    """Built up node by node by the handlers."""
+
+    def __init__(self, model: ModelProto) -> None:
+        (port,) = model.graph.input
+        shape = input_shape(port)
+        self.model = model
+        self.opset = next(o.version for o in model.opset_import if o.domain == "")
+        self.batch = shape[0]
+        self.constants: dict[str, Const] = {
+            t.name: Const(tensor_array(t, f"initializer '{printable(t.name)}'"), None, t.name)
+            for t in model.graph.initializer
+        }
+        self.values: dict[str, Value] = {}
+        self.tensor_names: dict[str, str] = {}
+        self.node_names: dict[str, str] = {}
+        self._nodes: list[Node] = []
+        self._all: dict[str, Value] = {}
+        self._value_names = Names()
+        self._node_names = Names()
+        self._dense = 0
+        self._new_value(tidy(port.name), shape[1:], Real(), port.name)
+
+    # reading -------------------------------------------------------------------------------
+
+    def constant(self, node: NodeProto, index: int) -> Const | None:
+        """Input ``index`` if it is known at import, else None (also when it is absent)."""
+        return self.constants.get(node.input[index]) if index < len(node.input) else None
+
+    def value(self, node: NodeProto, index: int) -> Value:
+        """Input ``index`` as a computed value."""
+        name = node.input[index] if index < len(node.input) else ""
+        if name in self.values:
+            return self.values[name]
+        if name in self.constants:
+            raise self.error(
+                node, f"input {index} ('{printable(name)}') is a constant", "swap the inputs"
+            )
+        raise self.error(node, f"input {index} is missing", "export the model again")
+
+    def error(self, node: NodeProto, what: str, hint: str = "") -> UnsupportedModel:
+        """The error to raise, naming ``node``."""
+        return UnsupportedModel(what, where=where(node), hint=hint)
+
+    # writing -------------------------------------------------------------------------------
+
+    def emit(
+        self, node: NodeProto, op: Op, ins: list[Value], *, tensor: str = "", suffix: str = ""
+    ) -> Value:
+        """Append ``op``. ``tensor`` is the ONNX name of its result; a step inside one ONNX node
+        has none and is named after the layer with ``suffix``."""
+        try:
+            shape, format = op.infer(*ins)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(error.what, where=where(node), hint=error.hint) from None
+        except ValueError as error:
+            raise UnsupportedModel(str(error), where=where(node)) from None
+        name = self._node_names.unique(self._label(node, op, suffix))
+        value = self._new_value(tidy(tensor) if tensor else f"{name}_out", shape, format, tensor)
+        self._nodes.append(Node(name, op, tuple(v.name for v in ins), (value.name,)))
+        self.node_names[name] = node.name
+        return value
+
+    def alias(self, node: NodeProto, value: Value) -> None:
+        """The node's result is ``value`` itself."""
+        self.values[node.output[0]] = value
+
+    def define(self, node: NodeProto, const: Const) -> None:
+        """The node's result is known at import."""
+        self.constants[node.output[0]] = const
+
+    def _new_value(self, wish: str, shape: tuple[int, ...], format: object, tensor: str) -> Value:
+        value = Value(self._value_names.unique(wish), shape, format)  # type: ignore[arg-type]
+        self._all[value.name] = value
+        if tensor:
+            self.values[tensor] = value
+            self.tensor_names[value.name] = tensor
+        return value
+
+    def _label(self, node: NodeProto, op: Op, suffix: str) -> str:
+        if op.kind == "dense":
+            weight = next((c.source for c in map(self.constants.get, node.input) if c), "")
+            name = label.layer(node, weight) or f"fc{self._dense}"
+            self._dense += 1
+            return name
+        if suffix:
+            return f"{self._nodes[-1].name}_{suffix}" if self._nodes else suffix
+        return label.step(node, op.kind)
+
+    def graph(self, name: str) -> Graph:
+        """The finished graph; its output is the model's first output."""
+        output = self.model.graph.output[0].name
+        (port,) = self.model.graph.input
+        if output not in self.values:
+            raise UnsupportedModel(
+                f"graph output '{printable(output)}' does not depend on the network input",
+                hint="Brevitas' dynamo export of recurrent layers does this",
+            )
+        start, end = self.values[port.name].name, self.values[output].name
+        return Graph(name, tuple(self._nodes), self._all, (start,), (end,))
+
+
+Handler = Callable[[Context, NodeProto], None]
+HANDLERS: dict[tuple[bool, str], Handler] = {}
+
+
+def handles(*op_types: str, quantizer: bool = False) -> Callable[[Handler], Handler]:
+    """Decorator: the function imports these ONNX operators (of the quantizer domains, or of the
+    standard one)."""
+
+    def enter(function: Handler) -> Handler:
+        for op_type in op_types:
+            HANDLERS[quantizer, op_type] = function
+        return function
+
+    return enter
+
+
+def attributes(ctx: Context, node: NodeProto, **defaults: object) -> dict[str, object]:
+    """The node's attributes over ``defaults``; unknown ones are refused."""
+    found = dict(defaults)
+    for attribute in node.attribute:
+        name = attribute.name
+        if name not in defaults:
+            known = ", ".join(sorted(defaults)) or "none"
+            raise ctx.error(
+                node,
+                f"attribute '{printable(name)}' is not supported",
+                f"supported attributes of {node.op_type}: {known}",
+            )
+        value = helper.get_attribute_value(attribute)
+        found[name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        default = defaults[name]
+        if default is not None and isinstance(default, (int, float, str)):
+            _check_type(ctx, node, name, found[name], default)
+    return found
+
+
+def _check_type(ctx: Context, node: NodeProto, name: str, value: object, default: object) -> None:
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, wanted):
+        kind = type(default).__name__
+        raise ctx.error(node, f"attribute '{name}' is {type(value).__name__}, not {kind}")

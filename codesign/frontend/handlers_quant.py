@@ -1,0 +1,225 @@
+"""Quantizers: Quant and BipolarQuant, of weights (constants) and of activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import NodeProto
+
+from codesign.formats.rounding import ROUNDING
+from codesign.frontend.context import Const, Context, Quantized, attributes, handles
+from codesign.ops.quant import MAX_ACTIVATION_BITS, Quant, quantize
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked parameters of one ``Quant`` node. ``scale`` and ``zero_point``: float32."""
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    bits: int
+    signed: bool
+    narrow: bool
+    rounding: str
+
+
+@handles("Quant", quantizer=True)
+def quant(ctx: Context, node: NodeProto) -> None:
+    """``Quant(x, scale, zero_point, bit_width)``; a constant ``x`` becomes integer codes."""
+    settings = read_settings(ctx, node)
+    const = ctx.constant(node, 0)
+    if const is not None:
+        ctx.define(node, quantize_constant(ctx, node, const, settings))
+        return
+    x = ctx.value(node, 0)
+    if settings.bits > MAX_ACTIVATION_BITS:
+        raise ctx.error(
+            node,
+            f"bit width {settings.bits}: float32 cannot hold every code",
+            f"activations may have 1 to {MAX_ACTIVATION_BITS} bits",
+        )
+    scale = per_channel(ctx, node, settings.scale, x.shape, "scale")
+    zero_point = per_channel(ctx, node, settings.zero_point, x.shape, "zero point")
+    op = Quant(
+        scale,
+        zero_point,
+        settings.bits,
+        settings.signed,
+        settings.narrow,
+        settings.rounding,
+    )
+    ctx.emit(node, op, [x], tensor=node.output[0])
+
+
+@handles("BipolarQuant", quantizer=True)
+def bipolar_quant(ctx: Context, node: NodeProto) -> None:
+    """``BipolarQuant(x, scale)`` of weights: codes -1 and +1."""
+    const = ctx.constant(node, 0)
+    if const is None:
+        raise ctx.error(
+            node,
+            "bipolar activations are not supported yet",
+            "use an unsigned 1-bit or a signed 2-bit activation quantizer",
+        )
+    scale = read_scale(ctx, node)
+    codes = np.where(const.array >= 0, np.int64(1), np.int64(-1))
+    ctx.define(node, _constant(ctx, node, codes, scale, const.source))
+
+
+@handles("FloatQuant", "Trunc", quantizer=True)
+def unsupported(ctx: Context, node: NodeProto) -> None:
+    """Known, and refused by name."""
+    raise ctx.error(
+        node,
+        f"quantizer '{node.op_type}' is not supported yet",
+        "use an integer quantizer (QONNX Quant)",
+    )
+
+
+def quantize_constant(ctx: Context, node: NodeProto, const: Const, settings: Settings) -> Const:
+    """Weights or a bias through their quantizer: float32 values and integer codes."""
+    array = _float32(ctx, node, const.array, "the tensor it quantizes")
+    for name, parameter in (("scale", settings.scale), ("zero point", settings.zero_point)):
+        _check_broadcast(ctx, node, parameter, array.shape, name)
+    codes = quantize(
+        array,
+        settings.scale,
+        settings.zero_point,
+        bits=settings.bits,
+        signed=settings.signed,
+        narrow=settings.narrow,
+        rounding=settings.rounding,
+    )
+    offset = settings.zero_point.astype(np.int64)
+    return _constant(ctx, node, codes - offset, settings.scale, const.source)
+
+
+def _constant(
+    ctx: Context, node: NodeProto, codes: np.ndarray, scale: np.ndarray, source: str
+) -> Const:
+    _check_broadcast(ctx, node, scale, codes.shape, "scale")
+    full = np.broadcast_to(scale, codes.shape)
+    return Const(
+        (codes.astype(np.float32) * full).astype(np.float32), Quantized(codes, full), source
+    )
+
+
+def read_settings(ctx: Context, node: NodeProto) -> Settings:
+    """Inputs and attributes of a ``Quant`` node, each checked with its own message."""
+    if len(node.input) != 4:
+        raise ctx.error(
+            node, f"Quant has {len(node.input)} inputs", "x, scale, zero_point, bit_width"
+        )
+    attrs = attributes(ctx, node, signed=1, narrow=1, rounding_mode="ROUND")
+    for name in ("signed", "narrow"):
+        if attrs[name] not in (0, 1):
+            raise ctx.error(node, f"attribute '{name}' is {attrs[name]}", "it must be 0 or 1")
+    rounding = str(attrs["rounding_mode"])
+    if rounding not in ROUNDING:
+        modes = ", ".join(sorted(ROUNDING))
+        raise ctx.error(
+            node, f"rounding mode '{rounding[:40]}' is not supported", f"supported: {modes}"
+        )
+    bits = read_bits(ctx, node)
+    return Settings(
+        scale=read_scale(ctx, node),
+        zero_point=read_zero_point(ctx, node),
+        bits=bits,
+        signed=bool(attrs["signed"]),
+        narrow=bool(attrs["narrow"]),
+        rounding=rounding,
+    )
+
+
+def _parameter(ctx: Context, node: NodeProto, index: int, name: str) -> np.ndarray:
+    const = ctx.constant(node, index)
+    if const is None:
+        missing = index >= len(node.input) or not node.input[index]
+        what = "is missing" if missing else "is computed while the network runs"
+        raise ctx.error(node, f"the {name} {what}", "quantizer parameters must be constants")
+    return const.array
+
+
+def read_bits(ctx: Context, node: NodeProto) -> int:
+    """The bit width: one integer from 1 to 32."""
+    bits = _parameter(ctx, node, 3, "bit width")
+    if bits.size != 1:
+        raise ctx.error(node, "it has one bit width per channel", "use one bit width per tensor")
+    width = float(bits.ravel()[0])
+    if width != int(width):
+        raise ctx.error(
+            node, f"bit width {width:g} is not an integer", "use a whole number of bits"
+        )
+    if not 1 <= width <= 32:
+        raise ctx.error(node, f"bit width {width:g} is out of range", "use 1 to 32 bits")
+    return int(width)
+
+
+def read_scale(ctx: Context, node: NodeProto) -> np.ndarray:
+    """The scale: float32, positive."""
+    scale = _float32(ctx, node, _parameter(ctx, node, 1, "scale"), "the scale")
+    if scale.size == 0:
+        raise ctx.error(node, "the scale is empty", "give one scale per tensor or per channel")
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        bad = float(scale[~(np.isfinite(scale) & (scale > 0))].ravel()[0])
+        raise ctx.error(node, f"the scale is {bad:g}", "scales must be positive and finite")
+    return scale
+
+
+def read_zero_point(ctx: Context, node: NodeProto) -> np.ndarray:
+    """The zero point: integral values, as float32."""
+    array = _parameter(ctx, node, 2, "zero point")
+    if not (array == np.round(array)).all():
+        raise ctx.error(node, "the zero point is not an integer", "use an integer zero point")
+    if np.abs(array.astype(np.float64)).max(initial=0) > 1 << 24:
+        raise ctx.error(node, "the zero point exceeds 2^24", "use a smaller zero point")
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 2 and array.any():
+        raise ctx.error(
+            node,
+            f"the zero point is {array.dtype}, which qonnx would add in float64",
+            "store the zero point as float32",
+        )
+    return array.astype(np.float32)
+
+
+def _float32(ctx: Context, node: NodeProto, array: np.ndarray, what: str) -> np.ndarray:
+    if array.dtype != np.float32:
+        raise ctx.error(
+            node, f"{what} is {array.dtype}, not float32", "export the model in float32"
+        )
+    return array
+
+
+def _check_broadcast(
+    ctx: Context, node: NodeProto, array: np.ndarray, shape: tuple[int, ...], name: str
+) -> None:
+    try:
+        fits = np.broadcast_shapes(array.shape, shape) == shape or array.size == 1
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ctx.error(
+            node,
+            f"the {name} has shape {array.shape}, the tensor {shape}",
+            f"give one {name} per tensor or one per channel",
+        )
+
+
+def per_channel(
+    ctx: Context, node: NodeProto, array: np.ndarray, shape: tuple[int, ...], what: str
+) -> np.ndarray:
+    """``array`` as one number [1] or one per channel of the last axis [C], for a value of
+    ``shape`` (without batch)."""
+    if array.size == 1 or (array.size and (array == array.ravel()[0]).all()):
+        fits = array.size == 1 or array.shape[-1:] == shape[-1:]
+        if fits and array.ndim <= len(shape) + 1:
+            return array.ravel()[:1]
+    padded = (1,) * (len(shape) + 1 - array.ndim) + array.shape
+    if len(padded) == len(shape) + 1 and padded == (1,) * len(shape) + shape[-1:]:
+        return array.ravel()
+    raise ctx.error(
+        node,
+        f"the {what} has shape {array.shape}, the value (batch, {', '.join(map(str, shape))})",
+        "give one number per tensor or one per channel of the last axis",
+    )

@@ -1,0 +1,106 @@
+"""Views: operators that only rename or flatten."""
+
+from __future__ import annotations
+
+import math
+
+from onnx import NodeProto
+
+from codesign.frontend.context import Context, attributes, handles
+from codesign.ir import Value
+from codesign.ops.reshape import Reshape
+
+
+@handles("Identity", "Dropout")
+def identity(ctx: Context, node: NodeProto) -> None:
+    """The same value under another name (Dropout does nothing in evaluation mode)."""
+    attributes(ctx, node, ratio=0.5, seed=0)
+    training = ctx.constant(node, 2)
+    if len(node.input) > 2 and node.input[2] and (training is None or training.array.any()):
+        raise ctx.error(node, "dropout is in training mode", "call model.eval() before the export")
+    ctx.alias(node, ctx.value(node, 0))
+
+
+@handles("Flatten")
+def flatten(ctx: Context, node: NodeProto) -> None:
+    """``Flatten(axis=1)``."""
+    attrs = attributes(ctx, node, axis=1)
+    x = ctx.value(node, 0)
+    if attrs["axis"] not in (1, -len(x.shape)):
+        raise ctx.error(node, f"attribute 'axis' is {attrs['axis']}", "keep the batch axis: axis=1")
+    _view(ctx, node, x, (x.elements,))
+
+
+@handles("Reshape")
+def reshape(ctx: Context, node: NodeProto) -> None:
+    """A constant target shape that keeps the batch axis first."""
+    attrs = attributes(ctx, node, allowzero=0)
+    x = ctx.value(node, 0)
+    const = ctx.constant(node, 1)
+    if const is None or attrs["allowzero"]:
+        raise ctx.error(node, "the target shape is not a constant", "reshape to a fixed shape")
+    full = (ctx.batch, *x.shape)
+    target = [int(d) for d in const.array.ravel()]
+    target = [full[i] if d == 0 and i < len(full) else d for i, d in enumerate(target)]
+    rest = math.prod(d for d in target if d != -1)
+    if target.count(-1) == 1 and rest > 0 and math.prod(full) % rest == 0:
+        target = [math.prod(full) // rest if d == -1 else d for d in target]
+    if math.prod(target) != math.prod(full) or min(target, default=0) < 1:
+        raise ctx.error(
+            node, f"it reshapes {full} to {tuple(const.array.tolist())}", "sizes must agree"
+        )
+    if target[0] != ctx.batch or len(target) < 2:
+        raise ctx.error(
+            node,
+            f"it reshapes {full} to {tuple(target)}, across the batch axis",
+            "keep the batch axis first, e.g. x.flatten(1)",
+        )
+    _view(ctx, node, x, tuple(target[1:]))
+
+
+@handles("Squeeze", "Unsqueeze")
+def squeeze(ctx: Context, node: NodeProto) -> None:
+    """Axes of size one come and go; the batch axis stays."""
+    attrs = attributes(ctx, node, axes=None)
+    x = ctx.value(node, 0)
+    const = ctx.constant(node, 1)
+    axes = const.array.ravel().tolist() if const is not None else attrs["axes"]
+    if axes is None:
+        raise ctx.error(
+            node, "it names no axes", "name the axes: without them the batch goes as well"
+        )
+    rank = len(x.shape) + 1 + (len(axes) if node.op_type == "Unsqueeze" else 0)  # type: ignore[arg-type]
+    wanted = sorted(int(a) + rank if a < 0 else int(a) for a in axes)  # type: ignore[attr-defined]
+    if any(not 1 <= a < rank for a in wanted) or len(set(wanted)) != len(wanted):
+        raise ctx.error(
+            node, f"axes {list(axes)} touch the batch axis", "keep the batch axis first"
+        )  # type: ignore[call-overload]
+    shape = [ctx.batch, *x.shape]
+    for axis in wanted if node.op_type == "Unsqueeze" else reversed(wanted):
+        if node.op_type == "Unsqueeze":
+            shape.insert(axis, 1)
+        elif shape.pop(axis) != 1:
+            raise ctx.error(node, f"axis {axis} does not have size 1", "use Reshape")
+    _view(ctx, node, x, tuple(shape[1:]))
+
+
+@handles("Transpose")
+def transpose(ctx: Context, node: NodeProto) -> None:
+    """Only of constants (folded before), or one that moves nothing."""
+    attrs = attributes(ctx, node, perm=None)
+    x = ctx.value(node, 0)
+    perm = list(attrs["perm"] or range(len(x.shape), -1, -1))  # type: ignore[call-overload]
+    full = (ctx.batch, *x.shape)
+    moved = [p for p in perm if full[p] != 1] if sorted(perm) == list(range(len(full))) else [1, 0]
+    if perm[:1] != [0] or moved != sorted(moved):
+        raise ctx.error(
+            node, f"it transposes a computed value (perm {perm})", "transpose the weights"
+        )
+    _view(ctx, node, x, tuple(full[p] for p in perm[1:]))
+
+
+def _view(ctx: Context, node: NodeProto, x: Value, shape: tuple[int, ...]) -> None:
+    if shape == x.shape:
+        ctx.alias(node, x)
+    else:
+        ctx.emit(node, Reshape(shape), [x], tensor=node.output[0])

@@ -1,0 +1,85 @@
+"""QONNX to ``ir.Graph``: the importer's entry point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto, NodeProto
+
+from codesign.errors import UnsupportedModel
+from codesign.frontend import handlers_math, handlers_quant, handlers_shape
+from codesign.frontend.check import QUANT_OPS, check_model
+from codesign.frontend.clean import QUANT_DOMAIN, clean
+from codesign.frontend.context import HANDLERS, Context
+from codesign.frontend.fold import try_fold
+from codesign.frontend.load import load_model
+from codesign.frontend.names import printable, safe
+from codesign.ir import Graph, verify
+
+__all__ = ["Imported", "import_qonnx"]
+
+_LOADED = (handlers_math, handlers_quant, handlers_shape)  # importing them registers handlers
+
+_HINTS = {
+    "Softmax": "remove the Softmax: the largest logit is the largest probability",
+    "LogSoftmax": "remove the LogSoftmax: the largest logit is the largest probability",
+    "Conv": "only dense layers are supported so far",
+    "FloatQuant": "only integer quantizers are supported so far",
+    "Trunc": "average pooling with truncation is not supported so far",
+    "QuantLSTMCell": "recurrent layers are not supported so far",
+    "LSTM": "recurrent layers are not supported so far",
+    "GRU": "recurrent layers are not supported so far",
+    "QuantizeLinear": "export QONNX (brevitas.export.export_qonnx), not QDQ",
+    "DequantizeLinear": "export QONNX (brevitas.export.export_qonnx), not QDQ",
+    "MultiThreshold": "import the QONNX model from before its conversion to FINN",
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An imported model.
+
+    ``tensor_names``: value name in ``graph`` to tensor name in the file; ``node_names``: node
+    name in ``graph`` to node name in the file (several may share one); ``model``: the cleaned
+    ONNX model, which qonnx can run.
+    """
+
+    graph: Graph
+    tensor_names: dict[str, str]
+    node_names: dict[str, str]
+    model: ModelProto
+
+
+def import_qonnx(source: str | Path | ModelProto, *, name: str = "") -> Imported:
+    """Import a QONNX file or model; errors name the node, the attribute and the way out."""
+    model = source if isinstance(source, ModelProto) else load_model(source)
+    check_model(model)
+    cleaned = clean(model)
+    if len(cleaned.graph.input) != 1:
+        raise UnsupportedModel(
+            f"input '{printable(model.graph.input[0].name)}' is not connected to the output",
+            hint="the output is a constant; Brevitas' dynamo export of recurrent layers does this",
+        )
+    ctx = Context(cleaned)
+    for node in cleaned.graph.node:
+        import_node(ctx, node)
+    stem = "" if isinstance(source, ModelProto) else Path(source).stem
+    graph = ctx.graph(safe(name or stem or model.graph.name, "model"))
+    verify(graph)
+    return Imported(graph, ctx.tensor_names, ctx.node_names, cleaned)
+
+
+def import_node(ctx: Context, node: NodeProto) -> None:
+    """Fold the node if its inputs are known, else hand it to its handler."""
+    if try_fold(ctx, node):
+        return
+    standard = node.domain == ""
+    quantizer = node.domain == QUANT_DOMAIN and node.op_type in QUANT_OPS
+    handler = HANDLERS.get((quantizer, node.op_type)) if standard or quantizer else None
+    if handler is None:
+        place = "" if standard or quantizer else f" of domain '{printable(node.domain)}'"
+        known = ", ".join(sorted({op for _, op in HANDLERS}))
+        hint = _HINTS.get(node.op_type, f"supported: {known}")
+        raise ctx.error(node, f"operator '{printable(node.op_type)}'{place} is not supported", hint)
+    handler(ctx, node)
