@@ -1,0 +1,168 @@
+"""The Python interface: ``design = codesign.generate(model); design.verify(x)``."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from codesign.builddir import BuildDir, Manifest, SynthReport, VerifyReport
+from codesign.errors import MismatchError, UsageError
+from codesign.build import Progress, generate_into
+from codesign.plan import Goal
+from codesign.plan.planfile import PlanFile, read_plan
+
+
+@dataclass(frozen=True)
+class Design:
+    """One generated design on disk. Every method reads only its folder."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        """Ports, layers, folding and cycle counts."""
+        return BuildDir.open(self.path).manifest
+
+    def verify(self, inputs: np.ndarray | None = None, **options: Any) -> VerifyReport:
+        """Prove the circuit equal to the model; ``MismatchError`` naming the first difference.
+
+        ``inputs``: float32 [n, ...] as the network takes them; without, the recorded test
+        vectors and 10,000 random ones. Options as in :func:`codesign.verify.verify`.
+        """
+        from codesign.verify import verify
+
+        report = verify(BuildDir.open(self.path), inputs=inputs, **options)
+        if not report.ok:
+            raise MismatchError(describe_failure(report), where=str(self.path))
+        return report
+
+    def synth(self, **options: Any) -> SynthReport:
+        """Synthesise, place and route for the board of the design."""
+        from codesign.toolchain.synth import synthesise
+
+        build = BuildDir.open(self.path)
+        report = synthesise(build, board=build.manifest.board, **options)
+        build.write("reports/synth.json", report)
+        return report
+
+    def report(self) -> Path:
+        """Write ``reports/report.json`` and ``report.html``; the path of the latter."""
+        from codesign.report import write_report
+
+        return write_report(BuildDir.open(self.path))
+
+
+def generate(
+    model: Any,
+    out: str | Path | None = None,
+    *,
+    example_input: Any = None,
+    board: str = "ulx3s",
+    target_ii: int | None = None,
+    fps: float | None = None,
+    clock_mhz: float | None = None,
+    smallest: bool = False,
+    unrolled: bool = False,
+    config: str | Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Design:
+    """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
+
+    ``example_input``: needed for a module, a tensor of the shape it takes (batch first).
+    ``out``: the build folder; a temporary one when left out. At most one target: ``target_ii``
+    (cycles a frame), ``fps`` (frames a second at ``clock_mhz``, by default the board's),
+    ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
+
+    Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
+    """
+    target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="codesign-")) / "build"
+    choices = read_plan(Path(config)) if config is not None else PlanFile()
+    goal = make_goal(choices, board, target_ii, fps, clock_mhz, smallest, unrolled)
+    source, golden, scratch = _resolve(model, example_input, target)
+    try:
+        generate_into(
+            target, source, goal=goal, board=board, choices=choices, golden=golden,
+            progress=progress,
+        )  # fmt: skip
+    finally:
+        if scratch is not None:
+            scratch.cleanup()
+    return Design(target)
+
+
+def _resolve(
+    model: Any, example_input: Any, target: Path
+) -> tuple[Path | onnx.ModelProto, Path | None, tempfile.TemporaryDirectory[str] | None]:
+    """(model, recorded PyTorch vectors, folder to remove afterwards)."""
+    if isinstance(model, onnx.ModelProto):
+        return model, None, None
+    if isinstance(model, str | Path):
+        golden = Path(model).with_suffix(".golden.npz")
+        return Path(model), golden if golden.exists() else None, None
+    if example_input is None:
+        raise UsageError(
+            "a live module needs an example input", hint="generate(module, example_input=x)"
+        )
+    from codesign.train.export import export_module
+    from codesign.train.golden import record_golden, save_golden
+
+    proto = export_module(model, example_input)
+    scratch = tempfile.TemporaryDirectory(prefix="codesign-")
+    path = Path(scratch.name) / "golden.npz"
+    save_golden(record_golden(model, proto, example_input), path)
+    return proto, path, scratch
+
+
+def make_goal(
+    choices: PlanFile,
+    board: str,
+    target_ii: int | None,
+    fps: float | None,
+    clock_mhz: float | None,
+    smallest: bool,
+    unrolled: bool,
+) -> Goal:
+    """The one target among the options and the plan file; ``UsageError`` when they conflict."""
+    from codesign import boards
+
+    design = choices.design
+    given = [target_ii is not None, fps is not None, smallest, unrolled]
+    if sum(given) > 1:
+        raise UsageError("give one of --target-ii, --fps, --smallest and --unrolled")
+    if not any(given):
+        target_ii, fps = design.target_ii, design.fps
+        unrolled = design.style == "unrolled"
+        if sum([target_ii is not None, fps is not None, unrolled]) > 1:
+            raise UsageError("[design] gives more than one of target_ii, fps, style = 'unrolled'")
+    if target_ii is not None:
+        if target_ii < 1:
+            raise UsageError(f"--target-ii must be at least 1, got {target_ii}")
+        return Goal("ii", target_ii)
+    if fps is not None:
+        clock = clock_mhz or design.clock_mhz or boards.get(board).clock_mhz
+        if fps <= 0 or clock <= 0:
+            raise UsageError("--fps and --clock must be positive")
+        if fps > clock * 1e6:
+            raise UsageError(
+                f"{fps:g} frames/s exceed one frame a cycle at {clock:g} MHz",
+                hint=f"ask for at most {clock * 1e6:g} frames/s, or raise --clock",
+            )
+        return Goal("ii", int(clock * 1e6 // fps), f"{fps:g} frames/s at {clock:g} MHz")
+    if smallest:
+        return Goal("smallest")
+    return Goal("unrolled") if unrolled else Goal("fastest")
+
+
+def describe_failure(report: VerifyReport) -> str:
+    """The first thing that went wrong, in one sentence."""
+    for evidence in report.evidence:
+        if evidence.mismatches:
+            found = str(evidence.first) if evidence.first else evidence.note
+            return f"{evidence.link}: {evidence.mismatches} mismatches; {found}"
+    failed = next(b for b in report.benches if not b.passed)
+    return f"bench '{failed.name}' failed: {failed.message}"

@@ -1,0 +1,248 @@
+"""The verbs. Each parses its options, calls one function of the package, prints the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codesign.builddir import BuildDir
+from codesign.cli.ui import Json, Quiet, Ui, Verbose
+from codesign.errors import MismatchError, UsageError
+
+Build = Annotated[Path, typer.Argument(help="A build folder made by 'codesign generate'.")]
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="digits, or mnist with --data.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the QONNX file.")],
+    weights: Annotated[int, typer.Option(help="Weight bits.", min=1, max=8)] = 4,
+    activations: Annotated[int, typer.Option(help="Activation bits.", min=1, max=8)] = 4,
+    hidden: Annotated[str, typer.Option(help="Hidden layer sizes, comma separated.")] = "32,16",
+    batch_norm: Annotated[bool, typer.Option(help="Batch normalization after each layer.")] = False,
+    argmax: Annotated[bool, typer.Option(help="End in the winning class, not logits.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    data: Annotated[Path | None, typer.Option(help="The .npz of a data set on disk.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a quantized network by a quick recipe and export it to QONNX.
+
+    [bold]Examples[/bold]
+
+      codesign train digits --weights 4 --activations 4 -o model.onnx
+
+      codesign train mnist --data mnist.npz --weights 2 --activations 2 -o mnist.onnx
+    """
+    from codesign.train import recipe
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    with ui.working(f"training {dataset}"):
+        result = recipe.train(
+            dataset,
+            weights=weights,
+            activations=activations,
+            hidden=_sizes(hidden),
+            batch_norm=batch_norm,
+            argmax=argmax,
+            epochs=epochs,
+            seed=seed,
+            data=data,
+            progress=ui.step,
+        )
+        recipe.save(result, out)
+    summary = {
+        "model": str(out),
+        "float_accuracy": result.float_accuracy,
+        "quantized_accuracy": result.quantized_accuracy,
+    }
+    ui.result(
+        summary,
+        f"[bold]{out}[/bold]  float {result.float_accuracy:.2%}, "
+        f"quantized {result.quantized_accuracy:.2%} on the test split",
+    )
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
+        raise UsageError(f"--hidden takes positive sizes like 32,16, got {text!r}")
+    return sizes
+
+
+def generate(
+    model: Annotated[Path, typer.Argument(help="A QONNX file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The build folder to write.")],
+    board: Annotated[str, typer.Option(help="Target board.")] = "ulx3s",
+    target_ii: Annotated[int | None, typer.Option(help="At most N cycles a frame.")] = None,
+    fps: Annotated[float | None, typer.Option(help="At least this many frames a second.")] = None,
+    clock: Annotated[float | None, typer.Option(help="Clock in MHz, for --fps.")] = None,
+    smallest: Annotated[bool, typer.Option("--smallest", help="One multiplier a layer.")] = False,
+    unrolled: Annotated[bool, typer.Option("--unrolled", help="One frame a cycle.")] = False,
+    config: Annotated[Path | None, typer.Option(help="A plan.toml with your own folding.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Generate RTL for a network. Without a target: the fastest folding that fits the board.
+
+    [bold]Examples[/bold]
+
+      codesign generate model.onnx -o build/ --board ulx3s --target-ii 64
+
+      codesign generate model.onnx -o build/ --unrolled
+
+      codesign generate model.onnx -o build/ --fps 1e6 --clock 100
+    """
+    from codesign import api
+    from codesign.report.terminal import design_table
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    with ui.working(f"generating {out}"):
+        design = api.generate(
+            model,
+            out,
+            board=board,
+            target_ii=target_ii,
+            fps=fps,
+            clock_mhz=clock,
+            smallest=smallest,
+            unrolled=unrolled,
+            config=config,
+            progress=ui.step,
+        )
+    ui.result(design.manifest, design_table(design.path))
+
+
+def verify(
+    build: Build,
+    inputs: Annotated[Path | None, typer.Option(help="A .npy of float inputs.")] = None,
+    random_frames: Annotated[int, typer.Option("--random", help="Random frames.", min=1)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of random vectors and stalls.")] = 1,
+    waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (cocotb).")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit results here.")] = None,
+    cocotb: Annotated[bool, typer.Option(help="Run the cocotb benches as well.")] = True,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prove the circuit equal to the model: PyTorch = qonnx = reference = RTL.
+
+    [bold]Examples[/bold]
+
+      codesign verify build/
+
+      codesign verify build/ --inputs x.npy --waves --junit results.xml
+    """
+    from codesign.api import describe_failure
+    from codesign.report.terminal import verify_table
+    from codesign.verify import verify as run
+    from codesign.verify.vectors import load_inputs
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    folder = BuildDir.open(build)
+    array = load_inputs(inputs) if inputs is not None else None
+    with ui.working(f"verifying {build}"):
+        report = run(
+            folder,
+            inputs=array,
+            random_frames=random_frames,
+            seed=seed,
+            waves=waves,
+            junit=junit,
+            cocotb=cocotb,
+            progress=ui.step,
+        )
+    ui.result(report, verify_table(report))
+    if not report.ok:
+        raise MismatchError(describe_failure(report), where=str(build))
+
+
+def synth(
+    build: Build,
+    seed: Annotated[int, typer.Option(help="Placement seed.")] = 1,
+    cache: Annotated[bool, typer.Option(help="Reuse results of the same RTL and tools.")] = True,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Synthesise, place and route for the design's board, with open tools from wheels.
+
+    [bold]Example[/bold]
+
+      codesign synth build/
+    """
+    from codesign.api import Design
+    from codesign.report.terminal import synth_table
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    BuildDir.open(build)
+    with ui.working(f"synthesising {build}"):
+        result = Design(build).synth(seed=seed, use_cache=cache, progress=ui.step)
+    ui.result(result, synth_table(result))
+
+
+def report(build: Build, json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Show all that is known of a design, and write it as JSON and one HTML page.
+
+    [bold]Example[/bold]
+
+      codesign report build/
+    """
+    from codesign.report import build_report, write_report
+    from codesign.report.terminal import render
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    folder = BuildDir.open(build)
+    model = build_report(folder)
+    page = write_report(folder)
+    ui.result(model, *render(model), f"\nreport: [bold]{page}[/bold]")
+
+
+def doctor(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Check that every tool is there and new enough; says how to install what is missing.
+
+    [bold]Example[/bold]
+
+      codesign doctor
+    """
+    from codesign.report.terminal import doctor_table
+    from codesign.toolchain.doctor import check_all
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    rows = check_all()
+    ui.result({"checks": [row.model_dump() for row in rows]}, doctor_table(rows))
+    if not all(row.ok for row in rows):
+        raise typer.Exit(3)
+
+
+def init_ci(
+    model: Annotated[Path, typer.Argument(help="The QONNX file in your repository.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The workflow file to write.")] = Path(
+        ".github/workflows/codesign.yml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write a GitHub workflow that simulates your network on every push.
+
+    [bold]Example[/bold]
+
+      codesign init-ci models/net.onnx
+    """
+    from codesign.ci import write_workflow
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    write_workflow(model, out, force=force)
+    ui.result({"workflow": str(out)}, f"[bold]{out}[/bold] runs 'codesign verify' on every push")
+
+
+ALL = (train, generate, verify, synth, report, doctor, init_ci)

