@@ -1,0 +1,235 @@
+"""A folded matrix-vector unit: PE x SIMD multipliers over a weight memory.
+
+``acc = weights @ x + bias`` exactly. Row folds (NF) outside, column folds (SF) inside; one fold
+each cycle, no gap between row folds or frames, so the initiation interval is NF * SF cycles.
+"""
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl import multiplier as products
+from codesign.hdl.adder_tree import Pipeline, Term, reduce_terms
+from codesign.hdl.frame_buffer import FrameBuffer
+from codesign.hdl.matvec_plan import MatVecPlan, plan_matvec
+from codesign.hdl.memories import Counter, Table, pack, rom, style_for
+from codesign.hdl.stream import range_shape, stream_signature
+from codesign.hdl.timing import MatVecTiming
+
+
+class MatVec(wiring.Component):
+    """Computes ``weights @ x + bias``.
+
+    weights: int64 [N, K]; bias: int64 [N] or None. ``i``: beats of ``simd`` codes in
+    ``in_lo..in_hi``, K per frame. ``o``: beats of ``pe`` accumulators in ``acc_lo..acc_hi`` (the
+    exact reachable range over all outputs), N per frame. ``latency`` registers lie between the
+    transfer of a beat and that of the result it completes; at most ``max_stages``.
+    """
+
+    def __init__(
+        self,
+        weights: np.ndarray,
+        *,
+        in_lo: int,
+        in_hi: int,
+        bias: np.ndarray | None = None,
+        pe: int,
+        simd: int,
+        multiplier: str = "lut",
+        weight_memory: str = "auto",
+        max_stages: int = 6,
+    ) -> None:
+        self.weights = _checked(weights, in_lo, in_hi, pe, simd)
+        n, k = self.weights.shape
+        self.bias = np.zeros(n, np.int64) if bias is None else np.asarray(bias, dtype=np.int64)
+        if self.bias.shape != (n,):
+            raise ValueError(f"{n} outputs need a bias of shape ({n},), got {self.bias.shape}")
+        self.pe, self.simd = pe, simd
+        self.nf, self.sf = -(-n // pe), -(-k // simd)
+        self.in_lo, self.in_hi = int(in_lo), int(in_hi)
+        self._in_shape = range_shape(self.in_lo, self.in_hi)
+        self._ranges()
+        self._padded = np.zeros((self.nf * pe, self.sf * simd), np.int64)
+        self._padded[:n, :k] = self.weights
+        # Rows beyond N are never looked at: repeating a real row keeps the set of digits small.
+        self._padded[n:, :k] = self.weights[:1]
+        self.recoding = products.recode(self._padded, multiplier)
+        words, width = self.nf * self.sf, self.recoding.width * pe * simd
+        self.memory_style = style_for(words, width, weight_memory)
+        self.plan: MatVecPlan = plan_matvec(
+            pe=pe,
+            simd=simd,
+            nf=self.nf,
+            sf=self.sf,
+            in_bits=self._in_shape.width,
+            planes=len(self.recoding.planes),
+            code_bits=self.recoding.width,
+            multiplier=multiplier,
+            memory_style=self.memory_style,
+            acc_bits=range_shape(self.acc_lo, self.acc_hi).width,
+            max_stages=max_stages,
+        )
+        super().__init__(
+            {
+                "i": In(stream_signature(self._in_shape, simd)),
+                "o": Out(stream_signature(range_shape(self.acc_lo, self.acc_hi), pe)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Registers between a beat's transfer and that of the result it completes."""
+        return self.plan.latency
+
+    def timing(self) -> MatVecTiming:
+        """The event model of this component."""
+        return MatVecTiming(self.nf, self.sf, self.latency)
+
+    def _ranges(self) -> None:
+        lo, hi = accumulator_bounds(self.weights, self.bias, self.in_lo, self.in_hi)
+        self.acc_lo, self.acc_hi = int(lo.min()), int(hi.max())
+
+    def _term_range(self) -> tuple[int, int]:
+        """What a lane may carry: padding lanes carry anything that fits the wire."""
+        if self.weights.shape[1] % self.simd == 0:
+            return self.in_lo, self.in_hi
+        bits = self._in_shape.width
+        low = -(1 << (bits - 1)) if self.in_lo < 0 else 0
+        return low, low + (1 << bits) - 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        ce = Signal()
+        m.d.comb += ce.eq(~self.o.valid | self.o.ready)
+        buffer = m.submodules.buffer = FrameBuffer(self._in_shape, self.simd, self.nf, self.sf)
+        wiring.connect(m, wiring.flipped(self.i), buffer.i)
+        m.d.comb += buffer.ce.eq(ce)
+        codes = self._weight_codes(m, buffer, ce)
+        pipe = Pipeline(m, ce, self.plan.cuts)
+        flags = pipe.carry(Cat(buffer.o_valid, buffer.o_last), "operand", "flags", init=0)
+        xs = [pipe.carry(x, "operand", f"x{s}") for s, x in enumerate(buffer.o_data)]
+        codes = pipe.carry(codes, "operand", "codes")
+        lanes = []
+        for p in range(self.pe):
+            lane = Module()
+            m.submodules[f"pe{p}"] = lane
+            lanes.append(self._lane(lane, ce, xs, codes, p))
+        for name in self.plan.names[1:]:
+            flags = pipe.carry(flags, name, f"flags_{name}", init=0)
+        self._accumulate(m, ce, lanes, flags)
+        return m
+
+    def _weight_codes(self, m: Module, buffer: FrameBuffer, ce: Value) -> Value:
+        """The weight words' codes, one enabled cycle after issue, in step with ``o_data``."""
+        packed = self.recoding.codes(self._by_fold())
+        width = self.recoding.width
+        words = [pack([(c, width) for c in word.reshape(-1)]) for word in packed]
+        address = Counter(m, "fold", self.nf * self.sf, buffer.issue)
+        port, data = rom(m, "weight_memory", words, width * self.pe * self.simd,
+                         self.memory_style, ce)  # fmt: skip
+        m.d.comb += port.eq(address.value)
+        return data
+
+    def _by_fold(self) -> np.ndarray:
+        """Weights as int64 [NF * SF, pe, simd]."""
+        cube = self._padded.reshape(self.nf, self.pe, self.sf, self.simd)
+        return cube.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd)
+
+    def _lane(self, m: Module, ce: Value, xs: list[Value], codes: Value, p: int) -> Value:
+        """One processing element: rows, a tree per digit, and their weighted sum."""
+        pipe = Pipeline(m, ce, self.plan.cuts)
+        x_lo, x_hi = self._term_range()
+        weights = self._by_fold()[:, p, :]
+        digits = self.recoding.digits(weights)
+        width = self.recoding.width
+        planes = []
+        for plane, digit in zip(self.recoding.planes, digits, strict=True):
+            terms = []
+            for s, x in enumerate(xs):
+                word = codes[(p * self.simd + s) * width :][:width]
+                lo, hi = products.row_range(plane, digit[:, s], x_lo, x_hi, self.recoding.product)
+                value = self._row(plane, x, word)
+                terms.append(Term(value, lo, hi).named(m, f"row{plane.shift}_{s}"))
+            terms = [pipe.keep(t, "row") for t in terms]
+            total = reduce_terms(m, pipe, terms, f"sum{plane.shift}_", "add")
+            planes.append(total.shifted(plane.shift))
+        return reduce_terms(m, pipe, planes, "digits", "digit").value
+
+    def _row(self, plane: products.Plane, x: Value, word: Value) -> Value:
+        if self.recoding.product:
+            return x * (word.as_signed() if plane.alphabet[0] else word)
+        return products.row(plane, x, Cat(*(word[b] for b in plane.bits)))
+
+    def _accumulate(self, m: Module, ce: Value, lanes: list[Value], flags: Value) -> None:
+        """The sum over column folds; ``flags``: valid, last column fold."""
+        shape = range_shape(self.acc_lo, self.acc_hi)
+        step, done = Signal(), Signal()
+        m.d.comb += [step.eq(flags[0] & ce), done.eq(step & flags[1])]
+        row = Counter(m, "row", self.nf, done)
+        last = Signal()
+        m.d.comb += self.o.payload.last.eq(last)
+        with m.If(ce):
+            m.d.sync += [self.o.valid.eq(flags[0] & flags[1]), last.eq(row.last)]
+        starts = self._starts(m, row, shape.width)
+        for p, (lane, start) in enumerate(zip(lanes, starts, strict=True)):
+            total = Signal(shape.width, name=f"total{p}")
+            result = Signal(shape, name=f"acc{p}")
+            m.d.comb += self.o.payload.data[p].eq(result)
+            if self.sf == 1:
+                m.d.comb += total.eq(start.value + lane)
+            else:
+                partial = Signal(shape.width, name=f"partial{p}", init=start.first)
+                m.d.comb += total.eq(partial + lane)
+                with m.If(step):
+                    m.d.sync += partial.eq(Mux(flags[1], start.following, total))
+            with m.If(done):
+                m.d.sync += result.eq(total)
+
+    def _starts(self, m: Module, row: Counter, width: int) -> list["_Start"]:
+        """What each lane's accumulator starts from: bias, and the rows' borrowed ones."""
+        start = self.recoding.correction(self._padded).sum(axis=1)
+        start[: len(self.bias)] += self.bias
+        table = start.reshape(self.nf, self.pe)
+        used = len(self.bias) - (self.nf - 1) * self.pe
+        table[-1, used:] = table[0, used:]
+        ahead = np.roll(table, -1, axis=0)
+        result = []
+        for p in range(self.pe):
+            words = [int(v) & ((1 << width) - 1) for v in table[:, p]]
+            turn = [int(v) & ((1 << width) - 1) for v in ahead[:, p]]
+            use = words if self.sf == 1 else turn
+            data = Table(m, f"start{p}", use, width, row).data
+            result.append(_Start(words[0], data, data))
+        return result
+
+
+class _Start:
+    """First word, and the word of this row fold (``value``) or the next (``following``)."""
+
+    def __init__(self, first: int, value: Value, following: Value) -> None:
+        self.first, self.value, self.following = first, value, following
+
+
+def accumulator_bounds(
+    weights: np.ndarray, bias: np.ndarray, in_lo: int, in_hi: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exact (lo, hi) int64 [N] of ``weights @ x + bias`` over every ``x`` in the range."""
+    plus, minus = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    return plus * in_lo + minus * in_hi + bias, plus * in_hi + minus * in_lo + bias
+
+
+def _checked(weights: np.ndarray, in_lo: int, in_hi: int, pe: int, simd: int) -> np.ndarray:
+    weights = np.asarray(weights)
+    if weights.ndim != 2 or weights.size == 0:
+        raise ValueError(f"weights are a matrix [N, K], got shape {weights.shape}")
+    if not np.issubdtype(weights.dtype, np.integer):
+        raise ValueError(f"weights are integers, got {weights.dtype}")
+    if in_lo > in_hi:
+        raise ValueError(f"empty input range {in_lo}..{in_hi}")
+    n, k = weights.shape
+    if not 1 <= pe <= n:
+        raise ValueError(f"pe must lie in 1..{n} (the outputs), got {pe}")
+    if not 1 <= simd <= k:
+        raise ValueError(f"simd must lie in 1..{k} (the inputs), got {simd}")
+    return weights.astype(np.int64)
