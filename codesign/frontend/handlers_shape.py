@@ -89,7 +89,8 @@ def transpose(ctx: Context, node: NodeProto) -> None:
     """Only of constants (folded before), or one that moves nothing."""
     attrs = attributes(ctx, node, perm=None)
     x = ctx.value(node, 0)
-    perm = list(attrs["perm"] or range(len(x.shape), -1, -1))  # type: ignore[call-overload]
+    given = attrs["perm"]
+    perm = [int(p) for p in given] if isinstance(given, list) else [*range(len(x.shape), -1, -1)]
     full = (ctx.batch, *x.shape)
     moved = [p for p in perm if full[p] != 1] if sorted(perm) == list(range(len(full))) else [1, 0]
     if perm[:1] != [0] or moved != sorted(moved):

@@ -1,0 +1,233 @@
+"""PyTorch's own results at every layer boundary, recorded beside the model.
+
+The ``.npz`` holds plain arrays only (``allow_pickle=False``)::
+
+    version      int64, 1
+    test_x       float32 [n, ...]     inputs with labels
+    test_y       int64 [n]            labels, empty when there are none
+    random_x     float32 [m, ...]     seeded random inputs, corner codes and ties among them
+    seed         int64                their seed
+    tensors      str [k]              ONNX names of the boundaries, in execution order
+    test_0 ...   float32 or int64     what PyTorch computed at tensors[0] for test_x
+    random_0 ... the same for random_x
+    float_accuracy, quantized_accuracy  float64, NaN when unknown
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from codesign.errors import UnsupportedModel, UsageError
+from codesign.frontend import Imported, import_qonnx
+from codesign.frontend.execute import execute_batch
+from codesign.ops.quant import Quant
+from codesign.train.needs import need
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Golden:
+    """See the module's description; ``test`` and ``random`` map ONNX tensor name to array."""
+
+    test_x: np.ndarray
+    test_y: np.ndarray
+    random_x: np.ndarray
+    seed: int
+    test: dict[str, np.ndarray] = field(default_factory=dict)
+    random: dict[str, np.ndarray] = field(default_factory=dict)
+    float_accuracy: float = float("nan")
+    quantized_accuracy: float = float("nan")
+
+
+def record_golden(
+    module: Any,
+    model: onnx.ModelProto,
+    inputs: Any,
+    *,
+    labels: np.ndarray | None = None,
+    random_frames: int = 10_000,
+    seed: int = 1,
+    float_accuracy: float = float("nan"),
+) -> Golden:
+    """Run ``module`` (Brevitas) in PyTorch on ``inputs`` (float32, batch first) and on random
+    inputs, and match each quantizer's output to a tensor of ``model`` (its export)."""
+    test_x = np.ascontiguousarray(np.asarray(inputs, dtype=np.float32))
+    imported = import_qonnx(model)
+    random_x = random_inputs(imported, test_x.shape[1:], random_frames, seed)
+    net = module.eval()
+    test, random = _forward(net, test_x), _forward(net, random_x)
+    names = match(imported, random_x[:64], [a[:64] for a in random])
+    labels = np.zeros(0, dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
+    return Golden(
+        test_x,
+        labels,
+        random_x,
+        seed,
+        {name: test[i] for name, i in names.items()},
+        {name: random[i] for name, i in names.items()},
+        float_accuracy,
+        _accuracy(test[-1], labels),
+    )
+
+
+def _accuracy(output: np.ndarray, labels: np.ndarray) -> float:
+    if len(labels) != len(output) or not len(labels):
+        return float("nan")
+    flat = output.reshape(len(output), -1)
+    guess = flat[:, 0] if flat.shape[1] == 1 else flat.argmax(1)
+    return float((guess == labels).mean())
+
+
+def random_inputs(imported: Imported, shape: tuple[int, ...], frames: int, seed: int) -> np.ndarray:
+    """float32 [frames, *shape]: decoded random codes (corner codes often), exact ties between
+    codes and their neighbours one ulp away, and values spread beyond the range."""
+    rng = np.random.default_rng(seed)
+    first = next((n.op for n in imported.graph.nodes if isinstance(n.op, Quant)), None)
+    lo, hi, step = -1.0, 1.0, np.float32(1)
+    corners = np.array([-1.0, 0.0, 1.0])
+    if first is not None:
+        format, step = first.out_format, np.float32(first.scale[0])
+        lo, hi = format.lo - format.zero_point, format.hi - format.zero_point
+        corners = format.corner_codes().astype(np.float64) - format.zero_point
+    size = (frames, *shape)
+    codes = rng.integers(int(lo), int(hi), size=size, endpoint=True).astype(np.float64)
+    codes = np.where(rng.random(size) < 0.25, rng.choice(corners, size=size), codes)
+    x = codes.astype(np.float32) * step
+    ties = ((codes + 0.5) * step).astype(np.float32)
+    nudge = rng.integers(-1, 1, size=size, endpoint=True)
+    towards = np.where(nudge > 0, np.float32(np.inf), np.float32(-np.inf))
+    ties = np.where(nudge, np.nextafter(ties, towards), ties)
+    middle, spread = (lo + hi) / 2, max(hi - lo, 1)
+    wide = ((middle + rng.normal(size=size) * spread / 2) * step).astype(np.float16)
+    kind = (np.arange(frames) % 4).reshape(-1, *[1] * len(shape))
+    mixed = np.where(kind == 2, ties, np.where(kind == 3, wide.astype(np.float32), x))
+    mixed[: len(corners)] = (corners[:frames] * step).reshape(-1, *[1] * len(shape))
+    return np.ascontiguousarray(mixed, dtype=np.float32)
+
+
+def _forward(net: Any, x: np.ndarray) -> list[np.ndarray]:
+    """Outputs of the activation quantizers in execution order, then the network's output."""
+    torch = need("torch")
+    kinds = _activation_proxies()
+    taken: list[np.ndarray] = []
+
+    def keep(_module: Any, _args: Any, output: Any) -> None:
+        taken.append(_array(output))
+
+    hooks = [
+        m.register_forward_hook(keep)
+        for m in net.modules()
+        if isinstance(m, kinds) and getattr(m, "is_quant_enabled", False)
+    ]
+    try:
+        with torch.no_grad():
+            output = net(torch.from_numpy(x))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*taken, _array(output)]
+
+
+def _activation_proxies() -> Any:
+    return need("brevitas.proxy.runtime_quant").ActQuantProxyFromInjectorBase
+
+
+def _array(output: Any) -> np.ndarray:
+    """A tensor, a QuantTensor or a tuple whose first member is one, as float32 or int64."""
+    while not hasattr(output, "detach") and isinstance(output, tuple):
+        output = output[0]
+    output = getattr(output, "value", output)
+    array = output.detach().numpy()
+    return np.array(array, dtype=np.float32 if array.dtype.kind == "f" else np.int64)
+
+
+def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[str, int]:
+    """ONNX tensor name to index in ``found``: quantizers by their order, then the output; each
+    pair must agree numerically as executed by qonnx."""
+    graph = imported.graph
+    quantizers = [graph.out(n).name for n in graph.nodes if isinstance(n.op, Quant)]
+    names = [imported.tensor_names[v] for v in quantizers]
+    output = imported.model.graph.output[0].name
+    executed = execute_batch(imported, x, [*names, output])
+    matched: dict[str, int] = {}
+    start = 0
+    for name in names:
+        index = _first_match(executed[name], found, start)
+        if index is None:
+            raise UnsupportedModel(
+                "PyTorch and the exported file compute different values here",
+                where=f"tensor '{name}'",
+                hint="export the very module that is recorded, in evaluation mode",
+            )
+        matched[name] = index
+        start = index + 1
+    matched[output] = len(found) - 1
+    return matched
+
+
+def _first_match(wanted: np.ndarray, found: list[np.ndarray], start: int) -> int | None:
+    """First recorded array from ``start`` that is ``wanted`` but for a rare flipped code."""
+    for index in range(start, len(found)):
+        array = found[index]
+        if array.size == wanted.size:
+            same = np.isclose(array.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-6)
+            if same.mean() > 0.98:
+                return index
+    return None
+
+
+def save_golden(golden: Golden, path: str | Path) -> None:
+    """Write the ``.npz``, beside itself first, then into place."""
+    path = Path(path)
+    names = list(golden.test)
+    arrays: dict[str, Any] = {
+        "version": np.int64(VERSION),
+        "test_x": golden.test_x,
+        "test_y": golden.test_y,
+        "random_x": golden.random_x,
+        "seed": np.int64(golden.seed),
+        "tensors": np.array(names, dtype=np.str_),
+        "float_accuracy": np.float64(golden.float_accuracy),
+        "quantized_accuracy": np.float64(golden.quantized_accuracy),
+    }
+    for index, name in enumerate(names):
+        arrays[f"test_{index}"] = golden.test[name]
+        arrays[f"random_{index}"] = golden.random[name]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    temporary.replace(path)
+
+
+def load_golden(path: str | Path) -> Golden:
+    """Read what :func:`save_golden` wrote; ``UsageError`` for anything else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if int(file["version"]) != VERSION:
+                raise ValueError(f"version {int(file['version'])}")
+            names = [str(n) for n in file["tensors"]]
+            return Golden(
+                file["test_x"],
+                file["test_y"],
+                file["random_x"],
+                int(file["seed"]),
+                {n: file[f"test_{i}"] for i, n in enumerate(names)},
+                {n: file[f"random_{i}"] for i, n in enumerate(names)},
+                float(file["float_accuracy"]),
+                float(file["quantized_accuracy"]),
+            )
+    except FileNotFoundError:
+        raise UsageError("no such file", where=str(path)) from None
+    except Exception as error:  # zipfile, zlib, numpy: a damaged file raises anything
+        raise UsageError(
+            f"not a file of recorded results ({type(error).__name__}: {error})",
+            where=str(path),
+            hint="record it again with 'codesign train' or record_golden()",
+        ) from None
