@@ -13,7 +13,7 @@ import onnx
 from codesign import __version__, boards
 from codesign.builddir import BoardInfo, Edge, Layer, Manifest, Port, Tap, staged
 from codesign.formats import Format, ScaledInt
-from codesign.frontend import import_qonnx
+from codesign.frontend import import_qonnx, load_model
 from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
@@ -24,7 +24,7 @@ from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.folding import layer_cost
 from codesign.plan.planfile import PlanFile
-from codesign.plan.schedule import design_cycles, layer_cycles, lanes_in, lanes_out
+from codesign.plan.schedule import design_cycles, lanes_in, lanes_out, layer_cycles
 
 Progress = Callable[[str], None]
 
@@ -51,7 +51,8 @@ def generate_into(
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete)."""
     progress("importing")
-    imported = import_qonnx(model)
+    proto = model if isinstance(model, onnx.ModelProto) else load_model(model)
+    imported = import_qonnx(proto, name="" if isinstance(model, onnx.ModelProto) else model.stem)
     progress("lowering to integer codes")
     circuit = partition(lower(imported.graph))
     info = boards.get(board)
@@ -59,7 +60,7 @@ def generate_into(
     planned = Planned(circuit, plan_design(circuit, goal, info, choices), info, goal)
     with staged(target) as work:
         save_graph(circuit.graph, work / "model")
-        blob = imported.source.SerializeToString()
+        blob = proto.SerializeToString()
         (work / "model" / "model.onnx").write_bytes(blob)
         if golden is not None:
             (work / "model" / "golden.npz").write_bytes(golden.read_bytes())

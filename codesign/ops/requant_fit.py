@@ -8,6 +8,7 @@ such thresholds only bound the unknowns.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,85 +51,94 @@ def view(op: Requant) -> ThresholdView:
     return ThresholdView(aligned, codes, op.lo, op.hi)
 
 
-def fit_shift(op: Requant) -> tuple[int, str, np.ndarray] | None:
-    """``(shift, rounding, bias[C])`` with ``code = clip(round((x + bias) / 2^shift))``, or None.
+@dataclass(frozen=True)
+class Shift:
+    """``code = clip(round((x * 2^fraction + bias[c]) / 2^(shift + fraction)))``.
 
-    ``rounding`` is ``floor`` or ``half_even``; every other QONNX mode that moves by whole
-    accumulator steps is one of these with another bias.
+    ``fraction`` is 1 where a bias lies between two accumulator steps: half a step is enough to
+    say "never a tie". ``rounding`` is ``floor`` or ``half_even``; every other QONNX mode that
+    moves by whole steps is one of these with another bias.
     """
+
+    shift: int
+    fraction: int
+    rounding: str
+    bias: np.ndarray  # int64 [C]
+
+
+@dataclass(frozen=True)
+class Dyadic:
+    """``code = clip((x * multiplier[c] + addend[c]) >> shift)``."""
+
+    shift: int
+    multiplier: np.ndarray  # int64 [C]
+    addend: np.ndarray  # int64 [C]
+
+
+def fit_shift(op: Requant) -> Shift | None:
+    """A :class:`Shift` equal to rising ``op``, or None; the least shift and fraction."""
     t = view(op)
     for shift in range(max(1, int(op.hi - op.lo).bit_length()) + 1):
-        for rounding in ("floor", "half_even") if shift else ("floor",):
-            bias = _shift_bias(t, shift, rounding)
+        for fraction, rounding in ((0, "floor"), (0, "half_even"), (1, "half_even")):
+            if rounding == "half_even" and shift + fraction == 0:
+                continue
+            bias = _shift_bias(t, shift, fraction, rounding)
             if bias is not None:
-                return shift, rounding, bias
+                return Shift(shift, fraction, rounding, bias)
     return None
 
 
-def _shift_bias(t: ThresholdView, shift: int, rounding: str) -> np.ndarray | None:
-    opens = t.codes << shift  # x + bias at which a code begins
+def _shift_bias(t: ThresholdView, shift: int, fraction: int, rounding: str) -> np.ndarray | None:
+    total = shift + fraction
+    opens = t.codes << total  # x * 2^fraction + bias at which a code begins
     if rounding == "half_even":
-        opens = opens - (1 << (shift - 1)) + (t.codes & 1)  # a tie goes to the even code
-    # T = opens - bias where reached inside the range; bounds elsewhere.
-    exact = ~(t.always | t.never)
-    least = np.where(exact | t.always, opens - t.thresholds, _NO_LEAST).max(1, initial=_NO_LEAST)
-    most = np.where(exact, opens - t.thresholds, _NO_MOST)
-    most = np.minimum(most, np.where(t.never, opens - t.hi - 1, _NO_MOST)).min(1, initial=_NO_MOST)
-    if (least > most).any():
-        return None
-    return _smallest(least, most)
+        opens = opens - (1 << (total - 1)) + (t.codes & 1)  # a tie goes to the even code
+    reach, before = t.thresholds << fraction, (t.thresholds - 1) << fraction
+    least = np.where(t.never, _NO_LEAST, opens - reach).max(1, initial=_NO_LEAST)
+    most = np.where(t.always, _NO_MOST, opens - before - 1).min(1, initial=_NO_MOST)
+    return None if (least > most).any() else _smallest(least, most)
 
 
-def fit_dyadic(op: Requant) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """``(shift, multiplier[C], addend[C])`` with ``code = clip((x * m + r) >> shift)``, or None.
+def fit_dyadic(op: Requant) -> Dyadic | None:
+    """A :class:`Dyadic` equal to rising ``op``, or None.
 
-    The least shift that works for all channels; one common multiplier where that is enough.
+    The slopes that reproduce all thresholds of a channel form an interval; the least shift is
+    taken at which every interval holds a whole multiplier, a common one where possible.
     """
     t = view(op)
-    slope = _slopes(t)
+    low, high = _slope_interval(t)
+    if (low >= high).any():
+        return None
     for shift in range(MAX_SHIFT + 1):
-        centre = slope * 2.0**shift
-        if centre.max() >= 1 << MAX_MULTIPLIER_BITS:
+        if low.max() * 2.0**shift >= 1 << MAX_MULTIPLIER_BITS:
             return None
-        found = _dyadic_at(t, shift, centre)
-        if found is not None:
-            return shift, *found
+        common = np.full(len(low), math.floor(low.max() * 2.0**shift) + 1, dtype=np.int64)
+        single = np.floor(low * 2.0**shift).astype(np.int64) + 1
+        for multiplier in (common, single):
+            least, most = _addend_bounds(t, shift, multiplier)
+            if (least <= most).all():
+                return Dyadic(shift, multiplier, _smallest(least, most))
     return None
 
 
-def _slopes(t: ThresholdView) -> np.ndarray:
-    """Codes per accumulator step of each channel, from its outermost real thresholds."""
-    out = np.full(len(t.thresholds), 2.0**-1)
+def _slope_interval(t: ThresholdView) -> tuple[np.ndarray, np.ndarray]:
+    """Open interval of codes per accumulator step, float64 [C] each, that a line may have.
+
+    With ``y`` reached at ``A`` and ``z`` not yet reached at ``B``, a line of slope ``a`` needs
+    ``(B - A) * a < z - y``, for every pair of codes.
+    """
+    low, high = np.zeros(len(t.thresholds)), np.full(len(t.thresholds), np.inf)
     for c, row in enumerate(t.thresholds):
-        inside = np.flatnonzero(~(t.always[c] | t.never[c]))
-        if len(inside) >= 2 and row[inside[-1]] > row[inside[0]]:
-            out[c] = (inside[-1] - inside[0]) / (row[inside[-1]] - row[inside[0]])
-    return out
-
-
-def _dyadic_at(
-    t: ThresholdView, shift: int, centre: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    middle = np.floor(centre).astype(np.int64)
-    common = int(np.median(middle))
-    for m in sorted({common - 1, common, common + 1, common + 2} - {0, -1}):
-        r = _addend(t, shift, np.full_like(middle, m))
-        if r is not None:
-            return np.full_like(middle, m), r
-    best_m, best_r = np.zeros_like(middle), np.zeros_like(middle)
-    missing = np.ones(len(middle), dtype=bool)
-    for offset in (0, 1, -1, 2):
-        m = np.maximum(middle + offset, 1)
-        least, most = _addend_bounds(t, shift, m)
-        fits = missing & (least <= most)
-        best_m, best_r = np.where(fits, m, best_m), np.where(fits, least, best_r)
-        missing &= ~fits
-    return None if missing.any() else (best_m, best_r)
-
-
-def _addend(t: ThresholdView, shift: int, m: np.ndarray) -> np.ndarray | None:
-    least, most = _addend_bounds(t, shift, m)
-    return None if (least > most).any() else _smallest(least, most)
+        reached, missed = ~t.never[c], ~t.always[c]
+        span = (row[missed] - 1)[None, :] - np.maximum(row[reached], t.lo)[:, None]
+        rise = t.codes[missed][None, :] - t.codes[reached][:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = rise / span
+        high[c] = bound[span > 0].min(initial=np.inf)
+        low[c] = bound[span < 0].max(initial=0.0)
+        if ((span == 0) & (rise <= 0)).any():
+            high[c] = 0.0
+    return low, high
 
 
 def _addend_bounds(t: ThresholdView, shift: int, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -78,9 +78,7 @@ def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int | Non
     return total
 
 
-def _plan_for(
-    circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile
-) -> dict[str, Plan]:
+def _plan_for(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile) -> dict[str, Plan]:
     plans: dict[str, Plan] = {}
     width: int | None = None
     dsps = board.capacity.dsp

@@ -33,9 +33,9 @@ def lanes_out(layer: Layer, plan: Plan) -> int:
 
 def layer_models(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int) -> list[Any]:
     """Event models of a layer: its width adapter, then its components."""
-    from codesign.hdl.width_adapter import adapter_timing
+    from codesign.hdl.timing import width_adapter_timing
 
-    models = list(adapter_timing(layer.source.elements, from_lanes, lanes_in(layer, plan)))
+    models = list(width_adapter_timing(layer.source.elements, from_lanes, lanes_in(layer, plan)))
     for node in layer.nodes:
         assert isinstance(node.op, CircuitOp)
         models.append(node.op.timing(circuit.graph.ins(node), circuit.graph.out(node), plan))
