@@ -64,17 +64,14 @@ def squeeze(ctx: Context, node: NodeProto) -> None:
     attrs = attributes(ctx, node, axes=None)
     x = ctx.value(node, 0)
     const = ctx.constant(node, 1)
-    axes = const.array.ravel().tolist() if const is not None else attrs["axes"]
-    if axes is None:
-        raise ctx.error(
-            node, "it names no axes", "name the axes: without them the batch goes as well"
-        )
-    rank = len(x.shape) + 1 + (len(axes) if node.op_type == "Unsqueeze" else 0)  # type: ignore[arg-type]
-    wanted = sorted(int(a) + rank if a < 0 else int(a) for a in axes)  # type: ignore[attr-defined]
-    if any(not 1 <= a < rank for a in wanted) or len(set(wanted)) != len(wanted):
-        raise ctx.error(
-            node, f"axes {list(axes)} touch the batch axis", "keep the batch axis first"
-        )  # type: ignore[call-overload]
+    given = const.array.ravel().tolist() if const is not None else attrs["axes"]
+    if not isinstance(given, list):
+        raise ctx.error(node, "it names no axes", "name the axes: without them the batch goes too")
+    axes = [int(axis) for axis in given]
+    rank = len(x.shape) + 1 + (len(axes) if node.op_type == "Unsqueeze" else 0)
+    wanted = sorted(axis + rank if axis < 0 else axis for axis in axes)
+    if any(not 1 <= axis < rank for axis in wanted) or len(set(wanted)) != len(wanted):
+        raise ctx.error(node, f"axes {axes} touch the batch axis", "keep the batch axis first")
     shape = [ctx.batch, *x.shape]
     for axis in wanted if node.op_type == "Unsqueeze" else reversed(wanted):
         if node.op_type == "Unsqueeze":
