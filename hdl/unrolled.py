@@ -1,0 +1,161 @@
+"""A constant matrix-vector product as a pipelined shift-add graph: one result every cycle."""
+
+from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from numpy.typing import ArrayLike
+
+from .adder_graph import AdderGraph, Node, chain_bits, lut_estimate, pass_bits
+from .adder_schedule import Schedule, ff_estimate, schedule
+from .adder_solve import solve
+from .stream import beat, range_shape
+from .timing import Pipe
+
+__all__ = ["UnrolledMatVec"]
+
+
+class UnrolledMatVec(wiring.Component):
+    """`o = W i + bias`: weights `[N, K]` and bias `[N]` are integer constants.
+
+    Stream `i`: one beat of K lanes in `[in_lo, in_hi]`; stream `o`: one beat of N lanes in
+    `[acc_lo, acc_hi]`, the exact reachable range over all outputs; `last` is always 1. Latency
+    is `depth` cycles, II is 1. `depth=None` takes the fewest stages that meet `period_ns` by
+    the delay model of `adder_schedule`. The pipeline stalls as a whole.
+    """
+
+    graph: AdderGraph
+    plan: Schedule
+
+    def __init__(
+        self,
+        weights: ArrayLike,
+        *,
+        in_lo: ArrayLike,
+        in_hi: ArrayLike,
+        bias: ArrayLike | None = None,
+        depth: int | None = None,
+        period_ns: float = 7.0,
+    ) -> None:
+        self.graph = solve(weights, in_lo, in_hi, bias=bias)
+        if not self.graph.outputs or not self.graph.in_lo:
+            raise ValueError(
+                f"weights need at least one row and one column, got {self.graph.matrix.shape[0]}"
+                f" x {len(self.graph.in_lo)}"
+            )
+        self.plan = schedule(self.graph, depth, period_ns=period_ns)
+        self.depth = self.plan.depth
+        self.acc_lo = int(self.graph.out_lo.min())
+        self.acc_hi = int(self.graph.out_hi.max())
+        in_shape = range_shape(min(self.graph.in_lo), max(self.graph.in_hi))
+        out_shape = range_shape(self.acc_lo, self.acc_hi)
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat(in_shape, len(self.graph.in_lo)))),
+                "o": Out(stream.Signature(beat(out_shape, len(self.graph.outputs)))),
+            }
+        )
+
+    def timing(self) -> Pipe:
+        """The event model of this component's handshakes."""
+        return Pipe(self.depth)
+
+    @property
+    def luts(self) -> int:
+        """Estimated LUT4 equivalents of the adders."""
+        return lut_estimate(self.graph)
+
+    @property
+    def ffs(self) -> int:
+        """Estimated register bits."""
+        return ff_estimate(self.graph, self.plan)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        ce = Signal()
+        valid = Signal(self.depth)
+        m.d.comb += [
+            ce.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(ce),
+            self.o.valid.eq(valid[-1]),
+            self.o.payload.last.eq(1),
+        ]
+        with m.If(ce):
+            m.d.sync += valid.eq(Cat(self.i.valid, valid))
+        _Pipeline(m, ce, self.graph, self.plan, self.i.payload.data).connect(self.o.payload.data)
+        return m
+
+
+class _Pipeline:
+    """Emits the graph's nodes and the registers between them into a module.
+
+    `copies[i][n]`: node i's value, n registers after it was computed.
+    """
+
+    def __init__(self, m: Module, ce: Signal, graph: AdderGraph, plan: Schedule, data) -> None:
+        self.m, self.ce, self.graph, self.plan = m, ce, graph, plan
+        self.copies: list[list[Value]] = []
+        for index, node in enumerate(graph.nodes):
+            self.copies.append([self._value(index, node, data)])
+            self._registers(index, node)
+
+    def connect(self, data) -> None:
+        """Drive the output lanes."""
+        for lane, out in enumerate(self.graph.outputs):
+            self.m.d.comb += data[lane].eq(self._at(out.node, self.plan.depth) << out.shift)
+
+    def _at(self, index: int, stage: int) -> Value:
+        """Node `index` as seen in `stage`."""
+        copies = self.copies[index]
+        return copies[0] if len(copies) == 1 else copies[stage - self.plan.stages[index]]
+
+    def _value(self, index: int, node: Node, data) -> Value:
+        if node.op == "const":
+            return Const(node.value, _shape(node))
+        name = f"x{node.a}" if node.op == "input" else f"t{index}"
+        # 'keep': yosys would otherwise merge adders into slower and larger carry-save trees
+        kept = {"keep": 1} if chain_bits(node, self.graph.nodes) else {}
+        signal = Signal(_shape(node), name=name, attrs=kept)
+        value = data[node.a] if node.op == "input" else self._sum(index, node)
+        self.m.d.comb += signal.eq(value)
+        return signal
+
+    def _sum(self, index: int, node: Node) -> Value:
+        """The sum with the bits that need no adder as wires."""
+        stage = self.plan.stages[index]
+        a, b = self._at(node.a, stage), self._at(node.b, stage)
+        low = pass_bits(node, self.graph.nodes)
+        wires = _low_bits(b if node.shift_a else a, low)
+        if low:
+            a = a.shift_right(low) if node.shift_b else a
+            b = b.shift_right(low) if node.shift_a else b
+        else:
+            a = a.shift_left(node.shift_a)
+        total = a - b if node.op == "sub" else a + b
+        if node.carry:
+            total = total + 1
+        return Cat(wires, total)[node.drop :]
+
+    def _registers(self, index: int, node: Node) -> None:
+        if node.op == "const":
+            return
+        for n in range(1, self.plan.last_use[index] - self.plan.stages[index] + 1):
+            previous = self.copies[index][-1]
+            register = Signal(_shape(node), name=f"{previous.name.split('_')[0]}_r{n}",
+                              reset_less=True)  # fmt: skip
+            with self.m.If(self.ce):
+                self.m.d.sync += register.eq(previous)
+            self.copies[index].append(register)
+
+
+def _shape(node: Node) -> Shape:
+    bits = max(1, node.width)
+    return signed(bits) if node.lo < 0 else unsigned(bits)
+
+
+def _low_bits(value: Value, count: int) -> Value:
+    """The `count` low bits of `value`, extended where it is narrower."""
+    missing = count - len(value)
+    if missing > 0:
+        sign = value[-1] if value.shape().signed else Const(0, 1)
+        return Cat(value, sign.replicate(missing))
+    return value[:count]
