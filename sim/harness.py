@@ -1,0 +1,106 @@
+"""Generates design.h: what the native harness must know of one design, as C++ constants."""
+
+from __future__ import annotations
+
+import re
+
+from codesign.builddir import BuildDir, Manifest, Port
+from codesign.errors import ToolError, UsageError
+from codesign.sim.hierarchy import tap_member
+from codesign.sim.packing import words_per_beat
+
+_MEMBER = r"\*(\d+):0\*/ {}[;,{{=]"
+
+
+def design_header(manifest: Manifest) -> str:
+    """Text of design.h. Names were checked by ``hierarchy.check_names``."""
+    taps = range(len(manifest.taps))
+    parts = [
+        '#pragma once\n#include "verilated.h"\n#include "Vtop.h"\n#include "Vtop___024root.h"',
+        "#include <cstdint>\n#include <string>\n#include <vector>\nnamespace design {",
+        _stream("Input", manifest.input, -1, last=False),
+        _stream("Output", manifest.output, len(manifest.taps), last=False),
+        *(_stream(f"Tap{k}", manifest.taps[k].port, k, last=True) for k in taps),
+        _files(len(manifest.taps)),
+        _checks(manifest),
+        "}  // namespace design\n",
+    ]
+    return "\n".join(parts)
+
+
+def _stream(name: str, port: Port, tensor: int, *, last: bool) -> str:
+    """Constants of one stream. ``last``: the bit above the data is the beat's last."""
+    if port.bits > 64:
+        raise UsageError("codes wider than 64 bits", where=f"tensor '{port.tensor}'")
+    return (
+        f"struct {name} {{\n"
+        f"    static constexpr int tensor = {tensor};\n"
+        f"    static constexpr unsigned beats = {port.beats}, words = "
+        f"{words_per_beat(port, int(last))}, lanes = {port.lanes}, bits = {port.bits}, "
+        f"elements = {port.elements};\n"
+        f"    static constexpr bool is_signed = {str(port.signed).lower()};\n}};"
+    )
+
+
+def _files(taps: int) -> str:
+    """The vector files: input, output and one per tap."""
+    names = ["input", "output", *(f"tap{k}" for k in range(taps))]
+    opens = [
+        f'{n}(folder + "/{n}.bin", frames * {n.capitalize()}::beats * {n.capitalize()}::words)'
+        for n in names
+    ]
+    return (
+        "template <class F> struct Files {\n"
+        f"    F {', '.join(names)};\n"
+        "    Files(const std::string& folder, std::size_t frames)\n"
+        f"        : {', '.join(opens)} {{}}\n}};"
+    )
+
+
+def _checks(manifest: Manifest) -> str:
+    """The checkers of all streams, and the loop over the taps, unrolled."""
+    taps = range(len(manifest.taps))
+    members = "".join(f"    C<Tap{k}, true> tap{k};\n" for k in taps)
+    starts = "".join(f" tap{k}.start(files.tap{k}.words, begin, frames);" for k in taps)
+    looks = "".join(_look(manifest, k) for k in taps)
+    counts = ", ".join([*(f"tap{k}.frames_done()" for k in taps), "output.frames_done()"])
+    return (
+        "template <template <class, bool> class C, class Findings> struct Checks {\n"
+        f"    C<Output, false> output;\n{members}"
+        "    template <class F> void start(const F& files, uint64_t begin, uint64_t frames) {\n"
+        f"        output.start(files.output.words, begin, frames);{starts}\n    }}\n"
+        "    template <class R> inline void observe_taps(R& r, Findings& f) {\n"
+        f"        (void)r; (void)f;\n{looks}    }}\n"
+        f"    std::vector<uint64_t> frames_done() const {{ return {{{counts}}}; }}\n}};"
+    )
+
+
+def _look(manifest: Manifest, k: int) -> str:
+    """Observe tap ``k``: a transfer is valid and ready."""
+    tap = manifest.taps[k]
+    valid, ready, payload = (
+        tap_member(manifest.top, tap, w) for w in ("o__valid", "o__ready", "o__payload")
+    )
+    return f"        if (r.{valid} & r.{ready}) tap{k}.see(r.{payload}, f);\n"
+
+
+def check_root(header: str, build: BuildDir) -> None:
+    """Every tap is a member of the verilated root, and as wide as the manifest says."""
+    manifest = build.manifest
+    for tap in manifest.taps:
+        need = {
+            "o__valid": 1,
+            "o__ready": 1,
+            "o__payload": tap.port.lanes * tap.port.bits + 1,
+        }
+        for wire, bits in need.items():
+            where = ".".join([manifest.top, *tap.path, wire])
+            found = re.search(_MEMBER.format(re.escape(tap_member(manifest.top, tap, wire))), header)
+            if found is None:
+                raise ToolError("Verilator did not keep this wire readable", where=where)
+            if int(found[1]) + 1 != bits:
+                raise UsageError(
+                    f"the wire has {int(found[1]) + 1} bits, the manifest says {bits}",
+                    where=where,
+                    hint="generate it again",
+                )

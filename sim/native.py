@@ -1,0 +1,237 @@
+"""Native Verilator harness: runs whole data sets through the circuit, every boundary compared.
+
+``run_native`` verilates the design with ``native.cpp``, keeps the program in the user's cache
+(keyed by RTL and harness), writes the vectors as packed words and reads back the findings.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.builddir import BuildDir, Manifest, Mismatch, Port
+from codesign.errors import ToolError, UsageError
+from codesign.sim import packing
+from codesign.sim.cache import cached_folder
+from codesign.sim.compile import build_native, native_key
+from codesign.toolchain.verilator import find_verilator, tail
+
+ENGINE = "RTL in Verilator"
+KINDS = (
+    "",
+    "tlast is wrong",
+    "a beat beyond the last frame",
+    "tvalid dropped while waiting for tready",
+    "data changed while waiting for tready",
+)
+
+
+@dataclass(frozen=True)
+class SimResult:
+    """What one native run found.
+
+    ``mismatches`` counts differing codes at all boundaries plus protocol faults (see KINDS).
+    ``latency`` and ``ii`` are cycles as the manifest defines them, None when not measurable
+    (random stalls, a single frame, a hang). ``seconds`` is the simulation loop alone.
+    """
+
+    frames: int
+    mismatches: int
+    first: Mismatch | None
+    latency: int | None
+    ii: float | None
+    seconds: float
+    build_seconds: float
+    hang: bool
+    cycles: int = 0
+    received: int = 0
+    threads: int = 1
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """All frames came out, every code of every boundary equal."""
+        return not self.hang and self.mismatches == 0
+
+    @property
+    def frames_per_second(self) -> float:
+        """Speed of the simulation loop."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def run_native(
+    build: BuildDir,
+    inputs: NDArray,
+    expected: Mapping[str, NDArray],
+    *,
+    threads: int = 0,
+    stall_seed: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    watchdog: int | None = None,
+) -> SimResult:
+    """Run every frame of ``inputs`` through the circuit and compare with ``expected``.
+
+    ``inputs`` are codes [n, elements]; ``expected`` maps the tensor of every tap and of the
+    output to codes [n, elements]. ``threads`` 0 uses every core. ``stall_seed`` makes source and
+    sink wait at random. ``progress`` is called with the number of frames done.
+    """
+    manifest = build.manifest
+    streams = vectors(manifest, inputs, expected)
+    frames = len(streams[0][1])
+    program, build_seconds = native_program(build)
+    workers = min(threads or os.cpu_count() or 1, frames)
+    with tempfile.TemporaryDirectory(prefix="codesign-native-") as scratch:
+        folder = Path(scratch)
+        _write_vectors(folder, streams)
+        command = _command(program, folder, frames, workers, manifest, watchdog)
+        if stall_seed is not None:
+            command += ["--stalls", str(stall_seed % 2**63)]
+        answer = _execute(command, progress)
+    return _result(manifest, answer, frames, workers, build_seconds, stall_seed is not None)
+
+
+def native_program(build: BuildDir) -> tuple[Path, float]:
+    """The harness of ``build``, compiled or from the cache, and the seconds that took."""
+    start = time.perf_counter()
+    tool = find_verilator()
+    key = native_key(tool, build)
+    folder, _ = cached_folder("native", key, lambda work: build_native(tool, build, work))
+    return folder / "harness", time.perf_counter() - start
+
+
+Stream = tuple[Port, packing.Codes, bool]
+
+
+def vectors(
+    manifest: Manifest, inputs: NDArray, expected: Mapping[str, NDArray]
+) -> list[Stream]:
+    """(port, codes, has payload last): input, output, taps; ``UsageError`` when one is missing."""
+    streams: list[Stream] = [(manifest.input, packing.check_codes(inputs, manifest.input), False)]
+    frames = len(streams[0][1])
+    if frames == 0:
+        raise UsageError("no frames to simulate", where=f"tensor '{manifest.input.tensor}'")
+    ports = [(manifest.output, False), *((tap.port, True) for tap in manifest.taps)]
+    for port, last in ports:
+        if port.tensor not in expected:
+            raise UsageError(
+                "no expected codes for this tensor",
+                where=f"tensor '{port.tensor}'",
+                hint=f"expected holds: {', '.join(sorted(expected)) or 'nothing'}",
+            )
+        codes = packing.check_codes(expected[port.tensor], port)
+        if len(codes) != frames:
+            raise UsageError(
+                f"{len(codes)} frames expected, but {frames} frames of input",
+                where=f"tensor '{port.tensor}'",
+            )
+        streams.append((port, codes, last))
+    return streams
+
+
+def _write_vectors(folder: Path, streams: list[Stream]) -> None:
+    """input.bin, output.bin, tap0.bin ... as packed words."""
+    names = ["input", "output", *(f"tap{k}" for k in range(len(streams) - 2))]
+    for name, (port, codes, last) in zip(names, streams, strict=True):
+        packed = packing.pack(codes, port, last=last)
+        packed.astype("<u4", copy=False).tofile(folder / f"{name}.bin")
+
+
+def _command(
+    program: Path, folder: Path, frames: int, workers: int, manifest: Manifest, watchdog: int | None
+) -> list[str]:
+    """Command line of the harness."""
+    frame_cycles = manifest.latency + manifest.ii
+    options = {
+        "--folder": folder,
+        "--frames": frames,
+        "--threads": workers,
+        "--watchdog": watchdog or max(100_000, 16 * frame_cycles),
+        "--drain": frame_cycles + 16,
+    }
+    return [str(program), *(str(word) for pair in options.items() for word in pair)]
+
+
+def _execute(
+    command: list[str], progress: Callable[[int], None] | None
+) -> dict[str, list[str]]:
+    """Run the harness; its "key value..." lines as a dict."""
+    answer: dict[str, list[str]] = {}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            key, *values = line.split()
+            answer[key] = values
+            if key == "progress" and progress is not None:
+                progress(int(values[0]))
+        status = process.wait()
+        if status != 0 or "end" not in answer:
+            errors.seek(0)
+            raise ToolError(
+                f"the simulator ended with status {status}\n{tail(errors.read())}",
+                where=command[0],
+                hint="delete the cache folder (CODESIGN_CACHE) and run again",
+            )
+    return answer
+
+
+def _result(
+    manifest: Manifest,
+    answer: dict[str, list[str]],
+    frames: int,
+    workers: int,
+    build_seconds: float,
+    stalled: bool,
+) -> SimResult:
+    """Findings of the harness as a ``SimResult``."""
+    hang = answer["hang"] == ["1"]
+    span = [int(v) for v in answer.get("span", [])]
+    latency = int(answer["latency"][0]) if "latency" in answer else None
+    return SimResult(
+        frames=frames,
+        mismatches=int(answer["mismatches"][0]),
+        first=_first(manifest, answer.get("first"), stalled),
+        latency=None if stalled else latency,
+        ii=span[0] / span[1] if span and span[1] and not stalled else None,
+        seconds=float(answer["seconds"][0]),
+        build_seconds=build_seconds,
+        hang=hang,
+        cycles=int(answer["cycles"][0]),
+        received=int(answer["received"][0]),
+        threads=workers,
+        message=_hang_message(manifest, answer, frames) if hang else "",
+    )
+
+
+def _first(manifest: Manifest, values: list[str] | None, stalled: bool) -> Mismatch | None:
+    """The first difference, its tensor by name."""
+    if values is None:
+        return None
+    frame, tensor, index, expected, actual, kind = (int(v) for v in values)
+    ports = [*(tap.port for tap in manifest.taps), manifest.output]
+    engine = ENGINE + (", random stalls" if stalled else "")
+    return Mismatch(
+        tensor=ports[tensor].tensor,
+        frame=frame,
+        index=index,
+        expected=expected,
+        actual=actual,
+        against=f"{engine}: {KINDS[kind]}" if kind else engine,
+    )
+
+
+def _hang_message(manifest: Manifest, answer: dict[str, list[str]], frames: int) -> str:
+    """Where the frames got stuck."""
+    names = [*(".".join(tap.path) for tap in manifest.taps), "output"]
+    counts = ", ".join(f"{n} {s}" for n, s in zip(names, answer["seen"], strict=True))
+    return f"the circuit hangs: of {frames} frames passed: {counts}"
