@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
@@ -47,11 +48,39 @@ def where(node: NodeProto) -> str:
 def check_model(model: ModelProto) -> None:
     """Raise :class:`UnsupportedModel` for a graph that is malformed, cyclic or ambiguous."""
     check_size(model)
+    check_text(model)
     check_opsets(model)
     check_features(model)
     check_initializers(model)
     check_wiring(model)
     check_ports(model)
+
+
+def _texts(model: ModelProto) -> Iterator[object]:
+    graph = model.graph
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+        for entry in node.metadata_props:
+            yield from (entry.key, entry.value)
+    for port in (*graph.input, *graph.output):
+        yield port.name
+        yield from (dim.dim_param for dim in port.type.tensor_type.shape.dim)
+    yield from (t.name for t in graph.initializer)
+    yield from (o.domain for o in model.opset_import)
+    yield from (f.name for f in model.functions)
+    yield graph.name
+
+
+def check_text(model: ModelProto) -> None:
+    """Names are text: protobuf hands out bytes where they are not UTF-8."""
+    broken = next((t for t in _texts(model) if not isinstance(t, str)), None)
+    if broken is not None:
+        raise UnsupportedModel(
+            f"a name in the model is not valid UTF-8: {printable(repr(broken), 40)}",
+            hint="the file is damaged: export it again",
+        )
 
 
 def check_opsets(model: ModelProto) -> None:

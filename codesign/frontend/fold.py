@@ -41,6 +41,8 @@ def _evaluate(ctx: Context, node: NodeProto) -> Const:
     arrays = [c.array if c else None for c in consts]
     first = consts[0] if consts else None
     array = _run(ctx, node, arrays)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ctx.error(node, "this constant is NaN or infinite", "check what it is computed from")
     if first is None or node.op_type not in MOVES:
         return Const(array)
     quantized = first.quantized

@@ -75,8 +75,9 @@ def segments(text: str) -> list[str]:
     ``/features/features.0/Gemm`` gives ``['features', '0', 'Gemm']``.
     """
     parts = [p for p in re.sub(r"_output_0$", "", text).split("/") if p]
-    full = [p for p, after in zip(parts, [*parts[1:], ""], strict=True) if p + "." not in after]
-    split = [s for p in full for s in re.split(r"[.:]+", p) if s]
+    following = [*parts[1:], ""]
+    own = [p for i, p in enumerate(parts) if not following[i].startswith(p + ".")]
+    split = [s for p in own for s in re.split(r"[.:]+", p) if s]
     return [s for s in split if s not in _NOISE]
 
 

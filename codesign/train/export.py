@@ -45,7 +45,7 @@ def export_module(module: Any, example_input: Any, *, dynamo: bool = False) -> o
     frame = torch.as_tensor(np.asarray(example_input, dtype=np.float32))[:1]
     with tempfile.TemporaryDirectory(prefix="codesign-export-") as folder, _quiet():
         path = Path(folder) / "model.onnx"
-        names = {} if dynamo else {"input_names": ["input"]}
+        names = {} if dynamo else {"input_names": ["x"], "output_names": ["y"]}
         with torch.no_grad():
             export_qonnx(net, frame, export_path=str(path), dynamo=dynamo, **names)
         model = load_model(path)
