@@ -26,6 +26,7 @@ import onnx
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
+from codesign.frontend.names import printable
 from codesign.ops.quant import Quant
 from codesign.train.needs import need
 
@@ -158,12 +159,12 @@ def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[st
     executed = execute_batch(imported, x, [*names, output])
     matched: dict[str, int] = {}
     start = 0
-    for name in names:
+    for name in [*names, *([output] if output not in names else [])]:
         index = _first_match(executed[name], found, start)
         if index is None:
             raise UnsupportedModel(
                 "PyTorch and the exported file compute different values here",
-                where=f"tensor '{name}'",
+                where=f"tensor '{printable(name)}'",
                 hint="export the very module that is recorded, in evaluation mode",
             )
         matched[name] = index
