@@ -108,13 +108,18 @@ class MatVec(wiring.Component):
         codes = self._weight_codes(m, buffer, ce)
         pipe = Pipeline(m, ce, self.plan.cuts)
         flags = pipe.carry(Cat(buffer.o_valid, buffer.o_last), "operand", "flags", init=0)
-        xs = [pipe.carry(x, "operand", f"x{s}") for s, x in enumerate(buffer.o_data)]
-        codes = pipe.carry(codes, "operand", "codes")
+        xs = [
+            pipe.carry(_wire(m, x, f"operand{s}"), "operand", f"x{s}")
+            for s, x in enumerate(buffer.o_data)
+        ]
+        operands = [self._operand(m, x, s) for s, x in enumerate(xs)]
+        word = self.recoding.width * self.simd
         lanes = []
         for p in range(self.pe):
             lane = Module()
             m.submodules[f"pe{p}"] = lane
-            lanes.append(self._lane(lane, ce, xs, codes, p))
+            own = _wire(m, codes[p * word :][:word], f"codes{p}")
+            lanes.append(self._lane(lane, ce, operands, pipe.carry(own, "operand", f"codes{p}"), p))
         for name in self.plan.names[1:]:
             flags = pipe.carry(flags, name, f"flags_{name}", init=0)
         self._accumulate(m, ce, lanes, flags)
@@ -136,30 +141,40 @@ class MatVec(wiring.Component):
         cube = self._padded.reshape(self.nf, self.pe, self.sf, self.simd)
         return cube.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd)
 
-    def _lane(self, m: Module, ce: Value, xs: list[Value], codes: Value, p: int) -> Value:
+    def _operand(self, m: Module, x: Value, s: int) -> tuple[Value, ...]:
+        """What the rows of lane ``s`` are made of: x, or x and 2x."""
+        if self.recoding.product:
+            return (x,)
+        one, two = products.multiples(x)
+        return _wire(m, one, f"one{s}"), _wire(m, two, f"two{s}")
+
+    def _lane(
+        self, m: Module, ce: Value, operands: list[tuple[Value, ...]], codes: Value, p: int
+    ) -> Value:
         """One processing element: rows, a tree per digit, and their weighted sum."""
         pipe = Pipeline(m, ce, self.plan.cuts)
         x_lo, x_hi = self._term_range()
         weights = self._by_fold()[:, p, :]
         digits = self.recoding.digits(weights)
         width = self.recoding.width
+        words = [_wire(m, codes[s * width :][:width], f"w{s}") for s in range(self.simd)]
         planes = []
         for plane, digit in zip(self.recoding.planes, digits, strict=True):
             terms = []
-            for s, x in enumerate(xs):
-                word = codes[(p * self.simd + s) * width :][:width]
+            for s, operand in enumerate(operands):
                 lo, hi = products.row_range(plane, digit[:, s], x_lo, x_hi, self.recoding.product)
-                value = self._row(plane, x, word)
+                value = self._row(plane, operand, words[s])
                 terms.append(Term(value, lo, hi).named(m, f"row{plane.shift}_{s}"))
             terms = [pipe.keep(t, "row") for t in terms]
             total = reduce_terms(m, pipe, terms, f"sum{plane.shift}_", "add")
             planes.append(total.shifted(plane.shift))
         return reduce_terms(m, pipe, planes, "digits", "digit").value
 
-    def _row(self, plane: products.Plane, x: Value, word: Value) -> Value:
+    def _row(self, plane: products.Plane, operand: tuple[Value, ...], word: Value) -> Value:
         if self.recoding.product:
-            return x * (word.as_signed() if plane.alphabet[0] else word)
-        return products.row(plane, x, Cat(*(word[b] for b in plane.bits)))
+            return operand[0] * (word.as_signed() if plane.alphabet[0] else word)
+        first, last = plane.bits[0], plane.bits[-1] + 1
+        return products.row(plane, *operand, word[first:last])
 
     def _accumulate(self, m: Module, ce: Value, lanes: list[Value], flags: Value) -> None:
         """The sum over column folds; ``flags``: valid, last column fold."""
@@ -209,6 +224,13 @@ class _Start:
 
     def __init__(self, first: int, value: Value, following: Value) -> None:
         self.first, self.value, self.following = first, value, following
+
+
+def _wire(m: Module, value: Value, name: str) -> Value:
+    """``value`` under a name of its own (slices of slices make conversion quadratic)."""
+    wire = Signal(value.shape(), name=name)
+    m.d.comb += wire.eq(value)
+    return wire
 
 
 def accumulator_bounds(

@@ -90,11 +90,17 @@ def recode(weights: np.ndarray, multiplier: str = "lut") -> Recoding:
     return _packed(values, lows)
 
 
-def row(plane: Plane, x: Value, code: Value) -> Value:
-    """The digit's multiple of ``x`` (one's complement if negative), one bit wider than signed x."""
-    width = row_shape(Shape.cast(x.shape())).width
-    one = _extend(x, width)
-    two = _extend(Cat(Const(0, 1), x).as_signed() if x.shape().signed else x << 1, width)
+def multiples(x: Value) -> tuple[Value, Value]:
+    """(x, 2x), both of :func:`row_shape`: what the rows of every weight select from."""
+    width = row_shape(x.shape()).width
+    fill = x[-1] if x.shape().signed else Const(0, 1)
+    one = Cat(x, fill.replicate(width - len(x)))
+    return one.as_signed(), Cat(Const(0, 1), one[:-1]).as_signed()
+
+
+def row(plane: Plane, one: Value, two: Value, code: Value) -> Value:
+    """The digit's multiple of x (one's complement if negative), as signed as ``one``."""
+    width = len(one)
     forms = {0: Const(0, width), 1: one, 2: two, -1: ~one, -2: ~two, None: None}
     return _select([forms[d] for d in plane.alphabet], code, width).as_signed()
 
@@ -111,11 +117,6 @@ def row_range(plane: Plane, digit: np.ndarray, x_lo: int, x_hi: int, product: bo
     return np.minimum(*ends) - borrow, np.maximum(*ends) - borrow
 
 
-def _extend(x: Value, width: int) -> Value:
-    fill = x[-1] if x.shape().signed else Const(0, 1)
-    return Cat(x, *[fill] * (width - len(x)))[:width]
-
-
 def _select(forms: list[Value | None], code: Value, width: int) -> Value:
     """``forms[code]``; halves that never occur cost nothing."""
     live = [f for f in forms if f is not None]
@@ -125,11 +126,13 @@ def _select(forms: list[Value | None], code: Value, width: int) -> Value:
         return live[0]
     half = len(forms) // 2
     low, high = forms[:half], forms[half:]
+    rest = code if half == 1 else code[: half.bit_length() - 1]
     if all(f is None for f in high):
-        return _select(low, code[:-1], width)
+        return _select(low, rest, width)
     if all(f is None for f in low):
-        return _select(high, code[:-1], width)
-    return Mux(code[-1], _select(high, code[:-1], width), _select(low, code[:-1], width))
+        return _select(high, rest, width)
+    top = code[half.bit_length() - 1]
+    return Mux(top, _select(high, rest, width), _select(low, rest, width))
 
 
 def _low_sets(lo: int, hi: int) -> list[int]:

@@ -93,13 +93,13 @@ class Dyadic(Realisation):
         return clip(at, terms[0].value >> self.shift, lo >> self.shift, hi >> self.shift)
 
     def _rows(self, at: Lane, x: Value, parameters: Mapping[str, Value]) -> list[Term]:
-        terms = []
+        terms, operand = [], products.multiples(x)
         for plane, digit in self._live():
             code = parameters[f"digit{plane.shift}"]
             if len(code) < len(plane.bits):
                 code = Cat(code, Const(0, len(plane.bits) - len(code)))
             ends = products.row_range(plane, digit, at.ranges.in_lo, at.ranges.in_hi, False)
-            term = Term(products.row(plane, x, code), *ends).named(at.m, f"row{plane.shift}")
+            term = Term(products.row(plane, *operand, code), *ends).named(at.m, f"row{plane.shift}")
             terms.append(term.shifted(plane.shift))
         return terms
 
