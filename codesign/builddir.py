@@ -117,7 +117,11 @@ class Edge(Strict):
 
 
 class BoardInfo(Strict):
-    """What reports and synthesis need to know of a board."""
+    """What reports and synthesis need to know of a board.
+
+    ``clock_mhz`` is the clock designs are planned for (from a PLL); ``oscillator_mhz`` is what
+    the board's oscillator gives.
+    """
 
     name: str
     family: str
@@ -126,6 +130,7 @@ class BoardInfo(Strict):
     speed: str
     capacity: Cost
     clock_mhz: float
+    oscillator_mhz: float | None = None
 
 
 class Manifest(Strict):
@@ -227,13 +232,20 @@ class CriticalPath(Strict):
 
 
 class SynthReport(Strict):
-    """Result of ``codesign synth``: per layer after yosys, the whole after place and route."""
+    """Result of ``codesign synth``: per layer and ``total`` after yosys.
+
+    ``placed`` (after nextpnr, carry chain ends included), ``fmax_mhz`` and ``critical_path`` are
+    None without place and route. ``seconds`` is wall clock time.
+    """
 
     per_layer: dict[str, Cost]
     total: Cost
     capacity: Cost
     fmax_mhz: float | None
     critical_path: CriticalPath | None
+    placed: Cost | None = None
+    board: str = ""
+    seed: int = 1
     seconds: float
     cached: bool
     rtl_hash: str
