@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from codesign.build import Progress, generate_into
 from codesign.builddir import BuildDir, Manifest, SynthReport, VerifyReport
 from codesign.errors import MismatchError, UsageError
-from codesign.build import Progress, generate_into
 from codesign.plan import Goal
 from codesign.plan.planfile import PlanFile, read_plan
 

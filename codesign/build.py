@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,6 +25,7 @@ from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.folding import layer_cost
 from codesign.plan.planfile import PlanFile
+from codesign.train.golden import load_golden
 from codesign.plan.schedule import design_cycles, lanes_in, lanes_out, layer_cycles
 
 Progress = Callable[[str], None]
@@ -66,7 +68,8 @@ def generate_into(
             (work / "model" / "golden.npz").write_bytes(golden.read_bytes())
         progress("writing Verilog")
         write_rtl(planned, work / "rtl")
-        manifest = describe(planned, hashlib.sha256(blob).hexdigest())
+        accuracies = _accuracies(golden)
+        manifest = describe(planned, hashlib.sha256(blob).hexdigest(), *accuracies)
         (work / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     return manifest
 
@@ -81,7 +84,18 @@ def write_rtl(planned: Planned, folder: Path) -> None:
     (folder / "codesign_top.v").write_text(to_verilog(AxisTop(network), "codesign_top"))
 
 
-def describe(planned: Planned, model_sha256: str) -> Manifest:
+def _accuracies(golden: Path | None) -> tuple[float | None, float | None]:
+    """Recorded (float, quantized) accuracy; None where it is unknown."""
+    if golden is None:
+        return None, None
+    found = load_golden(golden)
+    known = [None if math.isnan(a) else a for a in (found.float_accuracy, found.quantized_accuracy)]
+    return known[0], known[1]
+
+
+def describe(
+    planned: Planned, model_sha256: str, float_accuracy: float | None, quantized: float | None
+) -> Manifest:
     """The manifest: ports, taps, layers and exact cycle counts."""
     circuit, plans = planned.circuit, planned.plans
     first, last = circuit.layers[0], circuit.layers[-1]
@@ -99,6 +113,8 @@ def describe(planned: Planned, model_sha256: str) -> Manifest:
         board=planned.board,
         target=planned.goal.describe(),
         model_sha256=model_sha256,
+        float_accuracy=float_accuracy,
+        quantized_accuracy=quantized,
         versions=_versions(),
     )
 
@@ -122,7 +138,7 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
 
 def _tap(layer: PlannedLayer, plan: Plan) -> Tap:
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
-    return Tap(port=stream, path=["network", layer.name])
+    return Tap(port=stream, path=["network", layer.name, layer.nodes[-1].op.kind])
 
 
 def _rows(planned: Planned) -> list[Layer]:

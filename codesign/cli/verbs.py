@@ -188,7 +188,9 @@ def synth(
     ui.result(result, synth_table(result))
 
 
-def report(build: Build, json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def report(
+    build: Build, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> None:
     """Show all that is known of a design, and write it as JSON and one HTML page.
 
     [bold]Example[/bold]

@@ -52,3 +52,39 @@ def adapter_cost(bits: int, a: int, b: int) -> Cost:
         lut += wide * bits * 0.6 + 8
         ff += wide * bits + 6
     return Cost(lut=round(lut), ff=round(ff))
+
+
+#: Block memory of an ECP5 (DP16KD): 16 kbit usable here as 512 x 36 or 1024 x 18.
+BRAM_WORDS, BRAM_BITS = 512, 36
+
+
+def folded_cost(
+    weights: np.ndarray,
+    nf: int,
+    sf: int,
+    pe: int,
+    simd: int,
+    in_bits: int,
+    acc_bits: int,
+    multiplier: str,
+) -> Cost:
+    """A folded matrix-vector unit: multipliers, adder trees, accumulators, memories, control."""
+    w_bits = weight_bits(weights)
+    product = w_bits + in_bits
+    tree = sum(adder(product + level + 1) * ceil(simd / 2 ** (level + 1)) for level in range(20)
+               if simd > 2**level)  # fmt: skip
+    mult = 0.0 if multiplier == "dsp" else simd * lut_multiplier(w_bits, in_bits)
+    lut = pe * (mult + tree + (adder(acc_bits) if sf > 1 else 0))
+    ff = pe * (simd * product + acc_bits * 2) + simd * in_bits
+    words, width = nf * sf, pe * simd * w_bits
+    bram = 0
+    if words > 64:
+        bram = ceil(words / BRAM_WORDS) * ceil(width / BRAM_BITS)
+    else:
+        lut += rom(words, width)
+        ff += width
+    buffer = 0 if nf == 1 else 2 * sf * simd * in_bits
+    lut += buffer / 8 + 40
+    return Cost(
+        lut=round(lut), ff=round(ff + 40), dsp=pe * simd if multiplier == "dsp" else 0, bram=bram
+    )

@@ -9,15 +9,20 @@ import numpy as np
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
-from codesign.ir import Op, register
+from codesign.builddir import Cost
+from codesign.ir import register
+from codesign.ir.plan import Plan
+from codesign.ops.circuit import CircuitOp
 
 if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
     from codesign.ir import Value
 
 
 @register("argmax")
 @dataclass(frozen=True, eq=False)
-class ArgMax(Op):
+class ArgMax(CircuitOp):
     """Index of the largest float32 value on the last axis; the first one on ties."""
 
     keepdims: bool = True
@@ -33,3 +38,15 @@ class ArgMax(Op):
         """Codes or float32 ``[B, ..., n]`` to int64 indices; compared as decoded float32."""
         index = np.argmax(ins[0].format.decode(arrays[0]), axis=-1).astype(np.int64)
         return index[..., None] if self.keepdims else index
+
+    def lanes_out(self, plan: Plan) -> int:
+        return 1
+
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
+        from codesign.hdl.argmax import ArgMax as Stream
+
+        return Stream(ins[0].format.lo, ins[0].format.hi, ins[0].elements, plan.simd)
+
+    def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
+        entry = ins[0].format.bits + out.format.bits
+        return Cost(lut=round(plan.simd * 1.6 * entry), ff=round(2 * entry + 8))

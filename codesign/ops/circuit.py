@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from codesign.builddir import Cost
@@ -11,6 +12,11 @@ from codesign.ir.plan import Plan
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
+
+
+@lru_cache(maxsize=256)
+def _component(op: CircuitOp, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
+    return op.build(ins, out, plan)
 
 
 class CircuitOp(Op):
@@ -32,12 +38,20 @@ class CircuitOp(Op):
         return 0
 
     @abstractmethod
-    def rtl(self, ins: list[Value], out: Value, plan: Plan) -> Component:
-        """The Amaranth component; :mod:`codesign.hdl` is imported lazily."""
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
+        """A new Amaranth component; :mod:`codesign.hdl` is imported lazily."""
 
-    @abstractmethod
+    def rtl(self, ins: list[Value], out: Value, plan: Plan) -> Any:
+        """The component, built once: estimates, timing and emission all read the same one."""
+        return _component(self, tuple(ins), out, plan)
+
     def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
-        """The event model (:mod:`codesign.hdl.timing`) of that component's handshakes."""
+        """A fresh event model (:mod:`codesign.hdl.timing`) of the component's handshakes."""
+        return self.rtl(ins, out, plan).timing()
+
+    def stream_plan(self, lanes: int) -> Plan:
+        """The plan of an operation without multipliers that takes ``lanes`` codes a beat."""
+        return Plan("stream", pe=lanes, simd=lanes)
 
     @abstractmethod
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:

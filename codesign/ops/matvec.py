@@ -11,6 +11,7 @@ from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
+from codesign.ops.area import folded_cost
 from codesign.ops.circuit import CircuitOp
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class MatVec(CircuitOp):
         n, k = self.weights.shape
         return -(-n // plan.pe), -(-k // plan.simd)
 
-    def rtl(self, ins: list[Value], out: Value, plan: Plan) -> Component:
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         bias = self.bias if self.bias.any() else None
         lo, hi = ins[0].format.lo, ins[0].format.hi
         if plan.style == "unrolled":
@@ -69,11 +70,21 @@ class MatVec(CircuitOp):
             weight_memory=plan.memory,
         )
 
-    def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
-        return self.rtl(ins, out, plan).timing()  # replaced by pure models below
-
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        raise AssertionError("set in estimate")
+        if plan.style == "unrolled":
+            component = self.rtl(ins, out, plan)
+            return Cost(lut=component.luts, ff=component.ffs)
+        nf, sf = self.folds(plan)
+        return folded_cost(
+            self.weights,
+            nf,
+            sf,
+            plan.pe,
+            plan.simd,
+            ins[0].format.bits,
+            out.format.bits,
+            plan.multiplier,
+        )
 
     def realisation(self, plan: Plan) -> str:
         return "shift-add graph" if plan.style == "unrolled" else f"{plan.multiplier} multipliers"

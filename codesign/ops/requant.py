@@ -69,7 +69,7 @@ class Requant(CircuitOp):
 
         return cheapest(self, channels=ins[0].shape[-1], lanes=plan.pe)
 
-    def rtl(self, ins: list[Value], out: Value, plan: Plan) -> Component:
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.requant import Requant as Stream
 
         return Stream(
@@ -82,8 +82,16 @@ class Requant(CircuitOp):
             lanes=plan.pe,
         )
 
-    def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
-        return self.rtl(ins, out, plan).timing()
-
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        raise AssertionError("set in estimate")
+        from codesign.hdl.requant import Ranges
+        from codesign.ops.requant_forms import block_rams
+
+        ranges = Ranges(self.lo, self.hi, self.out_format.lo, self.out_format.hi)
+        folds = -(-ins[0].shape[-1] // plan.pe)
+        form = self.form(ins, plan)
+        registers = plan.pe * out.format.bits * form.stages(ranges) + 4
+        return Cost(
+            lut=plan.pe * form.lut_estimate(ranges, folds),
+            ff=registers,
+            bram=plan.pe * block_rams(form, ranges, folds),
+        )

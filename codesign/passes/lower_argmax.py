@@ -24,7 +24,9 @@ class LowerArgMax(Pass):
         nodes = []
         for node in graph.nodes:
             origin = _origin(graph, node) if isinstance(node.op, ArgMax) else None
-            nodes.append(node if origin is None else Node(node.name, node.op, (origin,), node.outputs))
+            nodes.append(
+                node if origin is None else Node(node.name, node.op, (origin,), node.outputs)
+            )
         return drop_dead(graph.with_nodes(nodes))
 
 

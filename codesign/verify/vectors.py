@@ -34,7 +34,9 @@ def load_inputs(path: Path) -> np.ndarray:
         raise UsageError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     except (ValueError, EOFError) as error:
         raise UsageError(
-            f"not a .npy file of numbers ({error})", where=str(path), hint="write it with numpy.save"
+            f"not a .npy file of numbers ({error})",
+            where=str(path),
+            hint="write it with numpy.save",
         ) from error
     if not isinstance(array, np.ndarray):
         array.close()

@@ -1,0 +1,80 @@
+"""Choose the cheapest exact realisation of a requantizer among those that exist for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codesign.ops.requant_fit import fit_dyadic, fit_shift
+
+if TYPE_CHECKING:
+    from codesign.ops.requant import Requant
+
+#: LUTs one block RAM stands for: an ECP5-85F has 83640 LUTs and 208 block RAMs.
+BRAM_LUTS = 400
+
+#: A ROM of more words than this a channel is never tried.
+ROM_WORDS = 1 << 14
+
+
+def candidates(op: Requant) -> list[Any]:
+    """Every exact form of ``op``; each was proven equal on the whole input range."""
+    from codesign.hdl.requant import Dyadic, ShiftRound, Thresholds
+
+    forms: list[Any] = []
+    if not op.monotone:
+        return [_rom(op)]
+    if (op.step > 0).all():
+        shift, dyadic = fit_shift(op), fit_dyadic(op)
+        if shift is not None:
+            total = shift.shift + shift.fraction
+            forms.append(
+                ShiftRound(_merged(shift.bias), total, shift.rounding, fraction=shift.fraction)
+            )
+        if dyadic is not None:
+            multiplier, addend = _merged(dyadic.multiplier), _merged(dyadic.addend)
+            forms.append(Dyadic(multiplier, addend, dyadic.shift))
+    forms.append(Thresholds(op.base, op.step, op.thresholds))
+    if op.hi - op.lo + 1 <= ROM_WORDS:
+        forms.append(_rom(op))
+    return forms
+
+
+def cheapest(op: Requant, *, channels: int, lanes: int) -> Any:
+    """The candidate with the fewest estimated LUTs; block RAM counts at its share of a device."""
+    from codesign.hdl.requant import Ranges
+
+    ranges = Ranges(op.lo, op.hi, op.out_format.lo, op.out_format.hi)
+    folds = -(-channels // lanes)
+
+
+    def price(form: Any) -> int:
+        return int(form.lut_estimate(ranges, folds)) + BRAM_LUTS * block_rams(form, ranges, folds)
+
+    return min(candidates(op), key=price)
+
+
+def block_rams(form: Any, ranges: Any, folds: int) -> int:
+    """Block RAMs one lane of ``form`` takes (16 kbit each, at most 18 wide at this depth)."""
+    from codesign.hdl.memories import LUT_DEPTH
+    from codesign.hdl.requant import Rom
+
+    if not isinstance(form, Rom):
+        return 0
+    depth = (1 << ranges.in_bits) * (folds if form.channels > 1 else 1)
+    return 0 if depth <= LUT_DEPTH else -(-depth * ranges.out_bits // (1 << 14))
+
+
+def _merged(values: np.ndarray) -> np.ndarray:
+    return values[:1] if (values == values[:1]).all() else values
+
+
+def _rom(op: Requant) -> Any:
+    from codesign.hdl.requant import Rom
+
+    if not op.monotone:
+        return Rom(op.table, op.lo)
+    inputs = np.arange(op.lo, op.hi + 1, dtype=np.int64)
+    counts = [np.searchsorted(row, inputs, "right") for row in op.thresholds]
+    return Rom(op.base[:, None] + op.step[:, None] * np.stack(counts), op.lo)
