@@ -48,7 +48,7 @@ def store(kind: str, key: str, value: Any) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(gzip.compress(json.dumps(value).encode(), compresslevel=4))
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
 

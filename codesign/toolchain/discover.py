@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from codesign.errors import ToolError
 
 
-class ToolchainNotFound(ToolError):
+class ToolchainNotFound(ToolError):  # noqa: N818
     """A tool is not installed (exit 3)."""
 
 
-class ToolOutOfDate(ToolError):
+class ToolOutOfDate(ToolError):  # noqa: N818
     """A tool is installed but too old (exit 3)."""
 
 
