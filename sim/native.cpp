@@ -224,6 +224,8 @@ public:
     void run(uint64_t begin, uint64_t end, unsigned number) {
         frames = end - begin;
         context_ = std::make_unique<VerilatedContext>();
+        // one thread: a pool of idle workers is slow to start and can deadlock when it is joined
+        context_->threads(1);
         top_ = std::make_unique<Vtop>(context_.get(), "");
         checks_.start(files_, begin, frames);
         reset();
