@@ -24,6 +24,8 @@ def fold_bias(graph: AdderGraph, bias: ArrayLike) -> AdderGraph:
         raise ValueError(
             f"bias must be {len(graph.outputs)} integers, got {bias.dtype} {bias.shape}"
         )
+    if not bias.any():
+        return graph
     bias = bias.astype(np.int64)
     plain = _with_constants(graph, [], bias)
     carries = _Carries.of(graph)

@@ -87,9 +87,9 @@ def chain_bits(node: Node, nodes: Sequence[Node]) -> int:
 
 def chain_luts(bits: int) -> int:
     """LUT4 equivalents of a carry chain on ECP5: yosys maps five bits and more to CCU2C pairs
-    (two LUTs each), shorter ones to plain LUTs (measured)."""
+    (two LUTs each), shorter ones to plain LUTs (measured means)."""
     if bits <= 4:
-        return (0, 1, 2, 4, 10)[bits]
+        return (0, 1, 2, 3, 6)[bits]
     return (bits + 1) // 2 * 2
 
 

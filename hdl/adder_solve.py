@@ -6,10 +6,12 @@ its negative) that makes the carry chains shortest, and proven equal to the matr
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .adder_bias import fold_bias
 from .adder_graph import AdderGraph, Node, Output, form_ranges, lut_estimate
 from .adder_polarity import choose_polarity
 
@@ -114,19 +116,40 @@ def solve(
     for k, (low, high) in enumerate(zip(lo, hi, strict=True)):
         if low > high:
             raise ValueError(f"input {k} has an empty range: in_lo={low} > in_hi={high}")
-    effort = next((n for limit, n in EFFORT if signed_digits(weights) > limit), MOST)
-    graphs = [_candidate(weights, lo, hi, seed, shallow) for seed in range(effort)]
-    graph = min(graphs, key=lut_estimate)
-    if bias is not None:
-        from .adder_bias import fold_bias
+    constants = None if bias is None else tuple(int(b) for b in _integers(bias, "bias").ravel())
+    return _solve(weights.tobytes(), weights.shape, (lo, hi), constants, shallow)
 
-        graph = fold_bias(graph, np.asarray(bias))
+
+@lru_cache(maxsize=64)
+def _solve(
+    data: bytes,
+    shape: tuple[int, int],
+    bounds: tuple[tuple[int, ...], tuple[int, ...]],
+    bias: tuple[int, ...] | None,
+    shallow: bool,
+) -> AdderGraph:
+    """`solve` on checked, hashable arguments: a layer is solved once per process."""
+    weights = np.frombuffer(data, np.int64).reshape(shape)
+    if bias is None:
+        effort = next((n for limit, n in EFFORT if signed_digits(weights) > limit), MOST)
+        graphs = [_candidate(weights, *bounds, seed, shallow) for seed in range(effort)]
+        graph = min(graphs, key=lut_estimate)
+    else:
+        plain = _solve(data, shape, bounds, None, shallow)
+        graph = fold_bias(plain, np.array(bias, np.int64))
     graph.prove(weights, bias)
     return graph
 
 
-def _bounds(value: ArrayLike, count: int, name: str) -> tuple[int, ...]:
+def _integers(value: ArrayLike, name: str) -> NDArray[np.int64]:
     array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} must hold integers, got {array.dtype} {array.shape}")
+    return array.astype(np.int64)
+
+
+def _bounds(value: ArrayLike, count: int, name: str) -> tuple[int, ...]:
+    array = _integers(value, name)
     if array.ndim == 0:
         return (int(array),) * count
     if array.shape != (count,):
