@@ -6,7 +6,7 @@ from amaranth.hdl import Const, Module, Signal, Value, unsigned
 from amaranth.lib.memory import Memory, MemoryData
 
 #: Tables deeper than this go to block memory, shallower ones to LUTs.
-LUT_DEPTH = 64
+LUT_DEPTH = 32
 
 
 def style_for(depth: int, width: int, choice: str = "auto") -> str:
