@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
-
 from codesign.hdl.stream import range_shape
 
 

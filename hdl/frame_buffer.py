@@ -1,11 +1,10 @@
 """The input side of a folded unit: takes a frame once, plays it back once per row fold."""
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import stream_signature
 

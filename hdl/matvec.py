@@ -8,7 +8,6 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-
 from codesign.hdl import multiplier as products
 from codesign.hdl.adder_tree import Pipeline, Term, reduce_terms
 from codesign.hdl.frame_buffer import FrameBuffer

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Mux, Shape, Value
+from codesign.hdl.stream import range_shape
 
 from codesign.formats.base import bits_for
-from codesign.hdl.stream import range_shape
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def recode(weights: np.ndarray, multiplier: str = "lut") -> Recoding:
         return Recoding((Plane(0, tuple(range(width)), (-1,)),), width, True)
     lows = _low_sets(lo, hi)
     # Two digits, the upper one of five values: Booth's code shares a bit and saves memory.
-    if len(lows) == 1 and -8 <= lo and hi <= 7 and not _fits_four(lo, hi, lows):
+    if len(lows) == 1 and lo >= -8 and hi <= 7 and not _fits_four(lo, hi, lows):
         low = Plane(0, (0, 1), (0, 1, -2, -1))
         high = Plane(2, (1, 2, 3), (0, 1, 1, 2, -2, -1, -1, 0))
         return Recoding((low, high), 4)

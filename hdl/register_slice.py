@@ -3,7 +3,6 @@
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-
 from codesign.hdl.timing import RegisterSliceTiming
 
 

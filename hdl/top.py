@@ -10,7 +10,6 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
-
 from codesign.hdl.register_slice import RegisterSlice
 
 
