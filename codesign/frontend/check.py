@@ -9,7 +9,7 @@ import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from codesign.errors import UnsupportedModel
-from codesign.frontend.load import check_size, supported_opsets
+from codesign.frontend.load import all_tensors, check_size, supported_opsets
 from codesign.frontend.names import printable
 
 STANDARD = ("", "ai.onnx")
@@ -161,7 +161,13 @@ def tensor_array(tensor: TensorProto, place: str) -> np.ndarray:
 
 
 def check_initializers(model: ModelProto) -> None:
-    """Initializers are named once, well formed and finite."""
+    """Initializers are named once, well formed, finite, and in the model itself."""
+    for tensor in all_tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            raise UnsupportedModel(
+                f"tensor '{printable(tensor.name)}' has its data in another file",
+                hint="read the model with codesign.frontend.load_model(path)",
+            )
     counts = Counter(t.name for t in model.graph.initializer)
     for name, count in counts.items():
         if count > 1 or not name:

@@ -74,7 +74,7 @@ class _Runner:
             context = execute_onnx(self._ready[count], {port: inputs}, True)
             found = {name: np.asarray(context[name]) for name in wanted}
         except Exception as error:  # qonnx raises bare Exception
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            reason = printable(str(error).split("\n")[0] or type(error).__name__, 200)
             raise ToolError(f"qonnx cannot run the model: {reason}") from error
         for name, array in found.items():
             if array.shape[:1] != (count,):

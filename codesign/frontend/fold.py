@@ -8,6 +8,7 @@ import numpy as np
 from onnx import NodeProto, ValueInfoProto, helper
 
 from codesign.frontend.context import Const, Context, Quantized
+from codesign.frontend.names import printable
 
 MAX_ELEMENTS = 1 << 26
 
@@ -96,5 +97,5 @@ def _run(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> np.n
         )
         return np.asarray(session.run(None, feed)[0])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = printable(str(error).split("\n")[0] or type(error).__name__, 160)
         raise ctx.error(node, f"constant folding failed: {reason}") from None

@@ -9,6 +9,7 @@ from onnx import NodeProto
 
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
+from codesign.frontend.names import printable
 from codesign.ops.quant import MAX_ACTIVATION_BITS, Quant, quantize
 
 
@@ -119,7 +120,9 @@ def read_settings(ctx: Context, node: NodeProto) -> Settings:
     if rounding not in ROUNDING:
         modes = ", ".join(sorted(ROUNDING))
         raise ctx.error(
-            node, f"rounding mode '{rounding[:40]}' is not supported", f"supported: {modes}"
+            node,
+            f"rounding mode '{printable(rounding, 40)}' is not supported",
+            f"supported: {modes}",
         )
     bits = read_bits(ctx, node)
     return Settings(

@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from codesign.errors import CodesignError
+from codesign.frontend import import_qonnx
 
 QUANT = "qonnx.custom_op.general"
 WEIGHTS = (np.arange(-12, 12).reshape(6, 4) % 7 - 3).astype(np.float32) / 4
@@ -113,3 +117,28 @@ def save(model: ModelProto, path: object) -> object:
     """Write without onnx's own checks."""
     onnx.save(model, path)
     return path
+
+
+Case = tuple[str, Callable[[ModelProto], object], str]
+
+
+def register(cases: list[Case]) -> Callable[[str], Callable[..., object]]:
+    """A decorator factory: note a damage and a part of the message it must produce."""
+
+    def bad(message: str) -> Callable[..., object]:
+        def enter(change: Callable[[ModelProto], object]) -> Callable[[ModelProto], object]:
+            cases.append((change.__name__, change, message))
+            return change
+
+        return enter
+
+    return bad
+
+
+def refuse(change: Callable[[ModelProto], object], message: str) -> None:
+    """:func:`small` after ``change`` is refused: exit code 4, one message and one hint."""
+    with pytest.raises(CodesignError) as caught:
+        import_qonnx(varied(change))
+    assert caught.value.exit_code == 4
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
