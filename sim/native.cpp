@@ -224,8 +224,8 @@ public:
     void run(uint64_t begin, uint64_t end, unsigned number) {
         frames = end - begin;
         context_ = std::make_unique<VerilatedContext>();
-        // one thread: a pool of idle workers is slow to start and can deadlock when it is joined
-        context_->threads(1);
+        context_->threads(1);  // no pool of idle worker threads
+        Verilated::threadContextp(context_.get());
         top_ = std::make_unique<Vtop>(context_.get(), "");
         checks_.start(files_, begin, frames);
         reset();
@@ -233,6 +233,9 @@ public:
         else loop<false>(begin, 0);
         seen = checks_.frames_done();
         received = output().frames_done();
+        // here, not in main: a model's destructor uses the context of the calling thread
+        top_.reset();
+        context_.reset();
     }
 
 private:
