@@ -1,18 +1,17 @@
 """Which element of a frame is the largest."""
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from codesign.hdl.adder_tree import levels
 from codesign.hdl.memories import Counter
-from codesign.hdl.stream import beats_for, range_shape, stream_signature
+from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import Pipe
 
 #: Compare-and-select levels between two registers.
 LEVELS_PER_STAGE = 2
 
 
-class ArgMax(wiring.Component):
+class ArgMax(Component):
     """Index of the first maximum of each frame.
 
     ``i``: beats of ``lanes`` codes in ``in_lo..in_hi``, ``elements`` per frame. ``o``: one beat of

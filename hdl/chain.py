@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from codesign.hdl.stream import Component
 
 
-class Chain(wiring.Component):
+class Chain(Component):
     """``i`` of the first part and ``o`` of the last are the ports; parts become submodules."""
 
     def __init__(self, parts: Mapping[str, wiring.Component]) -> None:

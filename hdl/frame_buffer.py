@@ -1,16 +1,15 @@
 """The input side of a folded unit: takes a frame once, plays it back once per row fold."""
 
 from amaranth.hdl import Module, Mux, Shape, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from codesign.hdl.memories import Counter
-from codesign.hdl.stream import stream_signature
+from codesign.hdl.stream import Component, stream_signature
 
 
-class FrameBuffer(wiring.Component):
-    """Holds two frames of ``sf`` beats; the next loads while the present one is played ``nf`` times.
+class FrameBuffer(Component):
+    """Holds two frames of ``sf`` beats; one loads while the other is played ``nf`` times.
 
     Ports: ``ce`` pipeline enable; ``issue`` a beat is read in this cycle; ``o_data``, ``o_valid``,
     ``o_last`` (last of its row fold) appear one enabled cycle later. A beat of the first pass is

@@ -13,11 +13,11 @@ from codesign.hdl.adder_tree import Pipeline, Term, reduce_terms
 from codesign.hdl.frame_buffer import FrameBuffer
 from codesign.hdl.matvec_plan import MatVecPlan, plan_matvec
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
-from codesign.hdl.stream import range_shape, stream_signature
+from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import MatVecTiming
 
 
-class MatVec(wiring.Component):
+class MatVec(Component):
     """Computes ``weights @ x + bias``.
 
     weights: int64 [N, K]; bias: int64 [N] or None. ``i``: beats of ``simd`` codes in

@@ -184,10 +184,11 @@ class _DigitPlane(Plane):
 
 
 def _alphabet(found: list[int], width: int) -> tuple[int | None, ...]:
-    """Codes for digits: two's complement for two bits, else in ascending order."""
+    """Codes for digits: two's complement where two bits tell them apart, else ascending order."""
     table: list[int | None] = [None] * (1 << width)
+    wrap = width == 2 and len({digit & 3 for digit in found}) == len(found)
     for index, digit in enumerate(found):
-        table[digit & 3 if width == 2 else index] = digit
+        table[digit & 3 if wrap else index] = digit
     return tuple(table)
 
 

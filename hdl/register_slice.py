@@ -1,12 +1,13 @@
 """A skid buffer: valid, payload and ready are all registers."""
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
+from codesign.hdl.stream import Component
 from codesign.hdl.timing import RegisterSliceTiming
 
 
-class RegisterSlice(wiring.Component):
+class RegisterSlice(Component):
     """Cuts every path of a stream. Latency 1, one transfer a cycle, two entries."""
 
     latency = 1

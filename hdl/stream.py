@@ -1,10 +1,16 @@
 """What travels between components: beats of lanes of integer codes."""
 
 from amaranth.hdl import Shape, signed, unsigned
-from amaranth.lib import stream
+from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 
 from codesign.formats.base import bits_for
+
+
+class Component(wiring.Component):
+    """A component that may be built for its sizes and timing alone, without a warning."""
+
+    _MustUse__silence = True
 
 
 def range_shape(lo: int, hi: int) -> Shape:

@@ -11,9 +11,10 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 from codesign.hdl.register_slice import RegisterSlice
+from codesign.hdl.stream import Component
 
 
-class AxisTop(wiring.Component):
+class AxisTop(Component):
     """``network`` (streams ``i`` and ``o`` of beats) behind registered AXI4-Stream ports.
 
     ``tdata`` is the beat's data, lane 0 lowest, zero-padded to whole bytes. ``s_axis_tlast`` is

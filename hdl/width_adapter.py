@@ -6,11 +6,11 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from codesign.hdl.memories import Counter
-from codesign.hdl.stream import beats_for, range_shape, stream_signature
+from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import DownsizerTiming, Pipe, Stage, width_adapter_timing
 
 
-class Upsizer(wiring.Component):
+class Upsizer(Component):
     """``to_lanes / from_lanes`` beats become one. Latency 1; takes a beat each cycle.
 
     Codes in ``lo..hi``, ``elements`` per frame. ``i.ready`` is ``~o.valid | o.ready``.
@@ -56,7 +56,7 @@ class Upsizer(wiring.Component):
         return m
 
 
-class Downsizer(wiring.Component):
+class Downsizer(Component):
     """One beat becomes ``from_lanes / to_lanes``. Latency 1; takes the next with its last chunk.
 
     Codes in ``lo..hi``, ``elements`` per frame; chunks that are all padding are not sent.
@@ -107,7 +107,7 @@ class Downsizer(wiring.Component):
         return m
 
 
-class _Both(wiring.Component):
+class _Both(Component):
     """A Downsizer to the common divisor, then an Upsizer."""
 
     latency = 2

@@ -15,13 +15,13 @@ from codesign.hdl.requant.dyadic import Dyadic
 from codesign.hdl.requant.lookup import Rom
 from codesign.hdl.requant.shift_round import ShiftRound
 from codesign.hdl.requant.thresholds import Thresholds
-from codesign.hdl.stream import beats_for, range_shape, stream_signature
+from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import Pipe
 
 __all__ = ["Dyadic", "Ranges", "Realisation", "Requant", "Rom", "ShiftRound", "Thresholds"]
 
 
-class Requant(wiring.Component):
+class Requant(Component):
     """Applies ``realisation`` to each element.
 
     ``i``: beats of ``lanes`` integers in ``in_lo..in_hi``; ``o``: beats of ``lanes`` codes in
