@@ -7,6 +7,7 @@ batch axis of the model is set to the number of frames.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -71,7 +72,9 @@ class _Runner:
         try:
             if count not in self._ready:
                 self._ready = {count: _wrap(with_batch(self._model, count))}
-            context = execute_onnx(self._ready[count], {port: inputs}, True)
+            with warnings.catch_warnings():  # about shapes, which are checked below
+                warnings.simplefilter("ignore")
+                context = execute_onnx(self._ready[count], {port: inputs}, True)
             found = {name: np.asarray(context[name]) for name in wanted}
         except Exception as error:  # qonnx raises bare Exception
             reason = printable(str(error).split("\n")[0] or type(error).__name__, 200)

@@ -37,10 +37,12 @@ def reshape(ctx: Context, node: NodeProto) -> None:
     attrs = attributes(ctx, node, allowzero=0)
     x = ctx.value(node, 0)
     const = ctx.constant(node, 1)
-    if const is None or attrs["allowzero"]:
+    if const is None:
         raise ctx.error(node, "the target shape is not a constant", "reshape to a fixed shape")
     full = (ctx.batch, *x.shape)
     target = [int(d) for d in const.array.ravel()]
+    if attrs["allowzero"] and 0 in target:
+        raise ctx.error(node, "it reshapes to an axis of size zero", "use allowzero=0")
     target = [full[i] if d == 0 and i < len(full) else d for i, d in enumerate(target)]
     rest = math.prod(d for d in target if d != -1)
     if target.count(-1) == 1 and rest > 0 and math.prod(full) % rest == 0:

@@ -237,10 +237,12 @@ def test_views_that_change_nothing_leave_no_node() -> None:
     assert kinds(agrees(model)) == kinds(import_qonnx(small()))
 
 
-@pytest.mark.parametrize("target", [[1, -1], [-1, 6], [0, 6], [1, 6]])
-def test_flattening_an_image(target: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("target", "allowzero"), [([1, -1], 0), ([-1, 6], 0), ([0, 6], 0), ([1, 6], 0), ([1, 6], 1)]
+)
+def test_flattening_an_image(target: list[int], allowzero: int) -> None:
     nodes = [
-        helper.make_node("Reshape", ["x", "shape"], ["flat"], "flat"),
+        helper.make_node("Reshape", ["x", "shape"], ["flat"], "flat", allowzero=allowzero),
         quant("flat", "q"),
         quant("fc.weight", "qw"),
         helper.make_node("MatMul", ["q", "qw"], ["y"], "mm"),
