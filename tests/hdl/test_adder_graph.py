@@ -79,7 +79,7 @@ def _slowest(graph, stages):
 def test_depth_from_period():
     weights = np.random.default_rng(0).integers(-7, 8, (16, 32))
     graph = solve(weights, 0, 15)
-    for period in (4.0, 7.0, 20.0):
+    for period in (5.0, 8.5, 20.0):
         depth = least_depth(graph, period)
         assert schedule(graph, period_ns=period).depth == depth
         assert schedule(graph, period_ns=period).delay_ns <= period + 1e-6
