@@ -1,0 +1,191 @@
+"""The report as rich renderables. Names come from models: they are never read as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from codesign.builddir import BuildDir, Cost, SynthReport, VerifyReport
+from codesign.report.build import build_report
+from codesign.report.model import KINDS, Report
+from codesign.report.units import (
+    NOT_RUN,
+    count,
+    folding,
+    percent,
+    printable,
+    seconds,
+    share,
+    si,
+    signed,
+)
+
+COLOUR = {"exact": "bold green", "failed": "bold red", "unverified": "bold yellow"}
+
+
+def render(report: Report) -> list[RenderableType]:
+    """The whole report, in the order of the page."""
+    parts: list[RenderableType] = [_verdict(report), _figures(report), layer_table(report)]
+    parts.append(_board(report))
+    if report.verify:
+        parts.append(verify_table(report.verify))
+    if report.critical_path:
+        parts.append(_path(report))
+    return parts
+
+
+def design_table(path: Path) -> RenderableType:
+    """What ``generate`` made: figures and layers of the build folder at ``path``."""
+    report = build_report(BuildDir.open(path))
+    return Group(_figures(report), layer_table(report), _board(report))
+
+
+def _text(value: Any, style: str = "") -> Text:
+    return Text(printable(str(value)), style=style)
+
+
+def _table(columns: Sequence[tuple[str, str]], title: str = "") -> Table:
+    """A light table; each column is its header and ``left`` or ``right``."""
+    heading = _text(title, "bold") if title else None
+    table = Table(title=heading, box=None, padding=(0, 2, 0, 0), title_justify="left")
+    for header, justify in columns:
+        table.add_column(header, justify=justify, header_style="dim")  # type: ignore[arg-type]
+    return table
+
+
+def _row(table: Table, cells: Iterable[Any], style: str = "") -> None:
+    table.add_row(*(c if isinstance(c, Text) else _text(c) for c in cells), style=style)
+
+
+def _verdict(report: Report) -> RenderableType:
+    verdict = report.verdict
+    line = _text(verdict.headline, COLOUR[verdict.status])
+    line.append(f"  {printable(report.name)} on {report.board.name}\n", style="bold")
+    line.append(printable(verdict.detail))
+    return line
+
+
+def _figures(report: Report) -> RenderableType:
+    """Key figures, one a line."""
+    perf = report.performance
+    table = Table.grid(padding=(0, 2))
+    speeds = [("planned", perf.at_board_clock)]
+    if perf.at_fmax:
+        speeds.append(("Fmax", perf.at_fmax))
+    for label, speed in speeds:
+        text = f"{si(speed.frames_per_second)} frames/s, latency {speed.latency_us:.3g} µs"
+        table.add_row(_text(f"at {speed.clock_mhz:g} MHz ({label})", "dim"), _text(text))
+    table.add_row(_text("cycles", "dim"), _text(f"latency {perf.latency_cycles}, II {perf.ii}"))
+    if perf.at_fmax is None:
+        table.add_row(_text("Fmax", "dim"), _text(NOT_RUN))
+    if report.synth_stale:
+        note = "of other RTL than this, ignored: run codesign synth again"
+        table.add_row(_text("synthesis", "dim"), _text(note, "yellow"))
+    if perf.meets_clock is False:
+        table.add_row(_text("clock", "dim"), _text("Fmax is below the planned clock", "yellow"))
+    known = (report.accuracy.float_model, report.accuracy.quantized_model, report.accuracy.circuit)
+    if any(value is not None for value in known):
+        chain = " → ".join(map(share, known))
+        table.add_row(_text("accuracy", "dim"), _text(f"{chain} (float → quantized → circuit)"))
+    return table
+
+
+def layer_table(report: Report) -> RenderableType:
+    """One line a layer. Synthesised columns appear once there are any."""
+    synthesised = report.totals.synthesised is not None
+    columns = [("layer", "left"), ("format", "left"), ("style", "left"), ("PE × SIMD", "right")]
+    columns += [("MACs", "right"), ("II", "right"), ("lat.", "right"), ("busy", "right")]
+    columns += [(f"{kind} est.", "right") for kind in KINDS]
+    columns += [("LUT synth.", "right"), ("diff.", "right")] if synthesised else []
+    table = _table(columns)
+    for row in report.layers:
+        cells = [row.name, f"{row.in_label} → {row.out_label}", row.style]
+        cells += [folding(row.style, row.pe, row.simd), count(row.macs), count(row.ii)]
+        cells += [count(row.latency), percent(row.utilisation, 0), *_cost(row.estimate)]
+        if synthesised:
+            cells += [count(row.synthesised.lut if row.synthesised else None)]
+            cells += [signed(row.difference["lut"])]
+        _row(table, cells)
+    total = ["all layers", "", "", "", count(report.performance.macs)]
+    total += ["", "", "", *_cost(report.totals.estimate)]
+    if synthesised:
+        layers = report.totals.synthesised_layers
+        total += [count(layers.lut if layers else None), signed(report.totals.difference["lut"])]
+    _row(table, total, style="bold")
+    return table
+
+
+def _cost(cost: Cost) -> list[str]:
+    return [count(getattr(cost, kind)) for kind in KINDS]
+
+
+def _board(report: Report) -> RenderableType:
+    """Bars: how full the board is."""
+    title = f"{report.board.name} ({report.board.device}), {report.totals.usage_source}"
+    table = _table([("", "left"), ("used", "right"), ("of", "right"), ("", "right"), ("", "left")])
+    table.title = _text(title, "bold")
+    for usage in report.totals.board_usage:
+        full = usage.percent or 0.0
+        bar = _text("█" * round(min(full, 100) / 4) or "▏", "red" if full > 100 else "cyan")
+        cells = [usage.label, count(usage.used), count(usage.available), percent(usage.percent)]
+        _row(table, [*cells, bar])
+    return table
+
+
+def verify_table(report: VerifyReport) -> RenderableType:
+    """Evidence, link by link, then the benches."""
+    columns = [("comparison", "left"), ("vectors", "left"), ("frames", "right")]
+    columns += [("codes", "right"), ("mismatches", "right"), ("explained", "right")]
+    table = _table([*columns, ("seed", "right"), ("time", "right")], "Verification")
+    for link in report.evidence:
+        bad = _text(count(link.mismatches), "bold red" if link.mismatches else "green")
+        seed = "" if link.seed is None else link.seed
+        cells = [link.link, link.vectors, count(link.frames), count(link.codes), bad]
+        _row(table, [*cells, count(link.explained), seed, seconds(link.seconds)])
+    for bench in report.benches:
+        verdict = _text("pass" if bench.passed else "FAIL", "green" if bench.passed else "bold red")
+        seed = "" if bench.seed is None else bench.seed
+        cells = [f"{bench.engine}: {bench.name}", bench.message, count(bench.frames), "", verdict]
+        _row(table, [*cells, "", seed, seconds(bench.seconds)])
+    return table
+
+
+def synth_table(report: SynthReport) -> RenderableType:
+    """Resources by layer and in total, Fmax."""
+    table = _table([("", "left"), *((label, "right") for label in KINDS.values())])
+    for name, cost in report.per_layer.items():
+        _row(table, [name, *_cost(cost)])
+    _row(table, ["total (yosys)", *_cost(report.total)], style="bold")
+    if report.placed:
+        _row(table, ["placed (nextpnr)", *_cost(report.placed)], style="bold")
+    _row(table, ["board", *_cost(report.capacity)], style="dim")
+    fmax = f"{report.fmax_mhz:.1f} MHz" if report.fmax_mhz else NOT_RUN
+    source = "from the cache" if report.cached else seconds(report.seconds)
+    return Group(table, _text(f"Fmax {fmax}  ({source}, seed {report.seed})", "bold"))
+
+
+def _path(report: Report) -> RenderableType:
+    path = report.critical_path
+    assert path is not None
+    text = _text(f"Critical path, {path.delay_ns:.2f} ns", "bold")
+    for hop in path.hops:
+        text.append(f"\n  {printable(hop)}", style="default not bold")
+    return text
+
+
+def doctor_table(rows: Sequence[Any]) -> RenderableType:
+    """Rows of :func:`codesign.toolchain.doctor.check_all`."""
+    table = _table(
+        [(h, "left") for h in ("", "what", "needed by", "found", "wanted", "what to do")]
+    )
+    for row in rows:
+        mark = _text("ok", "green") if row.ok else _text("missing", "bold red")
+        if not row.ok and row.found != "—":
+            mark = _text("check", "bold red")
+        _row(table, [mark, row.name, row.verb, row.found, row.wanted, row.hint])
+    return table
