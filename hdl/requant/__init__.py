@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
 from codesign.hdl.requant.base import Lane, Ranges, Realisation
