@@ -66,6 +66,7 @@ def train(
 ) -> TrainResult:
     """Train an MLP on ``dataset`` and export it; deterministic for a given ``seed``.
 
+    ``input_bits``: by default at least 4, whatever the activations have.
     ``epochs`` counts each of the two phases, float and quantized. Accuracies are fractions on the
     test split, of the last epoch (no epoch is picked by its test accuracy).
     """
@@ -77,7 +78,7 @@ def train(
         sizes,
         weights,
         activations,
-        input_bits or max(2, activations),
+        input_bits or max(4, activations),
         batch_norm,
         scale,
         per_channel,
