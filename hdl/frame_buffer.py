@@ -71,7 +71,7 @@ class FrameBuffer(Component):
             straight.eq(first & (fresh == 0)),
             self.issue.eq(self.ce & (~straight | self.i.valid)),
         ]
-        self._storage(m, take, self._read_address(m, column, fold), straight)
+        self._storage(m, take, self._read_address(m, column, fold))
 
     def _read_address(self, m: Module, column: Counter, fold: Counter) -> Value:
         """Slot of the beat being issued: back to the frame's start after each pass but the last."""
@@ -85,24 +85,22 @@ class FrameBuffer(Component):
                 m.d.sync += bank.eq(bank ^ fold.last)
         return address
 
-    def _storage(self, m: Module, take: Value, read_slot: Value, straight: Value) -> None:
-        """The slots, and the way around them for a beat used as it arrives."""
+    def _storage(self, m: Module, take: Value, read_slot: Value) -> None:
+        """The slots; a beat read in the cycle of its arrival goes around the memory."""
         payload = self.i.payload.data.as_value()
         write = Counter(m, "write_slot", 2 * self._sf, take)
         memory = Memory(shape=Shape(len(payload)), depth=2 * self._sf, init=[])
         m.submodules.slots = memory
-        port, read = memory.write_port(), memory.read_port()
-        arriving, around = Signal.like(payload, reset_less=True), Signal(reset_less=True)
+        port = memory.write_port()
+        read = memory.read_port(transparent_for=(port,))
         m.d.comb += [
             port.addr.eq(write.value),
             port.data.eq(payload),
             port.en.eq(take),
             read.addr.eq(read_slot),
             read.en.eq(self.ce),
-            self.o_data.as_value().eq(Mux(around, arriving, read.data)),
+            self.o_data.as_value().eq(read.data),
         ]
-        with m.If(self.ce):
-            m.d.sync += [arriving.eq(payload), around.eq(straight)]
 
 
 def _level(m: Module, name: str, most: int, up: Value, down: Value) -> tuple[Signal, Signal]:
