@@ -126,3 +126,19 @@ def as_integers(beats: Words) -> list[int]:
     data = np.ascontiguousarray(beats, dtype="<u4").tobytes()
     step = 4 * words
     return [int.from_bytes(data[k : k + step], "little") for k in range(0, len(data), step)]
+
+
+def as_bitstrings(beats: Words, width: int) -> list[str]:
+    """Each beat of uint32[..., words] as ``width`` binary digits, most significant first."""
+    words = beats.shape[-1]
+    octets = np.ascontiguousarray(beats, dtype="<u4").reshape(-1, words).view(np.uint8)
+    digits = np.unpackbits(octets, axis=1, bitorder="little")[:, :width][:, ::-1]
+    text = (digits + ord("0")).astype(np.uint8).tobytes().decode("ascii")
+    return [text[k : k + width] for k in range(0, len(text), width)]
+
+
+def code_in(digits: str, lane: int, port: Port) -> int:
+    """Code of ``lane`` in a beat written as binary digits (data only)."""
+    end = len(digits) - lane * port.bits
+    value = int(digits[end - port.bits : end], 2)
+    return value - (1 << port.bits) if port.signed and value >> (port.bits - 1) else value

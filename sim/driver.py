@@ -1,0 +1,223 @@
+"""Drives and monitors one circuit inside cocotb, fast: one coroutine, one await per cycle.
+
+Signals are read and written through the raw simulator handles (``handle._handle``, cocotb 2.1):
+the public ``.value`` builds a Logic object per read, several times the cost of the read itself.
+Values read after a rising edge are those before it; writes take effect after it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+from numpy.typing import NDArray
+
+from codesign.builddir import Manifest
+from codesign.sim import packing
+from codesign.sim.record import Record, earliest
+
+DEPOSIT = 0
+Chance = Callable[[], bool]
+
+
+def _read(handle: Any) -> Callable[[], str]:
+    return handle._handle.get_signal_val_binstr
+
+
+def _write(handle: Any) -> Callable[[str], None]:
+    put = handle._handle.set_signal_val_binstr
+    return lambda digits: put(DEPOSIT, digits)
+
+
+def always() -> bool:
+    """A source that offers, or a sink that accepts, in every cycle."""
+    return True
+
+
+def bursts(rng: random.Random) -> Chance:
+    """Segments of random length, each with its own probability of going on."""
+    left, level = 0, 1.0
+
+    def chance() -> bool:
+        nonlocal left, level
+        if left == 0:
+            left, level = rng.randint(1, 64), rng.choice((1.0, 1.0, 0.75, 0.5, 0.5, 0.25, 0.1, 0))
+        left -= 1
+        return rng.random() < level
+
+    return chance
+
+
+def gaps(rng: random.Random, longest: int) -> Chance:
+    """Mostly back to back, now and then a silence of up to ``longest`` cycles."""
+    silent = 0
+
+    def chance() -> bool:
+        nonlocal silent
+        if silent:
+            silent -= 1
+            return False
+        if rng.random() < 0.2:
+            silent = rng.randint(0, longest)
+        return True
+
+    return chance
+
+
+@dataclass
+class Run:
+    """Cycles of one run: of each input beat taken and each output beat delivered."""
+
+    taken: list[int] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
+    cycles: int = 0
+
+
+class Circuit:
+    """The device under test with its streams."""
+
+    def __init__(self, dut: Any, manifest: Manifest, arrays: dict[str, NDArray]) -> None:
+        self.manifest = manifest
+        self._inputs = arrays["input"]
+        self._edge = RisingEdge(dut.aclk)
+        self._clock = Clock(dut.aclk, 10, unit="ns")
+        self._reset, self._tdata = _write(dut.aresetn), _write(dut.s_axis_tdata)
+        self._tvalid, self._tlast = _write(dut.s_axis_tvalid), _write(dut.s_axis_tlast)
+        self._taken, self._ready = _read(dut.s_axis_tready), _write(dut.m_axis_tready)
+        self._valid = _read(dut.m_axis_tvalid)
+        self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
+        ports = [*((t.port, True) for t in manifest.taps), (manifest.output, False)]
+        self.records = [Record(p, arrays["=" + p.tensor], last) for p, last in ports]
+        self._taps = [
+            (*(_read(self._wire(dut, tap.path, w)) for w in ("o__valid", "o__ready")),
+             _read(self._wire(dut, tap.path, "o__payload")), record.seen.append)
+            for tap, record in zip(manifest.taps, self.records, strict=False)
+        ]  # fmt: skip
+        self.watchdog = 10_000 + 4 * (manifest.latency + manifest.ii)
+
+    @staticmethod
+    def _wire(dut: Any, path: list[str], name: str) -> Any:
+        for part in path:
+            dut = dut[part]
+        return dut[name]
+
+    async def start(self) -> None:
+        """Start the clock and reset."""
+        self._tdata("0" * self.manifest.input.data_bits)
+        self._clock.start()
+        await self.reset(4)
+
+    async def reset(self, cycles: int) -> None:
+        """Hold reset; source and sink silent. What was recorded is forgotten."""
+        self._tvalid("0")
+        self._tlast("0")
+        self._ready("0")
+        self._reset("0")
+        for _ in range(cycles + 1):
+            await self._edge
+        self._reset("1")
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the records."""
+        for record in self.records:
+            record.seen.clear()
+            record.lasts.clear()
+
+    def check(self, frames: NDArray, against: str) -> None:
+        """Compare every boundary of ``frames``; ``AssertionError`` with the first mismatch."""
+        first = earliest(self.records, frames, against)
+        assert first is None, str(first)
+
+    async def run(
+        self,
+        frames: NDArray,
+        offer: Chance = always,
+        accept: Chance = always,
+        *,
+        stop_after: int | None = None,
+    ) -> Run:
+        """Send ``frames`` and receive as many, or stop after some cycles.
+
+        Fails when nothing moves for long, or when the output breaks the stream protocol.
+        """
+        port = self.manifest.input
+        unique, back = np.unique(frames, return_inverse=True)
+        packed = packing.pack(self._inputs[unique], port)[back]
+        source = packing.as_bitstrings(packed, port.data_bits)
+        goal = len(frames) * self.manifest.output.beats
+        return await self._loop(source, goal, offer, accept, stop_after)
+
+    async def _loop(
+        self, source: list[str], goal: int, offer: Chance, accept: Chance, stop_after: int | None
+    ) -> Run:
+        """One iteration per clock cycle; everything looked up beforehand."""
+        run, output, edge, beats = Run(), self.records[-1], self._edge, self.manifest.input.beats
+        taken, valid, data, last = self._taken, self._valid, self._data, self._last
+        taps, seen, lasts = self._taps, output.seen, output.lasts
+        free = accept is always
+        sent = cycle = quiet = 0
+        offering = ready = False
+        held: tuple[str, str] | None = None
+        end = len(source)
+        while len(seen) < goal and cycle != stop_after:
+            if not offering and sent < end and offer():
+                self._tdata(source[sent])
+                self._tlast("1" if (sent + 1) % beats == 0 else "0")
+                self._tvalid("1")
+                offering = True
+            if not (free and ready):
+                ready = accept()
+                self._ready("1" if ready else "0")
+            await edge
+            quiet += 1
+            if offering and taken() == "1":
+                run.taken.append(cycle)
+                sent, quiet = sent + 1, 0
+                offering = sent < end and offer()
+                if offering:
+                    self._tdata(source[sent])
+                    if beats > 1:
+                        self._tlast("1" if (sent + 1) % beats == 0 else "0")
+                else:
+                    self._tvalid("0")
+            for tap_valid, tap_ready, tap_payload, keep in taps:
+                if tap_valid() == "1" and tap_ready() == "1":
+                    keep(tap_payload())
+            if valid() == "1":
+                beat = (data(), last())
+                assert held is None or held == beat, self._protocol("data changed", cycle)
+                held = beat
+                if ready:
+                    held, quiet = None, 0
+                    seen.append(beat[0])
+                    lasts.append(beat[1])
+                    run.delivered.append(cycle)
+            else:
+                assert held is None, self._protocol("tvalid dropped", cycle)
+            cycle += 1
+            assert quiet < self.watchdog, self._stuck(sent, goal)
+        self._tvalid("0")
+        run.cycles = cycle
+        return run
+
+    async def drain(self, cycles: int) -> None:
+        """Stay ready for some cycles: a frame too many would show up in the records."""
+        await self._loop([], 1 << 60, always, always, cycles)
+
+    def _protocol(self, what: str, cycle: int) -> str:
+        frame, beat = divmod(len(self.records[-1].seen), self.manifest.output.beats)
+        return f"m_axis: {what} while waiting for tready (frame {frame}, beat {beat}, cycle {cycle})"
+
+    def _stuck(self, sent: int, goal: int) -> str:
+        names = [".".join(t.path) for t in self.manifest.taps]
+        counts = [f"{n} {len(r.seen)}" for n, r in zip(names, self.records, strict=False)]
+        return (
+            f"the circuit hangs: nothing moved for {self.watchdog} cycles; beats taken {sent}, "
+            f"{', '.join(counts)}, delivered {len(self.records[-1].seen)} of {goal}"
+        )

@@ -1,0 +1,45 @@
+"""Which waveform format can be written here."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+from codesign.builddir import BuildDir
+from codesign.errors import ToolError, UsageError
+from codesign.toolchain.verilator import Verilator
+
+FST_HEADERS = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}
+
+
+def wave_format(tool: Verilator, waves: bool | Literal["fst", "vcd"]) -> tuple[str, str]:
+    """("", "fst" or "vcd", note). ``ToolError`` when FST is asked for and cannot be built."""
+    if waves is False:
+        return "", ""
+    if waves not in (True, "fst", "vcd"):
+        raise UsageError(f"unknown waveform format {waves!r}", hint="use 'fst' or 'vcd'")
+    if waves == "vcd":
+        return "vcd", ""
+    missing = [deb for header, deb in FST_HEADERS.items() if not _has(tool, header)]
+    if not missing:
+        return "fst", ""
+    install = f"apt-get install {' '.join(missing)}"
+    if waves == "fst":
+        raise ToolError(
+            "FST waveforms need the headers of " + " and ".join(missing),
+            where="waves",
+            hint=f"{install}; or ask for VCD, which needs nothing (and is larger)",
+        )
+    return "vcd", f"wrote VCD: FST needs {' and '.join(missing)} ({install})"
+
+
+def _has(tool: Verilator, header: str) -> bool:
+    """Whether the compiler finds ``header``."""
+    command = [str(tool.cxx), "-E", "-x", "c++", "-include", header, "-o", "/dev/null", "/dev/null"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def wave_path(build: BuildDir, format: str) -> Path:
+    """Where the waveform is kept."""
+    return build.root / "sim" / f"dump.{format}"
