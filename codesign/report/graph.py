@@ -1,0 +1,146 @@
+"""Where the boxes and edges of the network picture go. Lengths are SVG user units (px at 100 %)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from codesign.report.model import LayerRow, Report
+from codesign.report.units import folding
+
+BOX_W, BOX_H = 176, 92
+PORT_W = 76
+GAP_X, GAP_Y = 116, 28
+MARGIN = 10
+NAME_CHARS, LINE_CHARS, EDGE_CHARS = 19, 27, 17
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A layer (or the input, the output) at its place; ``lines`` stand below its name."""
+
+    name: str
+    full_name: str
+    lines: list[str]
+    kind: str
+    x: int
+    y: int
+    w: int
+    h: int
+    bottleneck: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """An edge as an SVG path, with up to two lines of text at (x, y)."""
+
+    d: str
+    x: float
+    y: float
+    shape: str
+    format: str
+    full: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The whole picture."""
+
+    width: int
+    height: int
+    boxes: list[Box]
+    lines: list[Line]
+
+
+def pretty_format(label: str) -> str:
+    """``int4 x 2^-3`` as ``int4 · 2⁻³``."""
+    raised = re.sub(r"2\^(-?\d+)", lambda m: "2" + m.group(1).translate(SUPERSCRIPT), label)
+    return re.sub(r"(?<=\w) x (?=\S)", " · ", raised)
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most ``limit`` characters, an ellipsis in the middle."""
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def picture(report: Report) -> Picture:
+    """Layers from left to right by their distance from the input; branches below each other."""
+    rows = {row.name: row for row in report.layers}
+    columns = _columns(report)
+    taken: dict[int, int] = {}
+    tallest = max((list(columns.values()).count(c) for c in columns.values()), default=1)
+    boxes: dict[str, Box] = {}
+    x_of = _column_x(columns, rows)
+    for name, column in columns.items():
+        index = taken.get(column, 0)
+        taken[column] = index + 1
+        column_height = list(columns.values()).count(column) * (BOX_H + GAP_Y) - GAP_Y
+        top = MARGIN + (tallest * (BOX_H + GAP_Y) - GAP_Y - column_height) // 2
+        boxes[name] = _box(name, rows.get(name), x_of[column], top + index * (BOX_H + GAP_Y))
+    lines = [
+        _line(boxes[edge.source], boxes[edge.target], edge.label)
+        for edge in report.edges
+        if edge.source in boxes and edge.target in boxes
+    ]
+    width = max((b.x + b.w for b in boxes.values()), default=0) + MARGIN
+    return Picture(width, 2 * MARGIN + tallest * (BOX_H + GAP_Y) - GAP_Y, [*boxes.values()], lines)
+
+
+def _columns(report: Report) -> dict[str, int]:
+    """Column of each node: the longest way from a source (bounded, should there be a cycle)."""
+    names = [edge.source for edge in report.edges] + [edge.target for edge in report.edges]
+    names = list(dict.fromkeys([*names, *(row.name for row in report.layers)]))
+    column = dict.fromkeys(names, 0)
+    for _ in names:
+        for edge in report.edges:
+            reach = min(column[edge.source] + 1, len(names) - 1)
+            column[edge.target] = max(column[edge.target], reach)
+    return dict(sorted(column.items(), key=lambda item: item[1]))
+
+
+def _column_x(columns: Mapping[str, int], rows: Mapping[str, LayerRow]) -> dict[int, int]:
+    """Left side of each column; a column of ports only is narrow."""
+    x, result = MARGIN, {}
+    for column in sorted(set(columns.values())):
+        result[column] = x
+        names = [name for name, c in columns.items() if c == column]
+        x += (BOX_W if any(name in rows for name in names) else PORT_W) + GAP_X
+    return result
+
+
+def _box(name: str, row: LayerRow | None, x: int, y: int) -> Box:
+    if row is None:
+        return Box(name, name, [], "port", x, y + BOX_H // 2 - 18, PORT_W, 36, False)
+    fold = folding(row.style, row.pe, row.simd)
+    lines = [
+        shorten(row.op, LINE_CHARS),
+        f"{row.style} {fold}".strip(),
+        f"II {row.ii:,} · latency {row.latency:,}",
+    ]
+    return Box(shorten(name, NAME_CHARS), name, lines, "layer", x, y, BOX_W, BOX_H, row.bottleneck)
+
+
+def _line(a: Box, b: Box, label: str) -> Line:
+    """A straight or S-shaped edge; its text sits in the middle of the gap."""
+    x0, y0 = a.x + a.w, a.y + a.h / 2
+    x1, y1 = b.x - 6, b.y + b.h / 2
+    bend = (x1 - x0) / 2
+    d = f"M{x0},{y0:g} C{x0 + bend:g},{y0:g} {x1 - bend:g},{y1:g} {x1},{y1:g}"
+    shape, _, format = label.partition(" ")
+    if not format or not re.fullmatch(r"[\dx]+", shape):
+        shape, format = "", label
+    shape = re.sub(r"^1x(?=\d)", "", shape).replace("x", " × ")
+    return Line(
+        d=d,
+        x=(x0 + x1) / 2,
+        y=(y0 + y1) / 2,
+        shape=shorten(shape, EDGE_CHARS),
+        format=shorten(pretty_format(format), EDGE_CHARS),
+        full=label,
+    )

@@ -1,0 +1,80 @@
+"""The report as one self-contained page: no script, no network, everything escaped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from codesign.report import units
+from codesign.report.graph import picture, pretty_format, shorten
+from codesign.report.model import KINDS, Report
+
+HOP = re.compile(
+    r"(?P<name>.*?)(?: \((?P<cells>\d+) cells\))?"
+    r": routing (?P<routing>[\d.]+) ns, logic (?P<logic>[\d.]+) ns"
+)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One line of the critical path; delays in ns, ``start`` is the delay before it."""
+
+    name: str
+    cells: int
+    start: float
+    routing: float
+    logic: float
+
+
+def render_html(report: Report) -> str:
+    """The page for ``report``."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    for name in ("si", "count", "percent", "share", "signed", "seconds", "folding"):
+        environment.filters[name] = getattr(units, name)
+    environment.filters |= {
+        "printable": units.printable,
+        "significant": units.significant,
+        "shorten": shorten,
+        "format": pretty_format,
+        "format_number": lambda spec, value: spec % value,
+    }
+    template = environment.from_string(_resource("report.html.jinja"))
+    page = template.render(
+        r=report,
+        kinds=KINDS,
+        picture=picture(report),
+        hops=hops(report),
+        not_run=units.NOT_RUN,
+        css=Markup(_resource("report.css")),  # noqa: S704 (our own file)
+    )
+    return units_safe(page)
+
+
+def units_safe(page: str) -> str:
+    """``page`` without control characters, which are no part of any HTML document."""
+    return "".join(c for c in page if c.isprintable() or c in "\n\t")
+
+
+def _resource(name: str) -> str:
+    return resources.files("codesign.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def hops(report: Report) -> list[Hop]:
+    """The critical path as bars; empty when its lines have another form."""
+    path = report.critical_path
+    found: list[Hop] = []
+    start = 0.0
+    for text in path.hops if path else []:
+        match = HOP.fullmatch(text)
+        if match is None:
+            return []
+        routing, logic = float(match["routing"]), float(match["logic"])
+        found.append(Hop(match["name"], int(match["cells"] or 1), start, routing, logic))
+        start += routing + logic
+    return found
