@@ -207,9 +207,12 @@ def form_ranges(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Exact `[lo, hi]` of linear forms `[nodes, K + 1]` over the box of inputs."""
     weights, const = forms[:, :-1], forms[:, -1]
-    pos, neg = np.maximum(weights, 0), np.minimum(weights, 0)
+    pos: NDArray[np.int64] = np.maximum(weights, 0)
+    neg: NDArray[np.int64] = np.minimum(weights, 0)
     lo, hi = np.array(in_lo, np.int64), np.array(in_hi, np.int64)
-    return pos @ lo + neg @ hi + const, pos @ hi + neg @ lo + const
+    low: NDArray[np.int64] = pos @ lo + neg @ hi + const
+    high: NDArray[np.int64] = pos @ hi + neg @ lo + const
+    return low, high
 
 
 def lut_estimate(graph: AdderGraph) -> int:

@@ -6,18 +6,35 @@ chains. A node that would have to compute `-a - b` is not allowed.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .adder_graph import chain_luts, width
 
-__all__ = ["choose_polarity"]
+__all__ = ["Term", "choose_polarity"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """`sign * (node << shift)`; `node < 0` is zero."""
+
+    node: int
+    sign: int = 1
+    shift: int = 0
+
+
+Terms = Sequence[tuple[Term, Term] | None]
+
 
 SWEEPS = 8
 
 
 def choose_polarity(
-    terms: Sequence, outputs: Sequence, live: Sequence[int], lo: Sequence[int], hi: Sequence[int]
+    terms: Terms, outputs: Sequence[Term], live: Sequence[int], lo: Sequence[int], hi: Sequence[int]
 ) -> dict[int, int]:
-    """Polarity (+1 or -1) of every live node; inputs stay +1. See `adder_solve.Forms`."""
+    """Polarity (+1 or -1) of every live node; inputs stay +1.
+
+    `terms[i]`: what node i is the sum of (`None`: an input); `lo[i]`, `hi[i]`: its range.
+    """
     search = _Search(terms, outputs, live, lo, hi)
     for _ in range(SWEEPS):
         improved = False
@@ -32,7 +49,14 @@ def choose_polarity(
 class _Search:
     """Greedy descent over flips; a flip takes the consumers it makes illegal with it."""
 
-    def __init__(self, terms, outputs, live, lo, hi) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        outputs: Sequence[Term],
+        live: Sequence[int],
+        lo: Sequence[int],
+        hi: Sequence[int],
+    ) -> None:
         self.terms, self.lo, self.hi = terms, lo, hi
         self.wanted: dict[int, list[int]] = {}
         for term in outputs:
@@ -49,7 +73,7 @@ class _Search:
 
     def _signs(self, node: int) -> list[int]:
         own = self.polarity[node]
-        return [own * t.sign * self.polarity[t.node] for t in self.terms[node]]
+        return [own * t.sign * self.polarity[t.node] for t in self.terms[node] or ()]
 
     def _cost(self, node: int) -> int:
         """LUTs of the node's chain and of the negations its outputs need, in quarter LUTs so
@@ -60,9 +84,10 @@ class _Search:
         bits = width(lo, hi)
         wanted = self.wanted.get(node, ())
         negation = 4 * chain_luts(bits + 1) if any(s != self.polarity[node] for s in wanted) else 0
-        if self.terms[node] is None:
+        terms = self.terms[node]
+        if terms is None:
             return negation
-        first, second = self.terms[node]
+        first, second = terms
         sign_first, sign_second = self._signs(node)
         passes = first.shift if second.shift == 0 else second.shift
         sign_unshifted = sign_second if second.shift == 0 else sign_first

@@ -7,13 +7,14 @@ its negative) that makes the carry chains shortest, and proven equal to the matr
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .adder_bias import fold_bias
 from .adder_graph import AdderGraph, Node, Output, form_ranges, lut_estimate
-from .adder_polarity import choose_polarity
+from .adder_polarity import Term, choose_polarity
 
 __all__ = ["Forms", "Term", "solve"]
 
@@ -21,15 +22,6 @@ __all__ = ["Forms", "Term", "solve"]
 # The solver is greedy: the order of rows and columns moves its result by about one per cent.
 EFFORT = ((8_000, 1), (4_000, 3), (1_500, 6), (400, 12))
 MOST = 16
-
-
-@dataclass(frozen=True)
-class Term:
-    """`sign * (node << shift)`; `node < 0` is zero."""
-
-    node: int
-    sign: int = 1
-    shift: int = 0
 
 
 ZERO = Term(-1)
@@ -209,7 +201,7 @@ def _interval(lo: int, hi: int) -> tuple[float, float, float]:
     return float(lo), float(hi if hi > lo else lo + 1), 1.0
 
 
-def _convert(forms: Forms, logic, terms: list[Term]) -> list[Term]:
+def _convert(forms: Forms, logic: Any, terms: list[Term]) -> list[Term]:
     """The operations of one da4ml `CombLogic` applied to `terms`."""
     values: list[Term] = []
     for op in logic.ops:

@@ -2,11 +2,12 @@
 
 from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 from numpy.typing import ArrayLike
 
 from .adder_graph import AdderGraph, Node, chain_bits, lut_estimate, pass_bits
-from .adder_schedule import Schedule, ff_estimate, schedule
+from .adder_schedule import PERIOD_NS, Schedule, ff_estimate, schedule
 from .adder_solve import solve
 from .stream import beat, range_shape
 from .timing import Pipe
@@ -34,7 +35,7 @@ class UnrolledMatVec(wiring.Component):
         in_hi: ArrayLike,
         bias: ArrayLike | None = None,
         depth: int | None = None,
-        period_ns: float = 7.0,
+        period_ns: float = PERIOD_NS,
     ) -> None:
         self.graph = solve(weights, in_lo, in_hi, bias=bias)
         if not self.graph.outputs or not self.graph.in_lo:
@@ -69,7 +70,7 @@ class UnrolledMatVec(wiring.Component):
         """Estimated register bits."""
         return ff_estimate(self.graph, self.plan)
 
-    def elaborate(self, platform) -> Module:
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         ce = Signal()
         valid = Signal(self.depth)
@@ -91,14 +92,16 @@ class _Pipeline:
     `copies[i][n]`: node i's value, n registers after it was computed.
     """
 
-    def __init__(self, m: Module, ce: Signal, graph: AdderGraph, plan: Schedule, data) -> None:
+    def __init__(
+        self, m: Module, ce: Signal, graph: AdderGraph, plan: Schedule, data: View
+    ) -> None:
         self.m, self.ce, self.graph, self.plan = m, ce, graph, plan
         self.copies: list[list[Value]] = []
         for index, node in enumerate(graph.nodes):
             self.copies.append([self._value(index, node, data)])
             self._registers(index, node)
 
-    def connect(self, data) -> None:
+    def connect(self, data: View) -> None:
         """Drive the output lanes."""
         for lane, out in enumerate(self.graph.outputs):
             self.m.d.comb += data[lane].eq(self._at(out.node, self.plan.depth) << out.shift)
@@ -108,7 +111,7 @@ class _Pipeline:
         copies = self.copies[index]
         return copies[0] if len(copies) == 1 else copies[stage - self.plan.stages[index]]
 
-    def _value(self, index: int, node: Node, data) -> Value:
+    def _value(self, index: int, node: Node, data: View) -> Value:
         if node.op == "const":
             return Const(node.value, _shape(node))
         name = f"x{node.a}" if node.op == "input" else f"t{index}"
