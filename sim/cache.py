@@ -68,7 +68,7 @@ def cached_folder(kind: str, key: str, fill: Callable[[Path], None]) -> tuple[Pa
     try:
         fill(work)
         with contextlib.suppress(OSError):  # another process was first: use its entry
-            os.replace(work, final)
+            work.replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not final.is_dir():

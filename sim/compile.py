@@ -11,11 +11,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from codesign.builddir import BuildDir
-from codesign.errors import ToolError
 from codesign.sim.cache import digest, objcache_command
 from codesign.sim.harness import check_root, design_header
 from codesign.sim.hierarchy import control_file
+
+from codesign.builddir import BuildDir
+from codesign.errors import ToolError
 from codesign.toolchain.verilator import Verilator, run, tail
 
 VERILATE = [
@@ -90,9 +91,7 @@ def _compile(tool: Verilator, model: Path, sources: dict[Path, list[str]]) -> li
         commands.append([*wrapped, str(tool.include / name)])
     for source, flags in sources.items():
         objects.append(source.with_suffix(".o"))
-        commands.append(
-            [*base, f"-I{model}", *flags, "-c", "-o", str(objects[-1]), str(source)]
-        )
+        commands.append([*base, f"-I{model}", *flags, "-c", "-o", str(objects[-1]), str(source)])
     _run_parallel(commands, model)
     return objects
 
@@ -105,7 +104,11 @@ def _run_parallel(commands: Sequence[list[str]], folder: Path) -> None:
             command = waiting.pop(0)
             running.append(
                 subprocess.Popen(
-                    command, cwd=folder, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                    command,
+                    cwd=folder,
+                    text=True,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
                 )
             )
         process = running.pop(0)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
+from codesign.sim import packing
+from codesign.sim.record import Record, earliest
 from numpy.typing import NDArray
 
 from codesign.builddir import Manifest
-from codesign.sim import packing
-from codesign.sim.record import Record, earliest
 
 DEPOSIT = 0
 Chance = Callable[[], bool]
@@ -212,7 +212,9 @@ class Circuit:
 
     def _protocol(self, what: str, cycle: int) -> str:
         frame, beat = divmod(len(self.records[-1].seen), self.manifest.output.beats)
-        return f"m_axis: {what} while waiting for tready (frame {frame}, beat {beat}, cycle {cycle})"
+        return (
+            f"m_axis: {what} while waiting for tready (frame {frame}, beat {beat}, cycle {cycle})"
+        )
 
     def _stuck(self, sent: int, goal: int) -> str:
         names = [".".join(t.path) for t in self.manifest.taps]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from codesign.builddir import BuildDir, Manifest, Port
-from codesign.errors import ToolError, UsageError
 from codesign.sim.hierarchy import tap_member
 from codesign.sim.packing import words_per_beat
+
+from codesign.builddir import BuildDir, Manifest, Port
+from codesign.errors import ToolError, UsageError
 
 _MEMBER = r"\*(\d+):0\*/ {}[;,{{=]"
 
@@ -95,7 +96,9 @@ def check_root(header: str, build: BuildDir) -> None:
         }
         for wire, bits in need.items():
             where = ".".join([manifest.top, *tap.path, wire])
-            found = re.search(_MEMBER.format(re.escape(tap_member(manifest.top, tap, wire))), header)
+            found = re.search(
+                _MEMBER.format(re.escape(tap_member(manifest.top, tap, wire))), header
+            )
             if found is None:
                 raise ToolError("Verilator did not keep this wire readable", where=where)
             if int(found[1]) + 1 != bits:

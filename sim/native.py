@@ -14,14 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from codesign.sim import packing
+from codesign.sim.cache import cached_folder
+from codesign.sim.compile import build_native, native_key
 from numpy.typing import NDArray
 
 from codesign.builddir import BuildDir, Manifest, Mismatch, Port
 from codesign.errors import ToolError, UsageError
-from codesign.sim import packing
-from codesign.sim.cache import cached_folder
-from codesign.sim.compile import build_native, native_key
 from codesign.toolchain.verilator import find_verilator, tail
 
 ENGINE = "RTL in Verilator"
@@ -110,9 +109,7 @@ def native_program(build: BuildDir) -> tuple[Path, float]:
 Stream = tuple[Port, packing.Codes, bool]
 
 
-def vectors(
-    manifest: Manifest, inputs: NDArray, expected: Mapping[str, NDArray]
-) -> list[Stream]:
+def vectors(manifest: Manifest, inputs: NDArray, expected: Mapping[str, NDArray]) -> list[Stream]:
     """(port, codes, has payload last): input, output, taps; ``UsageError`` when one is missing."""
     streams: list[Stream] = [(manifest.input, packing.check_codes(inputs, manifest.input), False)]
     frames = len(streams[0][1])
@@ -159,9 +156,7 @@ def _command(
     return [str(program), *(str(word) for pair in options.items() for word in pair)]
 
 
-def _execute(
-    command: list[str], progress: Callable[[int], None] | None
-) -> dict[str, list[str]]:
+def _execute(command: list[str], progress: Callable[[int], None] | None) -> dict[str, list[str]]:
     """Run the harness; its "key value..." lines as a dict."""
     answer: dict[str, list[str]] = {}
     with (

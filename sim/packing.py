@@ -120,14 +120,6 @@ def mask(port: Port, *, last: bool = False) -> Words:
     return masks
 
 
-def as_integers(beats: Words) -> list[int]:
-    """Each beat of uint32[..., words] as one Python integer, in order."""
-    words = beats.shape[-1]
-    data = np.ascontiguousarray(beats, dtype="<u4").tobytes()
-    step = 4 * words
-    return [int.from_bytes(data[k : k + step], "little") for k in range(0, len(data), step)]
-
-
 def as_bitstrings(beats: Words, width: int) -> list[str]:
     """Each beat of uint32[..., words] as ``width`` binary digits, most significant first."""
     words = beats.shape[-1]

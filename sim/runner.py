@@ -13,14 +13,14 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
-
-from codesign.builddir import BenchResult, BuildDir, Manifest
-from codesign.errors import ToolError, UsageError
 from codesign.sim.cache import cached_folder, digest, objcache_command
 from codesign.sim.hierarchy import control_file
 from codesign.sim.native import vectors
 from codesign.sim.waves import wave_format, wave_path
+from numpy.typing import NDArray
+
+from codesign.builddir import BenchResult, BuildDir, Manifest
+from codesign.errors import ToolError, UsageError
 from codesign.toolchain.verilator import Verilator, find_verilator, tail
 
 INSTALL = "pip install 'cocotb==2.1.0'"

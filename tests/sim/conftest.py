@@ -31,8 +31,10 @@ class Dense:
 
 
 def _term(weight: int, expression: str, bits: int) -> str:
-    return f"({bits}'sd{abs(weight)} * {expression})" if weight >= 0 else (
-        f"(-({bits}'sd{abs(weight)} * {expression}))"
+    return (
+        f"({bits}'sd{abs(weight)} * {expression})"
+        if weight >= 0
+        else (f"(-({bits}'sd{abs(weight)} * {expression}))")
     )
 
 
@@ -85,9 +87,7 @@ def verilog_folded(name: str, d: Dense) -> str:
         steps += f"        {beat}: begin{sums} end\n"
     outs = ""
     for beat in range(ob):
-        lanes = [
-            f"acc{beat * lo + k}" if beat * lo + k < rows else f"{ow}'sd5" for k in range(lo)
-        ]
+        lanes = [f"acc{beat * lo + k}" if beat * lo + k < rows else f"{ow}'sd5" for k in range(lo)]
         outs += f"      {beat}: data = {{{', '.join(reversed(lanes))}}};\n"
     return f"""module {name}(input clk, input rst,
   input i__valid, output i__ready, input [{li * iw}:0] i__payload,
@@ -270,7 +270,7 @@ def unrolled(tmp_path: Path) -> Design:
 def folded(tmp_path: Path) -> Design:
     """5 → 3 → 2 with two lanes: three beats in, padding in the last, II of 5."""
     layers = [Dense(F1, 4, 10, 2, 2), Dense(W2, 10, 15, 2, 1)]
-    return make_design(tmp_path / "folded", layers, latency=9, ii=5)
+    return make_design(tmp_path / "folded", layers, latency=8, ii=5)
 
 
 @pytest.fixture
