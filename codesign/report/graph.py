@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from codesign.report.model import LayerRow, Report
 from codesign.report.units import folding
 
-BOX_W, BOX_H = 176, 92
-PORT_W = 76
-GAP_X, GAP_Y = 116, 28
+BOX_W, BOX_H = 172, 92
+PORT_W = 64
+GAP_X, GAP_Y = 98, 28
 MARGIN = 10
-NAME_CHARS, LINE_CHARS, EDGE_CHARS = 19, 27, 17
+NAME_CHARS, LINE_CHARS, EDGE_CHARS = 18, 26, 13
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -35,13 +35,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """An edge as an SVG path, with up to two lines of text at (x, y)."""
+    """An edge as an SVG path; at (x, y) its text: ``kind`` above, ``scale`` and ``shape`` below."""
 
     d: str
     x: float
     y: float
+    kind: str
+    scale: str
     shape: str
-    format: str
     full: str
 
 
@@ -132,15 +133,22 @@ def _line(a: Box, b: Box, label: str) -> Line:
     x1, y1 = b.x - 6, b.y + b.h / 2
     bend = (x1 - x0) / 2
     d = f"M{x0},{y0:g} C{x0 + bend:g},{y0:g} {x1 - bend:g},{y1:g} {x1},{y1:g}"
-    shape, _, format = label.partition(" ")
-    if not format or not re.fullmatch(r"[\dx]+", shape):
-        shape, format = "", label
-    shape = re.sub(r"^1x(?=\d)", "", shape).replace("x", " × ")
+    shape, kind, scale = edge_text(label)
     return Line(
         d=d,
         x=(x0 + x1) / 2,
         y=(y0 + y1) / 2,
+        kind=shorten(kind, EDGE_CHARS),
+        scale=shorten(scale, EDGE_CHARS),
         shape=shorten(shape, EDGE_CHARS),
-        format=shorten(pretty_format(format), EDGE_CHARS),
         full=label,
     )
+
+
+def edge_text(label: str) -> tuple[str, str, str]:
+    """``1x64 int4 x 2^-3`` as shape ``64``, kind ``int4`` and scale ``2⁻³``."""
+    shape, _, rest = label.partition(" ")
+    if not rest or not re.fullmatch(r"[\dx]+", shape):
+        shape, rest = "", label
+    kind, _, scale = pretty_format(rest).partition(" · ")
+    return re.sub(r"^1x(?=\d)", "", shape).replace("x", " × "), kind, scale

@@ -28,7 +28,9 @@ def percent(value: float | None, digits: int = 1) -> str:
     """A percentage (0 … 100); tiny shares do not round to nothing."""
     if value is None:
         return "—"
-    if 0 < value < 10**-digits / 2:
+    if value == 0:
+        return "0 %"
+    if value < 10**-digits / 2:
         return f"< {10**-digits:g} %"
     return f"{value:.{digits}f} %"
 
