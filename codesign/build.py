@@ -138,7 +138,7 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
 
 def _tap(layer: PlannedLayer, plan: Plan) -> Tap:
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
-    return Tap(port=stream, path=["network", layer.name, layer.nodes[-1].op.kind])
+    return Tap(port=stream, path=["network", layer.name])
 
 
 def _rows(planned: Planned) -> list[Layer]:

@@ -1,41 +1,17 @@
 """Emit: a planned circuit as Amaranth modules named after the model's layers, then Verilog."""
 
-# No "from __future__ import annotations" here: Amaranth reads signatures from annotations.
+from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth import Module
 from amaranth.lib import wiring
 
+from codesign.hdl.chain import Chain
 from codesign.hdl.width_adapter import width_adapter
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.schedule import lanes_in, lanes_out
-
-
-class Chain(wiring.Component):
-    """Named components in a row; ``i`` of the first and ``o`` of the last are its ports."""
-
-    def __init__(self, parts: Mapping[str, wiring.Component]) -> None:
-        self._parts = dict(parts)
-        components = list(self._parts.values())
-        super().__init__(
-            {
-                "i": components[0].signature.members["i"],
-                "o": components[-1].signature.members["o"],
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        source = wiring.flipped(self.i)
-        for name, component in self._parts.items():
-            m.submodules[name] = component
-            wiring.connect(m, source, component.i)
-            source = component.o
-        wiring.connect(m, source, wiring.flipped(self.o))
-        return m
 
 
 def build_network(circuit: Circuit, plans: Mapping[str, Plan]) -> Chain:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from codesign.formats import Real, ScaledInt
-from codesign.ir import Elementwise, Graph, Node
+from codesign.formats import ScaledInt
+from codesign.ir import Graph, Node
 from codesign.ops.argmax import ArgMax
 from codesign.passes.base import Pass
-from codesign.passes.tabulate import ENUMERATE, drop_dead
+from codesign.passes.tabulate import ENUMERATE, drop_dead, walk_back
 
 
 class LowerArgMax(Pass):
@@ -31,15 +31,11 @@ class LowerArgMax(Pass):
 
 
 def _origin(graph: Graph, node: Node) -> str | None:
-    steps: list[Elementwise] = []
-    name = node.inputs[0]
-    while isinstance(graph.values[name].format, Real):
-        producer = graph.producer(name)
-        if producer is None or not isinstance(producer.op, Elementwise):
-            return None
-        steps.insert(0, producer.op)
-        name = producer.inputs[0]
-    format, channels = graph.values[name].format, graph.values[name].shape[-1]
+    found = walk_back(graph, node.inputs[0])
+    if found is None:
+        return None
+    value, steps = found
+    format, channels = value.format, value.shape[-1]
     assert isinstance(format, ScaledInt)
     if (format.hi - format.lo + 1) * channels > ENUMERATE:
         return None
@@ -48,4 +44,4 @@ def _origin(graph: Graph, node: Node) -> str | None:
     for step in steps:
         x = np.broadcast_to(step.evaluate(x), codes.shape)
     same = (x == x[:, :1]).all()
-    return name if same and (np.diff(x[:, 0]) > 0).all() else None
+    return value.name if same and (np.diff(x[:, 0]) > 0).all() else None

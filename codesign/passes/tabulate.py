@@ -73,15 +73,20 @@ class Chain:
 def find_chain(graph: Graph, node: Node) -> Chain | None:
     """The chain that ends in quantizer ``node``; None when it starts at a float input."""
     assert isinstance(node.op, Quant)
+    found = walk_back(graph, node.inputs[0])
+    return None if found is None else Chain(*found, node.op)
+
+
+def walk_back(graph: Graph, name: str) -> tuple[Value, tuple[Elementwise, ...]] | None:
+    """The integer value that float ``name`` is computed from, element by element, and how."""
     steps: list[Elementwise] = []
-    value = node.inputs[0]
-    while isinstance(graph.values[value].format, Real):
-        producer = graph.producer(value)
+    while isinstance(graph.values[name].format, Real):
+        producer = graph.producer(name)
         if producer is None or not isinstance(producer.op, Elementwise):
             return None
         steps.insert(0, producer.op)
-        value = producer.inputs[0]
-    return Chain(graph.values[value], tuple(steps), node.op)
+        name = producer.inputs[0]
+    return graph.values[name], tuple(steps)
 
 
 def tabulate(chain: Chain, name: str) -> Requant:

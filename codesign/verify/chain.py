@@ -9,7 +9,6 @@ import numpy as np
 
 from codesign.builddir import Evidence, Mismatch
 from codesign.ir import Graph
-from codesign.ops.quant import Quant
 from codesign.verify.boundaries import Boundary
 from codesign.verify.explain import Explainer
 
@@ -41,11 +40,11 @@ def compare(
         name = point.value.name
         ours, theirs = expected[name], actual[name]
         bad = (ours != theirs) & clean[:, None]
-        explain = _explainer(model, name)
+        explain = Explainer(model, name)
         for frame, index in np.argwhere(bad):
-            source = expected.get(explain.source) if explain else None
+            source = expected.get(explain.source)
             code = int(theirs[frame, index])
-            if explain and source is not None and explain.explains(source[frame], index, code):
+            if source is not None and explain.explains(source[frame], index, code):
                 explained += 1
                 continue
             mismatches += 1
@@ -71,7 +70,3 @@ def compare(
         first=first,
     )
 
-
-def _explainer(model: Graph, name: str) -> Explainer | None:
-    node = model.producer(name)
-    return Explainer(model, node) if node is not None and isinstance(node.op, Quant) else None

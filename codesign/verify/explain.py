@@ -12,26 +12,31 @@ from __future__ import annotations
 import numpy as np
 
 from codesign.formats import ScaledInt
-from codesign.ir import Graph, Node
+from codesign.ir import Graph
 from codesign.ops.add import Add
 from codesign.ops.dense import Dense
 from codesign.ops.quant import Quant
-from codesign.passes.tabulate import Chain, find_chain
+from codesign.passes.tabulate import walk_back
 
 UNIT = 2.0**-24  # unit roundoff of float32
 
 
 class Explainer:
-    """Decides, for one quantizer of the model-level graph, which other codes are explained."""
+    """Decides, for one tensor of the model-level graph, which other codes are explained.
 
-    def __init__(self, graph: Graph, quantizer: Node) -> None:
-        assert isinstance(quantizer.op, Quant)
-        chain = find_chain(graph, quantizer)
-        producer = graph.producer(chain.origin.name) if chain else None
+    The tensor is a quantizer's output, or a float output compared by its float32 bits.
+    """
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        node = graph.producer(name)
+        self._quant = node.op if node is not None and isinstance(node.op, Quant) else None
+        start = node.inputs[0] if node is not None and self._quant is not None else name
+        found = walk_back(graph, start)
+        producer = graph.producer(found[0].name) if found else None
         self.source = ""
-        if chain is not None and producer is not None and isinstance(producer.op, Dense):
+        if found is not None and producer is not None and isinstance(producer.op, Dense):
             self.source = producer.inputs[0]
-            self._chain, self._dense = chain, producer.op
+            (self._origin, self._steps), self._dense = found, producer.op
             format = graph.values[self.source].format
             assert isinstance(format, ScaledInt)
             self._input = format
@@ -43,30 +48,36 @@ class Explainer:
         """
         if not self.source:
             return False
-        low, high = self._reach(codes_in, index)
-        return low <= theirs <= high
+        results = self._reach(codes_in, index)
+        value = theirs if self._quant is not None else _from_bits(theirs)
+        return min(results) <= value <= max(results)
 
-    def _reach(self, codes_in: np.ndarray, index: int) -> tuple[int, int]:
+    def _reach(self, codes_in: np.ndarray, index: int) -> list[float]:
+        """Results at the exact sum and at both ends of its error interval."""
         x = codes_in.astype(np.int64) - self._input.zero_point
         weights = self._dense.weights[index]
-        format = self._chain.origin.format
+        format = self._origin.format
         assert isinstance(format, ScaledInt)
         scale = format.scale[index if len(format.scale) > 1 else 0]
         exact = int(weights @ x) * scale
-        size = float(np.abs(weights) @ np.abs(x)) * scale + _bias_size(self._chain, index)
+        size = float(np.abs(weights) @ np.abs(x)) * scale + self._bias_size(index)
         error = (len(x) + 8) * UNIT * (size + abs(exact))
-        codes = [_evaluate_at(self._chain, exact + d, index) for d in (-error, 0.0, error)]
-        return min(codes), max(codes)
+        return [self._evaluate(exact + d, index) for d in (-error, 0.0, error)]
+
+    def _bias_size(self, index: int) -> float:
+        first = self._steps[0] if self._steps else None
+        if not isinstance(first, Add):
+            return 0.0
+        return abs(float(first.value[index if len(first.value) > 1 else 0]))
+
+    def _evaluate(self, value: float, index: int) -> float:
+        """Result of channel ``index`` when its sum is ``value``."""
+        x = np.full((1, self._origin.shape[-1]), value, dtype=np.float32)
+        for step in self._steps:
+            x = step.evaluate(x)
+        result = x if self._quant is None else self._quant.evaluate(x)
+        return float(np.broadcast_to(result, (1, self._origin.shape[-1]))[0, index])
 
 
-def _bias_size(chain: Chain, index: int) -> float:
-    first = chain.steps[0] if chain.steps else None
-    if not isinstance(first, Add):
-        return 0.0
-    return abs(float(first.value[index if len(first.value) > 1 else 0]))
-
-
-def _evaluate_at(chain: Chain, value: float, index: int) -> int:
-    """Code of channel ``index`` when its sum is ``value``."""
-    x = np.full((1, chain.origin.shape[-1]), value, dtype=np.float32)
-    return int(np.broadcast_to(chain.evaluate_real(x), x.shape)[0, index])
+def _from_bits(bits: int) -> float:
+    return float(np.int32(bits).view(np.float32))
