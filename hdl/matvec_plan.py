@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from codesign.hdl.adder_tree import levels
-from codesign.hdl.pipeline import BLOCK_MEMORY_NS, DSP_NS, LUT_NS, REGISTER_NS, Step, adder_ns, cuts
+from codesign.hdl.pipeline import (
+    BLOCK_MEMORY_NS,
+    DSP_NS,
+    REGISTER_NS,
+    Step,
+    adder_ns,
+    cuts,
+    fanout_ns,
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,9 @@ def plan_matvec(
         raise ValueError(f"a matrix-vector unit needs two stages or more, got {max_stages}")
     wide = in_bits + 2 if multiplier == "lut" else in_bits + code_bits
     rows = pe * simd * planes
-    operand = LUT_NS + 0.15 * levels(pe) if nf > 1 else 0.0
+    operand = fanout_ns(simd * in_bits) if nf > 1 else 0.0
     steps = [Step("operand", operand, simd * (in_bits + pe * code_bits))]
-    row_ns = DSP_NS if multiplier == "dsp" else LUT_NS + 0.1 * levels(pe * planes)
+    row_ns = DSP_NS if multiplier == "dsp" else 0.3 + fanout_ns(2 * pe * planes)
     steps.append(Step("row", row_ns, rows * wide))
     count = simd
     for level in range(levels(simd)):

@@ -23,6 +23,11 @@ def adder_ns(width: int) -> float:
     return 1.9 + 0.035 * width
 
 
+def fanout_ns(loads: int) -> float:
+    """A LUT whose input net drives ``loads`` LUTs: routing grows with how far they spread."""
+    return LUT_NS + 0.3 * max(1, loads).bit_length()
+
+
 @dataclass(frozen=True)
 class Step:
     """Part of a path: its delay, and the cost (bits) of a register after it."""
