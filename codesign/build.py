@@ -20,10 +20,10 @@ from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.requant import Requant
-from codesign.passes import lower
+from codesign.passes import AbsorbBias, lower, run_passes
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
-from codesign.plan.folding import layer_cost
+from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.planfile import PlanFile
 from codesign.train.golden import load_golden
 from codesign.plan.schedule import design_cycles, lanes_in, lanes_out, layer_cycles
@@ -57,6 +57,8 @@ def generate_into(
     imported = import_qonnx(proto, name="" if isinstance(model, onnx.ModelProto) else model.stem)
     progress("lowering to integer codes")
     circuit = partition(lower(imported.graph))
+    unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
+    circuit = partition(run_passes(circuit.graph, [AbsorbBias(unrolled)]))
     info = boards.get(board)
     progress("planning")
     planned = Planned(circuit, plan_design(circuit, goal, info, choices), info, goal)

@@ -65,6 +65,12 @@ class Shift:
     rounding: str
     bias: np.ndarray  # int64 [C]
 
+    @property
+    def addend(self) -> int:
+        """What rounding itself adds before the bits are dropped."""
+        half = 1 << max(0, self.shift + self.fraction - 1)
+        return half if self.rounding == "half_even" else 0
+
 
 @dataclass(frozen=True)
 class Dyadic:
@@ -96,7 +102,11 @@ def _shift_bias(t: ThresholdView, shift: int, fraction: int, rounding: str) -> n
     reach, before = t.thresholds << fraction, (t.thresholds - 1) << fraction
     least = np.where(t.never, _NO_LEAST, opens - reach).max(1, initial=_NO_LEAST)
     most = np.where(t.always, _NO_MOST, opens - before - 1).min(1, initial=_NO_MOST)
-    return None if (least > most).any() else _smallest(least, most)
+    if (least > most).any():
+        return None
+    # Best is a bias that cancels what rounding adds: then there is nothing to add at all.
+    free = -(1 << (total - 1)) if rounding == "half_even" else 0
+    return np.clip(free, least, most)
 
 
 def fit_dyadic(op: Requant) -> Dyadic | None:

@@ -1,6 +1,7 @@
 """Passes, one file each, and the order in which a model becomes circuit operations."""
 
 from codesign.ir import Graph
+from codesign.passes.absorb_bias import AbsorbBias
 from codesign.passes.base import Pass, PassError, run_passes
 from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_dense import FoldBias, LowerDense
@@ -13,4 +14,4 @@ def lower(graph: Graph) -> Graph:
     return run_passes(graph, [LowerDense(), Tabulate(), FoldBias(), LowerArgMax(), Orient()])
 
 
-__all__ = ["Pass", "PassError", "lower", "run_passes"]
+__all__ = ["AbsorbBias", "Pass", "PassError", "lower", "run_passes"]

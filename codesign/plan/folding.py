@@ -55,6 +55,17 @@ def plan_design(
     return plans
 
 
+def unrolled_layers(circuit: Circuit, goal: Goal, choices: PlanFile) -> list[str]:
+    """Names of the layers that will be unrolled."""
+    matrices = [layer.name for layer in circuit.layers if isinstance(layer.head, MatVec)]
+    return [name for name in matrices if _style(name, goal, choices) == "unrolled"]
+
+
+def _style(name: str, goal: Goal, choices: PlanFile) -> str:
+    given = choices.layers.get(name, LayerChoice()).style
+    return given or ("unrolled" if goal.kind == "unrolled" else "folded")
+
+
 def total_cost(circuit: Circuit, plans: dict[str, Plan]) -> Cost:
     """Estimated resources of the whole design."""
     total, width = Cost(), None
@@ -85,7 +96,8 @@ def _plan_for(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile)
     for layer in circuit.layers:
         choice = choices.layers.get(layer.name, LayerChoice())
         if isinstance(layer.head, MatVec):
-            plan = _plan_matvec(circuit, layer, goal, width, choice, dsps)
+            style = _style(layer.name, goal, choices)
+            plan = _plan_matvec(layer, goal, width, choice, dsps, style)
             dsps -= plan.pe * plan.simd if plan.multiplier == "dsp" else 0
         else:
             lanes = width or _input_lanes(layer, goal)
@@ -103,12 +115,11 @@ def _input_lanes(layer: Layer, goal: Goal) -> int:
 
 
 def _plan_matvec(
-    circuit: Circuit, layer: Layer, goal: Goal, width: int | None, choice: LayerChoice, dsps: int
+    layer: Layer, goal: Goal, width: int | None, choice: LayerChoice, dsps: int, style: str
 ) -> Plan:
     op = layer.head
     assert isinstance(op, MatVec)
     n, k = op.weights.shape
-    style = choice.style or ("unrolled" if goal.kind == "unrolled" else "folded")
     if style == "unrolled":
         reason = "unrolled: every weight is its own shift-add, one frame a cycle"
         return Plan("unrolled", n, k, depth=choice.depth, reason=reason)
