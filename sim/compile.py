@@ -21,12 +21,13 @@ from codesign.toolchain.verilator import Verilator, run, tail
 
 VERILATE = [
     "--cc", "-O3", "--prefix", "Vtop", "--flatten", "--x-assign", "fast", "--x-initial", "fast",
-    "--noassert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "8000",
+    "--noassert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "3000",
 ]  # fmt: skip
 COMMON = ["-std=c++17", "-fno-exceptions", "-DVM_COVERAGE=0", "-DVM_TRACE=0", "-DVM_SC=0", "-w"]
-FAST = ["-O2", "-fno-stack-protector", "-fno-plt"]
+FAST = ["-O1", "-fno-stack-protector", "-fno-plt"]
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 HARNESS = Path(__file__).with_name("native.cpp")
+PARTS = Path(__file__).with_name("native_parts.h")
 
 
 def native_key(tool: Verilator, build: BuildDir) -> str:
@@ -34,7 +35,7 @@ def native_key(tool: Verilator, build: BuildDir) -> str:
     manifest = build.manifest
     shape = manifest.model_dump_json(include={"top", "input", "output", "taps"})
     tools = [tool.version, str(tool.cxx), tool.compiler_version(), *VERILATE, *COMMON, *FAST]
-    code = [design_header(manifest), HARNESS]
+    code = [design_header(manifest), HARNESS, PARTS]
     return digest([shape, *tools, *code, *build.rtl_files()])
 
 
@@ -91,7 +92,18 @@ def _compile(tool: Verilator, model: Path, sources: dict[Path, list[str]]) -> li
         commands.append([*wrapped, str(tool.include / name)])
     for source, flags in sources.items():
         objects.append(source.with_suffix(".o"))
-        commands.append([*base, f"-I{model}", *flags, "-c", "-o", str(objects[-1]), str(source)])
+        commands.append(
+            [
+                *base,
+                f"-I{model}",
+                f"-I{HARNESS.parent}",
+                *flags,
+                "-c",
+                "-o",
+                str(objects[-1]),
+                str(source),
+            ]
+        )
     _run_parallel(commands, model)
     return objects
 

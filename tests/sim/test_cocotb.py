@@ -114,4 +114,4 @@ def test_fst_without_headers_is_explained(unrolled, monkeypatch) -> None:
 
 def test_verilog_that_does_not_compile_is_a_tool_error(unrolled) -> None:
     with pytest.raises(ToolError, match="building the cocotb simulation failed"):
-        run(unrolled.edit_rtl("assign o_v =", "assign nonsense ="))
+        run(unrolled.edit_rtl("assign o_v =", "assign o_v + 1 ="))

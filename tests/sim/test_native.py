@@ -142,7 +142,7 @@ def test_manifest_that_does_not_fit_the_rtl(unrolled) -> None:
 
 def test_verilog_that_does_not_compile_is_a_tool_error(unrolled) -> None:
     with pytest.raises(ToolError, match="verilator"):
-        run(unrolled.edit_rtl("assign o_v =", "assign nonsense ="))
+        run(unrolled.edit_rtl("assign o_v =", "assign o_v + 1 ="))
 
 
 def test_missing_and_short_vectors(unrolled) -> None:
