@@ -13,6 +13,7 @@ import onnx
 
 from codesign import __version__, boards
 from codesign.builddir import BoardInfo, Edge, Layer, Manifest, Port, Tap, staged
+from codesign.emit.rtl import build_network, instance_path
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
 from codesign.ir import Value
@@ -78,7 +79,6 @@ def generate_into(
 
 def write_rtl(planned: Planned, folder: Path) -> None:
     """``codesign_top.v``: AXI4-Stream ports around the network."""
-    from codesign.emit.rtl import build_network
     from codesign.hdl.top import AxisTop, to_verilog
 
     network = build_network(planned.circuit, planned.plans)
@@ -107,7 +107,7 @@ def describe(
         rtl=["codesign_top.v"],
         input=port(circuit.source, lanes_in(first, plans[first.name]), axis=True),
         output=port(circuit.target, lanes_out(last, plans[last.name]), axis=True),
-        taps=[_tap(layer, plans[layer.name]) for layer in circuit.layers],
+        taps=[_tap(planned, layer) for layer in circuit.layers],
         layers=_rows(planned),
         edges=_edges(circuit),
         latency=cycles.latency,
@@ -138,9 +138,10 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
     )
 
 
-def _tap(layer: PlannedLayer, plan: Plan) -> Tap:
+def _tap(planned: Planned, layer: PlannedLayer) -> Tap:
+    plan = planned.plans[layer.name]
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
-    return Tap(port=stream, path=["network", layer.name])
+    return Tap(port=stream, path=instance_path(planned.circuit, planned.plans, layer))
 
 
 def _rows(planned: Planned) -> list[Layer]:
@@ -154,7 +155,9 @@ def _rows(planned: Planned) -> list[Layer]:
                 name=layer.name,
                 op=" + ".join(node.op.kind for node in layer.nodes),
                 style=plan.style,
-                module=f"codesign_top.network.{layer.name}",
+                module=".".join(
+                    ["codesign_top", *instance_path(planned.circuit, planned.plans, layer)]
+                ),
                 in_label=layer.source.format.label(),
                 out_label=layer.target.format.label(),
                 macs=layer.head.macs(),

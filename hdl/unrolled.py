@@ -56,6 +56,11 @@ class UnrolledMatVec(wiring.Component):
             }
         )
 
+    @property
+    def latency(self) -> int:
+        """Registers from input to output: the depth."""
+        return self.depth
+
     def timing(self) -> Pipe:
         """The event model of this component's handshakes."""
         return Pipe(self.depth)

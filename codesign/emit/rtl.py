@@ -7,33 +7,55 @@ from collections.abc import Mapping
 from amaranth.lib import wiring
 
 from codesign.hdl.chain import Chain
+from codesign.hdl.credit import CreditPipeline
 from codesign.hdl.width_adapter import width_adapter
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
 from codesign.plan.partition import Circuit, Layer
-from codesign.plan.schedule import lanes_in, lanes_out
+from codesign.plan.schedule import free_latency, lanes_in, stretches
 
 
 def build_network(circuit: Circuit, plans: Mapping[str, Plan]) -> Chain:
-    """The whole circuit: one :class:`Chain` per layer, each named after it."""
-    layers: dict[str, wiring.Component] = {}
-    width = lanes_in(circuit.layers[0], plans[circuit.layers[0].name])
-    for layer in circuit.layers:
-        plan = plans[layer.name]
-        layers[layer.name] = _build_layer(circuit, layer, plan, width)
-        width = lanes_out(layer, plan)
-    return Chain(layers)
-
-
-def _build_layer(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int) -> Chain:
+    """The whole circuit, one :class:`Chain` per layer named after it; see :func:`stretches`."""
     parts: dict[str, wiring.Component] = {}
-    format, wanted = layer.source.format, lanes_in(layer, plan)
+    for stretch in stretches(circuit, plans):
+        first = stretch.layers[0]
+        if not stretch.free:
+            parts[stretch.name] = _layer(circuit, first, plans[first.name], stretch.from_lanes)
+            continue
+        wanted = lanes_in(first, plans[first.name])
+        if stretch.from_lanes != wanted:
+            parts[f"{stretch.name}_width"] = _adapter(first, stretch.from_lanes, wanted)
+        inside = {
+            layer.name: _layer(
+                circuit, layer, plans[layer.name], lanes_in(layer, plans[layer.name])
+            )
+            for layer in stretch.layers
+        }
+        latency = free_latency(circuit, stretch, plans)
+        parts[stretch.name] = CreditPipeline(inside, latency)
+    return Chain(parts)
+
+
+def instance_path(circuit: Circuit, plans: Mapping[str, Plan], layer: Layer) -> list[str]:
+    """Instance names from below the top module down to ``layer``'s module."""
+    stretch = next(s for s in stretches(circuit, plans) if layer in s.layers)
+    inner = [stretch.name, "layers"] if stretch.free else []
+    return ["network", *inner, layer.name]
+
+
+def _layer(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int) -> Chain:
+    parts: dict[str, wiring.Component] = {}
+    wanted = lanes_in(layer, plan)
     if from_lanes != wanted:
-        parts["width"] = width_adapter(
-            format.lo, format.hi, layer.source.elements, from_lanes, wanted
-        )
+        parts["width"] = _adapter(layer, from_lanes, wanted)
     for node in layer.nodes:
         assert isinstance(node.op, CircuitOp)
         ins, out = circuit.graph.ins(node), circuit.graph.out(node)
         parts[node.op.kind] = node.op.rtl(ins, out, plan)
     return Chain(parts)
+
+
+def _adapter(layer: Layer, from_lanes: int, to_lanes: int) -> wiring.Component:
+    format = layer.source.format
+    return width_adapter(format.lo, format.hi, layer.source.elements, from_lanes, to_lanes)

@@ -1,0 +1,77 @@
+"""A pipeline that never stalls: it takes a beat only when its result is sure of a place."""
+
+from collections import deque
+from collections.abc import Mapping
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+
+from codesign.hdl.chain import Chain
+from codesign.hdl.timing import Sink, Stage, connect
+
+
+class CreditPipeline(wiring.Component):
+    """``parts`` in a row, running freely, then a FIFO as deep as the pipeline is long.
+
+    A clock enable over a whole unrolled network is one net to thousands of registers and a
+    chain of gates through all layers; here nothing inside depends on ``o.ready``. ``i.ready``
+    comes from a counter of free places, which a beat takes on entry and gives back on leaving
+    the FIFO. ``latency`` registers lie in ``parts``, one more in the FIFO; ``latency + 2``
+    places keep it running at a beat a cycle.
+    """
+
+    def __init__(self, parts: Mapping[str, wiring.Component], latency: int) -> None:
+        if latency < 1:
+            raise ValueError(f"a pipeline has at least one register, got latency {latency}")
+        self._chain = Chain(parts)
+        self.places = latency + 2
+        super().__init__(
+            {
+                "i": self._chain.signature.members["i"],
+                "o": self._chain.signature.members["o"],
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        leaving, room = Signal(), Signal(range(self.places + 1), init=self.places)
+        m.d.comb += leaving.eq(self.o.valid & self.o.ready)
+        m.submodules.layers = chain = self._chain
+        width = len(self.o.payload.as_value())
+        m.submodules.results = results = SyncFIFO(width=width, depth=self.places)
+        entering = self.i.valid & self.i.ready
+        m.d.sync += room.eq(room - entering + leaving)
+        m.d.comb += [
+            self.i.ready.eq(room != 0),
+            chain.i.valid.eq(entering),
+            chain.i.payload.eq(self.i.payload),
+            chain.o.ready.eq(1),
+            results.w_en.eq(chain.o.valid),
+            results.w_data.eq(chain.o.payload),
+            self.o.valid.eq(results.r_rdy),
+            self.o.payload.eq(results.r_data),
+            results.r_en.eq(self.o.ready),
+        ]
+        return m
+
+
+class CreditTiming(Stage):
+    """Event model of :class:`CreditPipeline` around parts whose models are ``stages``.
+
+    Every part moves one beat in, one beat out a cycle (:class:`~codesign.hdl.timing.Pipe`).
+    """
+
+    def __init__(self, stages: list[Stage], latency: int) -> None:
+        self._inside = Sink()
+        self._first = connect(stages, self._inside)
+        self._outs: deque[int] = deque([-1] * (latency + 2), maxlen=latency + 2)
+        self._previous = -1
+
+    def offer(self, t: int) -> int:
+        taken = max(t, self._previous + 1, self._outs[0] + 1)
+        self._previous = taken
+        self._first.offer(taken)
+        stored = self._inside.times[-1]
+        self._outs.append(self.next.offer(max(stored, self._outs[-1]) + 1))
+        return taken
