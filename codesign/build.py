@@ -11,7 +11,8 @@ from pathlib import Path
 
 import onnx
 
-from codesign import __version__, boards
+from codesign import __version__
+from codesign.boards import get as get_board
 from codesign.builddir import BoardInfo, Edge, Layer, Manifest, Port, Tap, staged
 from codesign.emit.rtl import build_network, instance_path
 from codesign.formats import Format, ScaledInt
@@ -60,7 +61,7 @@ def generate_into(
     circuit = partition(lower(imported.graph))
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
     circuit = partition(run_passes(circuit.graph, [AbsorbBias(unrolled)]))
-    info = boards.get(board)
+    info = get_board(board)
     progress("planning")
     planned = Planned(circuit, plan_design(circuit, goal, info, choices), info, goal)
     with staged(target) as work:

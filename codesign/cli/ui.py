@@ -27,7 +27,8 @@ class Ui:
 
     def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self.json, self.quiet, self.verbose = json, quiet, verbose
-        self.out = Console(highlight=False, quiet=quiet)
+        width = None if sys.stdout.isatty() else 140  # tables in a log should not wrap
+        self.out = Console(highlight=False, quiet=quiet, width=width)
         self._task: Any = None
 
     @contextmanager

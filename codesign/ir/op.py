@@ -76,6 +76,6 @@ def register(kind: str) -> Callable[[T], T]:
 
 def constant(array: Any, dtype: type) -> np.ndarray:
     """A read-only copy: operations are immutable, numpy arrays must be too."""
-    out = np.array(array, dtype=dtype)
+    out: np.ndarray = np.array(array, dtype=dtype)
     out.setflags(write=False)
     return out

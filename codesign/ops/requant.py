@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class Requant(CircuitOp):
     def _row(array: np.ndarray, channel: int) -> np.ndarray:
         return np.asarray(array[channel if len(array) > 1 else 0])
 
-    def form(self, ins: list[Value], plan: Plan) -> Any:
+    def form(self, ins: Sequence[Value], plan: Plan) -> Any:
         """The cheapest exact hardware form (a :mod:`codesign.hdl.requant` realisation)."""
         from codesign.ops.requant_forms import cheapest
 
