@@ -15,10 +15,10 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from codesign.sim.driver import Circuit, Run, always, bursts, gaps
 from numpy.typing import NDArray
 
 from codesign.builddir import Manifest
+from codesign.sim.driver import Circuit, Run, always, bursts, gaps
 
 _CONFIG: dict[str, Any] = json.loads(Path(os.environ["CODESIGN_BENCH"]).read_text())
 _MANIFEST = Manifest.model_validate_json(Path(_CONFIG["manifest"]).read_text())

@@ -11,12 +11,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from codesign.builddir import BuildDir
+from codesign.errors import ToolError
 from codesign.sim.cache import digest, objcache_command
 from codesign.sim.harness import check_root, design_header
 from codesign.sim.hierarchy import control_file
-
-from codesign.builddir import BuildDir
-from codesign.errors import ToolError
 from codesign.toolchain.verilator import Verilator, run, tail
 
 VERILATE = [
@@ -25,6 +24,7 @@ VERILATE = [
 ]  # fmt: skip
 COMMON = ["-std=c++17", "-fno-exceptions", "-DVM_COVERAGE=0", "-DVM_TRACE=0", "-DVM_SC=0", "-w"]
 FAST = ["-O1", "-fno-stack-protector", "-fno-plt"]
+SMALL = 150_000  # bytes of generated C++
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 HARNESS = Path(__file__).with_name("native.cpp")
 PARTS = Path(__file__).with_name("native_parts.h")
@@ -35,7 +35,7 @@ def native_key(tool: Verilator, build: BuildDir) -> str:
     manifest = build.manifest
     shape = manifest.model_dump_json(include={"top", "input", "output", "taps"})
     tools = [tool.version, str(tool.cxx), tool.compiler_version(), *VERILATE, *COMMON, *FAST]
-    code = [design_header(manifest), HARNESS, PARTS]
+    code = (design_header(manifest), HARNESS, PARTS)
     return digest([shape, *tools, *code, *build.rtl_files()])
 
 
@@ -64,20 +64,27 @@ def _verilate(tool: Verilator, build: BuildDir, model: Path) -> None:
 
 
 def _join_sources(model: Path) -> dict[Path, list[str]]:
-    """One source per core of the hot classes, one of the cold ones: {path: flags}."""
+    """One source per core of the hot classes, one of the cold ones: {path: flags}.
+
+    A small design becomes a single source: reading the headers is most of its compile time.
+    """
     generated = sorted(model.glob("Vtop*.cpp"), key=lambda p: -p.stat().st_size)
-    cold = [p for p in generated if p.stem.endswith("__Slow") or p.stem.endswith("__Syms")]
+    if sum(p.stat().st_size for p in generated) < SMALL:
+        return {_joined(model, 0, [HARNESS, *generated]): FAST}
+    cold = [p for p in generated if p.stem.endswith(("__Slow", "__Syms"))]
     groups: list[list[Path]] = [[HARNESS], []]
     for path in generated:
         if path not in cold:
             min(groups, key=lambda g: sum(p.stat().st_size for p in g)).append(path)
-    sources: dict[Path, list[str]] = {}
-    for k, (group, flags) in enumerate([*((g, FAST) for g in groups), (cold, ["-O0"])]):
-        if group:
-            joined = model / f"part{k}.cc"
-            joined.write_text("".join(f'#include "{p}"\n' for p in group))
-            sources[joined] = flags
-    return sources
+    wanted = [(groups[0], FAST), (groups[1], FAST), (cold, ["-O0"])]
+    return {_joined(model, k, group): flags for k, (group, flags) in enumerate(wanted) if group}
+
+
+def _joined(model: Path, number: int, group: Sequence[Path]) -> Path:
+    """A source that includes all of ``group``."""
+    joined = model / f"part{number}.cc"
+    joined.write_text("".join(f'#include "{p}"\n' for p in group))
+    return joined
 
 
 def _compile(tool: Verilator, model: Path, sources: dict[Path, list[str]]) -> list[Path]:
@@ -110,9 +117,10 @@ def _compile(tool: Verilator, model: Path, sources: dict[Path, list[str]]) -> li
 
 def _run_parallel(commands: Sequence[list[str]], folder: Path) -> None:
     """Run compilers, as many at a time as there are cores; ``ToolError`` with their messages."""
-    waiting, running = list(commands), []
+    waiting = list(commands)
+    running: list[subprocess.Popen[str]] = []
     while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
+        while waiting and len(running) < len(os.sched_getaffinity(0)):
             command = waiting.pop(0)
             running.append(
                 subprocess.Popen(

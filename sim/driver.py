@@ -15,18 +15,26 @@ from typing import Any
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
-from codesign.sim import packing
-from codesign.sim.record import Record, earliest
 from numpy.typing import NDArray
 
 from codesign.builddir import Manifest
+from codesign.sim import packing
+from codesign.sim.record import Record, earliest
 
 DEPOSIT = 0
 Chance = Callable[[], bool]
+Tapped = tuple[Callable[[], str], Callable[[], str], Callable[[], str], Callable[[str], None]]
 
 
 def _read(handle: Any) -> Callable[[], str]:
     return handle._handle.get_signal_val_binstr
+
+
+def _wire(dut: Any, path: list[str], name: str) -> Any:
+    """The handle of a wire of an instance below the top."""
+    for part in path:
+        dut = dut[part]
+    return dut[name]
 
 
 def _write(handle: Any) -> Callable[[str], None]:
@@ -93,18 +101,16 @@ class Circuit:
         self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
         ports = [*((t.port, True) for t in manifest.taps), (manifest.output, False)]
         self.records = [Record(p, arrays["=" + p.tensor], last) for p, last in ports]
-        self._taps = [
-            (*(_read(self._wire(dut, tap.path, w)) for w in ("o__valid", "o__ready")),
-             _read(self._wire(dut, tap.path, "o__payload")), record.seen.append)
+        self._taps: list[Tapped] = [
+            (
+                _read(_wire(dut, tap.path, "o__valid")),
+                _read(_wire(dut, tap.path, "o__ready")),
+                _read(_wire(dut, tap.path, "o__payload")),
+                record.seen.append,
+            )
             for tap, record in zip(manifest.taps, self.records, strict=False)
-        ]  # fmt: skip
+        ]
         self.watchdog = 10_000 + 4 * (manifest.latency + manifest.ii)
-
-    @staticmethod
-    def _wire(dut: Any, path: list[str], name: str) -> Any:
-        for part in path:
-            dut = dut[part]
-        return dut[name]
 
     async def start(self) -> None:
         """Start the clock and reset."""
@@ -166,11 +172,12 @@ class Circuit:
         held: tuple[str, str] | None = None
         end = len(source)
         while len(seen) < goal and cycle != stop_after:
-            if not offering and sent < end and offer():
-                self._tdata(source[sent])
-                self._tlast("1" if (sent + 1) % beats == 0 else "0")
-                self._tvalid("1")
-                offering = True
+            if not offering:
+                offering = sent < end and offer()
+                self._tvalid("1" if offering else "0")
+                if offering:
+                    self._tdata(source[sent])
+                    self._tlast("1" if (sent + 1) % beats == 0 else "0")
             if not (free and ready):
                 ready = accept()
                 self._ready("1" if ready else "0")
@@ -178,14 +185,7 @@ class Circuit:
             quiet += 1
             if offering and taken() == "1":
                 run.taken.append(cycle)
-                sent, quiet = sent + 1, 0
-                offering = sent < end and offer()
-                if offering:
-                    self._tdata(source[sent])
-                    if beats > 1:
-                        self._tlast("1" if (sent + 1) % beats == 0 else "0")
-                else:
-                    self._tvalid("0")
+                sent, quiet, offering = sent + 1, 0, False
             for tap_valid, tap_ready, tap_payload, keep in taps:
                 if tap_valid() == "1" and tap_ready() == "1":
                     keep(tap_payload())

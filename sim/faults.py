@@ -12,10 +12,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from codesign.sim.hierarchy import checked_identifier
-
 from codesign.builddir import BuildDir, Manifest
 from codesign.errors import UsageError
+from codesign.sim.hierarchy import checked_identifier
 
 INNER = "fault_inner"
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from codesign.sim.hierarchy import tap_member
-from codesign.sim.packing import words_per_beat
-
 from codesign.builddir import BuildDir, Manifest, Port
 from codesign.errors import ToolError, UsageError
+from codesign.sim.hierarchy import tap_member
+from codesign.sim.packing import words_per_beat
 
 _MEMBER = r"\*(\d+):0\*/ {}[;,{{=]"
 

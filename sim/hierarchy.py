@@ -22,7 +22,7 @@ TOP_INPUTS = (
 TOP_OUTPUTS = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
 
 _NAME = r"(?:\\(\S+)\s|([A-Za-z_][\w$]*))"
-_MODULE = re.compile(rf"^\s*module\s+{_NAME}(.*?)^\s*endmodule\b", re.S | re.M)
+_MODULE = re.compile(rf"^\s*module\s+{_NAME}(.*?)\bendmodule\b", re.S | re.M)
 _INSTANCE = re.compile(rf"^\s*{_NAME}\s*(?:#\s*\([^;]*?\)\s*)?{_NAME}\s*\(", re.M)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", re.S)
 

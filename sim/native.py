@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from codesign.sim import packing
-from codesign.sim.cache import cached_folder
-from codesign.sim.compile import build_native, native_key
 from numpy.typing import NDArray
 
 from codesign.builddir import BuildDir, Manifest, Mismatch, Port
 from codesign.errors import ToolError, UsageError
+from codesign.sim import packing
+from codesign.sim.cache import cached_folder
+from codesign.sim.compile import build_native, native_key
 from codesign.toolchain.verilator import find_verilator, tail
 
 ENGINE = "RTL in Verilator"
@@ -86,7 +86,7 @@ def run_native(
     streams = vectors(manifest, inputs, expected)
     frames = len(streams[0][1])
     program, build_seconds = native_program(build)
-    workers = min(threads or os.cpu_count() or 1, frames)
+    workers = min(threads or len(os.sched_getaffinity(0)), frames)
     with tempfile.TemporaryDirectory(prefix="codesign-native-") as scratch:
         folder = Path(scratch)
         _write_vectors(folder, streams)

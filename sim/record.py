@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from codesign.sim import packing
 from numpy.typing import NDArray
 
 from codesign.builddir import Mismatch, Port
+from codesign.sim import packing
 
 
 @dataclass

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
-from codesign.sim.cache import cached_folder, digest, objcache_command
-from codesign.sim.hierarchy import control_file
-from codesign.sim.native import vectors
-from codesign.sim.waves import wave_format, wave_path
 from numpy.typing import NDArray
 
 from codesign.builddir import BenchResult, BuildDir, Manifest
 from codesign.errors import ToolError, UsageError
+from codesign.sim.cache import cached_folder, digest, objcache_command
+from codesign.sim.hierarchy import control_file
+from codesign.sim.native import vectors
+from codesign.sim.waves import wave_format, wave_path
 from codesign.toolchain.verilator import Verilator, find_verilator, tail
 
 INSTALL = "pip install 'cocotb==2.1.0'"
@@ -68,8 +69,6 @@ def run_cocotb(
     file is ``sim/dump.fst`` (or ``.vcd``) in the build folder. ``junit`` is where the JUnit XML
     is copied to.
     """
-    import time
-
     _check_tests(only)
     manifest = build.manifest
     streams = vectors(manifest, inputs, expected)
@@ -80,8 +79,8 @@ def run_cocotb(
     build_seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory(prefix="codesign-cocotb-") as scratch:
         folder = Path(scratch)
-        arrays = {"=" + port.tensor: codes for port, codes, _ in streams[1:]}
-        np.savez(folder / "arrays.npz", input=streams[0][1], **arrays)
+        arrays: dict[str, Any] = {"=" + port.tensor: codes for port, codes, _ in streams[1:]}
+        np.savez(folder / "arrays.npz", **arrays, input=streams[0][1])
         counts = _frame_counts(len(streams[0][1]), frames)
         _write_config(folder, build, counts, seed)
         xml = _simulate(tool, manifest, program, folder, seed, only, format)

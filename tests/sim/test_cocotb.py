@@ -5,10 +5,10 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
-from codesign.sim import faults, waves
-from codesign.sim.runner import TESTS, run_cocotb
 
 from codesign.errors import ToolError, UsageError
+from codesign.sim import faults, waves
+from codesign.sim.runner import TESTS, run_cocotb
 from codesign.toolchain.verilator import find_verilator
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
+from codesign.errors import UsageError
 from codesign.sim import faults
 from codesign.sim.native import run_native
 from codesign.sim.runner import run_cocotb
-
-from codesign.errors import UsageError
 
 
 @pytest.mark.parametrize("name", ["drop_stall", "flip_output_bit", "wrong_tlast", "hang"])

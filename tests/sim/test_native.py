@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from codesign.sim import faults
-from codesign.sim.native import run_native
 
 from codesign.errors import ToolError, UsageError
+from codesign.sim import faults
+from codesign.sim.native import run_native
 
 
 def run(design, **options):

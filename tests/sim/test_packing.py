@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from codesign.sim import packing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.builddir import Port
 from codesign.errors import UsageError
+from codesign.sim import packing
 
 
 def make_port(elements: int, lanes: int, bits: int, signed: bool, data_bits: int = 0) -> Port:
