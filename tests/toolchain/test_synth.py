@@ -9,7 +9,7 @@ from codesign.builddir import BuildDir, Cost, Layer, Manifest, Port
 from codesign.errors import OverBudget, ToolError
 from codesign.toolchain import cache, discover, nextpnr
 from codesign.toolchain.synth import check_budget, synthesise
-from codesign.toolchain.yosys import module_cost, synthesise_netlist
+from codesign.toolchain.yosys import module_cost, prune_carry_outs, synthesise_netlist
 
 RTL = r"""
 module \codesign_top.network.a (input clk, input [7:0] i, output reg [7:0] o);
@@ -147,6 +147,21 @@ def test_unknown_cells_are_never_free():
     modules = {"top": {"attributes": {}, "cells": {"x": {"type": "EHXPLLL"}}}}
     with pytest.raises(ToolError, match="'EHXPLLL' is unknown"):
         module_cost(modules, "top")
+
+
+def test_only_unread_carry_outs_are_disconnected():
+    def carry(cin, cout):
+        return {
+            "type": "CCU2C",
+            "port_directions": {"CIN": "input", "COUT": "output"},
+            "connections": {"CIN": [cin], "COUT": [cout]},
+        }
+
+    cells = {"a": carry("0", 2), "b": carry(2, 3), "c": carry("0", 4)}
+    top = {"ports": {"o": {"direction": "output", "bits": [4]}}, "cells": cells}
+    pruned = json.loads(prune_carry_outs(json.dumps({"modules": {"top": top}})))
+    outs = {n: c["connections"]["COUT"] for n, c in pruned["modules"]["top"]["cells"].items()}
+    assert outs == {"a": [2], "b": ["x"], "c": [4]}
 
 
 def test_distributed_ram_and_carry_count():
