@@ -60,12 +60,12 @@ class Builder:
         found = (typical * self.rng.uniform(0.5, 1.5, count)).astype(np.float32)
         return found if kind == "channel" else found[0]
 
-    def model(self, inputs: int, output: str, outputs: int, argmax: bool) -> onnx.ModelProto:
+    def model(self, inputs: int | list[int], output: str, outputs: int, argmax: bool) -> onnx.ModelProto:
         out_type = TensorProto.INT64 if argmax else TensorProto.FLOAT
         graph = helper.make_graph(
             self.nodes,
             "net",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, inputs])],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, *np.atleast_1d(inputs).tolist()])],
             [helper.make_tensor_value_info(output, out_type, [1, 1 if argmax else outputs])],
             self.inits,
         )

@@ -1,0 +1,62 @@
+"""Every registered operation, model to RTL. A new one without an example here fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import codesign.frontend  # noqa: F401 - importing it registers every operation
+import codesign.passes  # noqa: F401
+from codesign.api import generate
+from codesign.frontend import import_qonnx
+from codesign.ir import REGISTRY
+from codesign.passes import lower
+from tests.models import Builder, Mlp, mlp
+
+QUANT = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
+
+
+def chained(*steps: tuple[str, object], flatten: bool = False) -> object:
+    """A 6-4 layer, the element-wise ``steps`` (operator, constant or None), a quantizer."""
+    b = Builder(7)
+    x = b.quant("x", "x_q", 0.125, 0, 4, **QUANT)
+    x = b.node("Flatten", [x], "flat") if flatten else x
+    weight = b.const("fc.weight", b.rng.normal(0, 0.5, (6, 4)))
+    weight = b.quant(weight, "fc_w", 0.125, 0, 4, **QUANT)
+    x = b.node("MatMul", [x, weight], "fc_mm")
+    for index, (op, constant) in enumerate(steps):
+        inputs = [x] if constant is None else [x, b.const(f"c{index}", constant)]
+        x = b.node(op, inputs, f"step{index}")
+    return b.model([2, 3] if flatten else 6, b.quant(x, "y", 0.25, 0, 4, **QUANT), 4, False)
+
+
+PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
+EXAMPLES = {
+    "quant": lambda: chained(),
+    "dense": lambda: chained(),
+    "matvec": lambda: chained(),
+    "requant": lambda: chained(),
+    "add": lambda: chained(("Add", PER_CHANNEL)),
+    "sub": lambda: chained(("Sub", PER_CHANNEL)),
+    "mul": lambda: chained(("Mul", PER_CHANNEL)),
+    "div": lambda: chained(("Div", PER_CHANNEL)),
+    "relu": lambda: chained(("Relu", None)),
+    "reshape": lambda: chained(flatten=True),
+    "batchnorm": lambda: mlp(Mlp(sizes=(6, 4), batch_norm=True, quantized_output=True), 3),
+    "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
+}
+
+
+def test_every_operation_has_an_example() -> None:
+    assert set(EXAMPLES) == set(REGISTRY)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_reference_equals_rtl(kind: str, tmp_path: Path) -> None:
+    model = EXAMPLES[kind]()
+    graph = import_qonnx(model).graph
+    assert kind in {n.op.kind for n in (*graph.nodes, *lower(graph).nodes)}
+    design = generate(model, tmp_path / "build", target_ii=6)
+    assert design.verify(random_frames=200, cocotb=False).ok
