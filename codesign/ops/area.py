@@ -1,30 +1,13 @@
-"""Area formulas for a LUT4 family with two-bit carry cells (ECP5). Calibrated by measurement.
-
-A carry cell (CCU2C) adds two bits and occupies two LUTs, so an n-bit adder costs about n LUTs.
-"""
+"""Area formulas for a LUT4 family (ECP5), calibrated by synthesis. LUTs count a carry cell twice."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil, gcd
 
 import numpy as np
 
 from codesign.builddir import Cost
-
-
-def adder(bits: float) -> float:
-    """LUTs of an adder with a ``bits``-bit result."""
-    return 2 * ceil((bits + 1) / 2)
-
-
-def mux(inputs: int) -> float:
-    """LUT4s per bit of an ``inputs``-way multiplexer."""
-    return max(0.0, 0.7 * (inputs - 1))
-
-
-def rom(depth: int, bits: int) -> float:
-    """LUT4s of a ``depth`` x ``bits`` ROM: sixteen words a LUT."""
-    return 0.0 if depth <= 1 else bits * max(1, ceil(depth / 16)) * 1.1
 
 
 def weight_bits(weights: np.ndarray) -> int:
@@ -34,12 +17,8 @@ def weight_bits(weights: np.ndarray) -> int:
 
 
 def lut_multiplier(a: int, b: int) -> float:
-    """LUTs of an a x b multiplier built from partial product rows."""
-    small, large = sorted((a, b))
-    if small <= 1:
-        return large
-    rows = ceil(small / 2)
-    return rows * (large + 2) * 1.3 + (rows - 1) * adder(large + 2)
+    """LUTs of an a x b multiplier with its share of the adder tree (radix-4 digits of ``a``)."""
+    return 3.54 * ceil(a / 2) * (b + 1)
 
 
 def adapter_cost(bits: int, a: int, b: int) -> Cost:
@@ -54,37 +33,57 @@ def adapter_cost(bits: int, a: int, b: int) -> Cost:
     return Cost(lut=round(lut), ff=round(ff))
 
 
-#: Block memory of an ECP5 (DP16KD): 16 kbit usable here as 512 x 36 or 1024 x 18.
-BRAM_WORDS, BRAM_BITS = 512, 36
+#: Shapes of an ECP5 block RAM (DP16KD): words x bits.
+BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
-def folded_cost(
-    weights: np.ndarray,
-    nf: int,
-    sf: int,
-    pe: int,
-    simd: int,
-    in_bits: int,
-    acc_bits: int,
-    multiplier: str,
-) -> Cost:
-    """A folded matrix-vector unit: multipliers, adder trees, accumulators, memories, control."""
-    w_bits = weight_bits(weights)
-    product = w_bits + in_bits
-    tree = sum(adder(product + level + 1) * ceil(simd / 2 ** (level + 1)) for level in range(20)
-               if simd > 2**level)  # fmt: skip
-    mult = 0.0 if multiplier == "dsp" else simd * lut_multiplier(w_bits, in_bits)
-    lut = pe * (mult + tree + (adder(acc_bits) if sf > 1 else 0))
-    ff = pe * (simd * product + acc_bits * 2) + simd * in_bits
-    words, width = nf * sf, pe * simd * w_bits
-    bram = 0
-    if words > 64:
-        bram = ceil(words / BRAM_WORDS) * ceil(width / BRAM_BITS)
-    else:
-        lut += rom(words, width)
-        ff += width
-    buffer = 0 if nf == 1 else 2 * sf * simd * in_bits
-    lut += buffer / 8 + 40
+def block_rams(words: int, bits: int) -> int:
+    """Block RAMs of a ``words`` x ``bits`` memory in its best shape."""
+    return min(ceil(words / deep) * ceil(bits / wide) for deep, wide in BRAM_SHAPES)
+
+
+@dataclass(frozen=True)
+class FoldedShape:
+    """What the area of a folded matrix-vector unit depends on; widths in bits.
+
+    ``planes`` and ``code_bits``: radix-4 digits of a recoded weight and its stored width.
+    """
+
+    pe: int
+    simd: int
+    nf: int
+    sf: int
+    in_bits: int
+    weight_bits: int
+    acc_bits: int
+    planes: int
+    code_bits: int
+    dsp: bool
+    block_memory: bool
+
+
+def folded_cost(s: FoldedShape) -> Cost:
+    """A folded matrix-vector unit.
+
+    Linear in the parts that grow: digit rows with their adder tree, weight ROM, frame buffer.
+    The factors are a least-squares fit of relative error to yosys' synth_ecp5 on 16 units of
+    1 to 64 multipliers, 2 to 8 bits (``benchmarks/calibrate.py``): LUTs within 16 %, flip-flops
+    within 16 %.
+    """
+    mults, buffered = s.pe * s.simd, s.nf > 1
+    words, width = s.nf * s.sf, mults * s.code_bits
+    rows = 2.8 * mults * (s.weight_bits + s.in_bits) if s.dsp else 3.54 * mults * s.planes * (
+        s.in_bits + 1
+    )  # fmt: skip
+    rom_bits = 0 if s.block_memory else width
+    lut = rows + 0.58 * rom_bits * ceil(words / 16) + 197
+    ff = 1.43 * mults * (s.in_bits + s.weight_bits) + 1.3 * s.pe * s.acc_bits + 1.32 * rom_bits + 75
+    if buffered:
+        lut += 1.45 * ceil(2 * s.sf / 16) * s.simd * s.in_bits
+        ff += 1.96 * s.simd * s.in_bits
     return Cost(
-        lut=round(lut), ff=round(ff + 40), dsp=pe * simd if multiplier == "dsp" else 0, bram=bram
+        lut=round(lut),
+        ff=round(ff),
+        dsp=mults if s.dsp else 0,
+        bram=block_rams(words, width) if s.block_memory else 0,
     )

@@ -11,7 +11,7 @@ from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
-from codesign.ops.area import folded_cost
+from codesign.ops.area import FoldedShape, folded_cost, weight_bits
 from codesign.ops.circuit import CircuitOp
 
 if TYPE_CHECKING:
@@ -74,16 +74,27 @@ class MatVec(CircuitOp):
         if plan.style == "unrolled":
             component = self.rtl(ins, out, plan)
             return Cost(lut=component.luts, ff=component.ffs)
+        return folded_cost(self._shape(ins[0].format.bits, out.format.bits, plan))
+
+    def _shape(self, in_bits: int, acc_bits: int, plan: Plan) -> FoldedShape:
+        from codesign.hdl.memories import style_for
+        from codesign.hdl.multiplier import recode
+
         nf, sf = self.folds(plan)
-        return folded_cost(
-            self.weights,
-            nf,
-            sf,
+        recoding = recode(self.weights, plan.multiplier)
+        style = style_for(nf * sf, plan.pe * plan.simd * recoding.width, plan.memory)
+        return FoldedShape(
             plan.pe,
             plan.simd,
-            ins[0].format.bits,
-            out.format.bits,
-            plan.multiplier,
+            nf,
+            sf,
+            in_bits,
+            weight_bits(self.weights),
+            acc_bits,
+            len(recoding.planes),
+            recoding.width,
+            plan.multiplier == "dsp",
+            style == "block",
         )
 
     def realisation(self, plan: Plan) -> str:
