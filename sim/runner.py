@@ -28,8 +28,9 @@ INSTALL = "pip install 'cocotb==2.1.0'"
 TESTS = ("exactness", "random_stalls", "idle_gaps", "reset_mid_frame", "latency_and_ii")
 BUILD = [
     "--no-public-flat-rw", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
-    "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-O1",
+    "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "3000",
 ]  # fmt: skip
+OPTIMISE = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def _runner_class() -> Any:
         def _set_env_build(self) -> None:
             super()._set_env_build()
             self.env.update(self.tool.environment(objcache_command(self.tool)))
+            self.env["MAKEFLAGS"] += " " + OPTIMISE
 
     return Runner
 
@@ -155,7 +157,7 @@ def _program(tool: Verilator, build: BuildDir, format: str) -> Path:
     control = control_file(build, writable=True)
     versions = [tool.version, tool.compiler_version(), importlib.metadata.version("cocotb")]
     place = Path(__file__).parent.as_posix()
-    key = digest([control, *versions, place, *BUILD, format, *build.rtl_files()])
+    key = digest([control, *versions, place, *BUILD, OPTIMISE, format, *build.rtl_files()])
 
     def fill(work: Path) -> None:
         (work / "design.vlt").write_text(control)
