@@ -142,7 +142,8 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
 def _tap(planned: Planned, layer: PlannedLayer) -> Tap:
     plan = planned.plans[layer.name]
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
-    return Tap(port=stream, path=instance_path(planned.circuit, planned.plans, layer))
+    path = instance_path(planned.circuit, planned.plans, layer)
+    return Tap(port=stream, path=path, waits=plan.style != "unrolled")
 
 
 def _rows(planned: Planned) -> list[Layer]:

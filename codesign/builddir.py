@@ -83,10 +83,12 @@ class Tap(Strict):
 
     ``path`` are the instance names below the top module; the instance has the wires
     ``o__valid``, ``o__ready`` and ``o__payload`` (data in the low ``lanes * bits`` bits).
+    ``waits`` is False inside a free-running pipeline: there every valid cycle is a transfer.
     """
 
     port: Port
     path: list[str]
+    waits: bool = True
 
 
 class Layer(Strict):

@@ -35,22 +35,29 @@ class CreditPipeline(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        leaving, room = Signal(), Signal(range(self.places + 1), init=self.places)
-        m.d.comb += leaving.eq(self.o.valid & self.o.ready)
-        m.submodules.layers = chain = self._chain
-        width = len(self.o.payload.as_value())
-        m.submodules.results = results = SyncFIFO(width=width, depth=self.places)
-        entering = self.i.valid & self.i.ready
-        m.d.sync += room.eq(room - entering + leaving)
+        entering, leaving = Signal(), Signal()
+        room = Signal(range(self.places + 1), init=self.places)
+        # Mentioned before the parts' wires of the same names, which Amaranth then numbers.
         m.d.comb += [
             self.i.ready.eq(room != 0),
+            entering.eq(self.i.valid & self.i.ready),
+            leaving.eq(self.o.valid & self.o.ready),
+        ]
+        payload_in = Signal.like(self.i.payload.as_value(), name="taken")
+        payload_out = Signal.like(self.o.payload.as_value(), name="given")
+        m.d.comb += [payload_in.eq(self.i.payload), self.o.payload.eq(payload_out)]
+        m.submodules.layers = chain = self._chain
+        width = len(payload_out)
+        m.submodules.results = results = SyncFIFO(width=width, depth=self.places)
+        m.d.sync += room.eq(room - entering + leaving)
+        m.d.comb += [
             chain.i.valid.eq(entering),
-            chain.i.payload.eq(self.i.payload),
+            chain.i.payload.eq(payload_in),
             chain.o.ready.eq(1),
             results.w_en.eq(chain.o.valid),
             results.w_data.eq(chain.o.payload),
             self.o.valid.eq(results.r_rdy),
-            self.o.payload.eq(results.r_data),
+            payload_out.eq(results.r_data),
             results.r_en.eq(self.o.ready),
         ]
         return m

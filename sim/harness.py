@@ -6,7 +6,7 @@ import re
 
 from codesign.builddir import BuildDir, Manifest, Port
 from codesign.errors import ToolError, UsageError
-from codesign.sim.hierarchy import tap_member
+from codesign.sim.hierarchy import tap_member, tap_wires
 from codesign.sim.packing import words_per_beat
 
 _MEMBER = r"\*(\d+):0\*/ {}[;,{{=]"
@@ -76,23 +76,21 @@ def _checks(manifest: Manifest) -> str:
 
 
 def _look(manifest: Manifest, k: int) -> str:
-    """Observe tap ``k``: a transfer is valid and ready."""
+    """Observe tap ``k``: a transfer is valid and, where the stream can wait, ready."""
     tap = manifest.taps[k]
     valid, ready, payload = (
         tap_member(manifest.top, tap, w) for w in ("o__valid", "o__ready", "o__payload")
     )
-    return f"        if (r.{valid} & r.{ready}) tap{k}.see(r.{payload}, f);\n"
+    transfer = f"r.{valid} & r.{ready}" if tap.waits else f"r.{valid}"
+    return f"        if ({transfer}) tap{k}.see(r.{payload}, f);\n"
 
 
 def check_root(header: str, build: BuildDir) -> None:
     """Every tap is a member of the verilated root, and as wide as the manifest says."""
     manifest = build.manifest
     for tap in manifest.taps:
-        need = {
-            "o__valid": 1,
-            "o__ready": 1,
-            "o__payload": tap.port.lanes * tap.port.bits + 1,
-        }
+        bits = tap.port.lanes * tap.port.bits + 1
+        need = {wire: bits if wire == "o__payload" else 1 for wire in tap_wires(tap)}
         for wire, bits in need.items():
             where = ".".join([manifest.top, *tap.path, wire])
             found = re.search(

@@ -10,7 +10,6 @@ from codesign.builddir import BuildDir, Manifest, Tap
 from codesign.errors import UsageError
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,255}\Z")
-TAP_WIRES = ("o__valid", "o__ready", "o__payload")
 TOP_INPUTS = (
     "aclk",
     "aresetn",
@@ -34,6 +33,11 @@ def checked_identifier(name: str, where: str) -> str:
             f"{name!r} is not a plain Verilog identifier", where=where, hint="generate it again"
         )
     return name
+
+
+def tap_wires(tap: Tap) -> list[str]:
+    """The wires that show a transfer and its data."""
+    return ["o__valid", *(["o__ready"] if tap.waits else []), "o__payload"]
 
 
 def check_names(manifest: Manifest) -> None:
@@ -98,7 +102,7 @@ def control_file(build: BuildDir, *, writable: bool) -> str:
             raise UsageError(f"module name {module!r} cannot be used", where=str(build.root))
         if module not in seen:
             seen.append(module)
-            lines += [f'public_flat_rd -module "{module}" -var "{v}"' for v in TAP_WIRES]
+            lines += [f'public_flat_rd -module "{module}" -var "{v}"' for v in tap_wires(tap)]
     return "\n".join(lines) + "\n"
 
 
