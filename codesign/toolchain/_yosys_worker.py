@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import sys
 
+from codesign.toolchain.process import die_with_parent
+
 
 def main() -> int:
     """Run the job; status 1 when a module to keep does not exist."""
+    die_with_parent()
     job = json.load(sys.stdin)
     from pyosys import libyosys as ys
 

@@ -20,7 +20,7 @@ FLIP_FLOP = {
     "GSR": "DISABLED",
     "SRMODE": "LSR_OVER_CE",
     "REGSET": "RESET",
-    "CEMUX": "1",
+    "CEMUX": "1 ",  # a string of bits needs the blank, or it is read as a number
     "CLKMUX": "CLK",
     "LSRMUX": "LSR",
 }
@@ -76,8 +76,7 @@ def _cell(kind: str, **wires: int) -> dict[str, Any]:
     """A flip-flop or an exclusive or in yosys' JSON."""
     outputs = ("Q", "Z")
     connections: dict[str, list[int | str]] = {port: [bit] for port, bit in wires.items()}
-    if kind == "LUT4":
-        connections |= {"C": ["0"], "D": ["0"]}
+    connections |= {"C": ["0"], "D": ["0"]} if kind == "LUT4" else {"LSR": ["0"]}
     return {
         "type": kind,
         "parameters": dict(FLIP_FLOP) if kind == "TRELLIS_FF" else {"INIT": XOR},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from codesign.errors import ToolError
 
 POLL_S = 0.2
+PR_SET_PDEATHSIG = 1
 
 
 def run_logged(
@@ -81,3 +84,9 @@ def tail(log: Path, marker: str = "ERROR", lines: int = 3) -> str:
     text = log.read_text(errors="replace").splitlines()
     chosen = [line.strip() for line in text if marker in line][:lines]
     return "\n".join(chosen or [line.strip() for line in text[-lines:]])
+
+
+def die_with_parent() -> None:
+    """Called by a worker: the kernel kills it when its parent is killed (Linux; else nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

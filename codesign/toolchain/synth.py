@@ -82,8 +82,10 @@ def _place(
     key = cache.digest("nextpnr", version, netlist.key, nextpnr.arguments(board, seed))
     if use_cache and isinstance(stored := cache.load("placed", key), dict):
         return Placed.from_json(stored), True
-    log = build.root / "synth" / "nextpnr.log"
-    placed = nextpnr.place_and_route(netlist.json_text, board, seed=seed, log=log, progress=tell)
+    log, top = build.root / "synth" / "nextpnr.log", build.manifest.top
+    placed = nextpnr.place_and_route(
+        netlist.json_text, board, top=top, seed=seed, log=log, progress=tell
+    )
     if use_cache:
         cache.store("placed", key, placed.as_json())
     return placed, False

@@ -86,10 +86,10 @@ def test_counts_by_layer_and_cache(tmp_path):
     assert not fresh.cached and fresh.total == report.total
 
 
-def test_place_and_route_out_of_context(tmp_path):
+def test_place_and_route_keeps_everything(tmp_path):
     build, said = make(tmp_path), []
     report = synthesise(build, board=BOARD, progress=said.append)
-    assert report.placed is not None and report.placed.ff == report.total.ff  # nothing vanished
+    assert report.placed is not None and report.placed.ff == report.total.ff
     assert report.placed.lut >= report.total.lut
     assert report.fmax_mhz is not None and 50 < report.fmax_mhz < 700
     path = report.critical_path
