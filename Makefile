@@ -32,8 +32,11 @@ test-all: $(READY) ## Run the long suite as well
 lint: $(READY) ## Format check, lint, types, layering
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy -p codesign
-	$(BIN)/lint-imports
+	@# Types and layers of the package as it is installed, hdl, sim, boards and templates inside.
+	@rm -rf .lint && $(BIN)/python -m pip install --quiet --no-deps --target .lint .
+	cd .lint && ../$(BIN)/mypy --config-file ../pyproject.toml -p codesign
+	cd .lint && PYTHONPATH=. ../$(BIN)/lint-imports --config ../pyproject.toml
+	@rm -rf .lint build
 
 bench: $(READY) ## Compare speed and area with da4ml in the same run (JSON + table)
 	$(BIN)/python -m benchmarks --out benchmarks/results.json

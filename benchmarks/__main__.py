@@ -1,6 +1,6 @@
 """``make bench``: what this tool claims about speed and area, measured in one run.
 
-    python -m benchmarks [--model digits.onnx] [--out results.json]
+python -m benchmarks [--model digits.onnx] [--out results.json]
 """
 
 from __future__ import annotations

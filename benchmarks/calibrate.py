@@ -1,6 +1,6 @@
 """Synthesise folded units of many sizes beside their estimates: the data behind ops/area.py.
 
-    python -m benchmarks.calibrate
+python -m benchmarks.calibrate
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def main() -> None:
         )
         found, estimate = netlist.modules[module], op.cost([source], out, plan)
         errors = [f"{e / f - 1:+.0%}" if f else "-" for e, f in
-                  ((estimate.lut, found.lut), (estimate.ff, found.ff), (estimate.bram, found.bram))]  # fmt: skip
+                  ((estimate.lut, found.lut), (estimate.ff, found.ff),
+                   (estimate.bram, found.bram))]  # fmt: skip
         print(f"{n}x{k} {pe}x{simd} w{w_bits}a{x_bits}: estimated {estimate}, found {found},"
               f" LUT {errors[0]} FF {errors[1]} BRAM {errors[2]}", flush=True)  # fmt: skip
 

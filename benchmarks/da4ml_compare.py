@@ -27,6 +27,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+
 from codesign.hdl.requant import Requant, ShiftRound
 from codesign.hdl.stream import range_shape, stream_signature
 from codesign.hdl.unrolled import UnrolledMatVec
@@ -269,7 +270,9 @@ def synthesise(files: list[Path], top: str) -> dict:
     out = files[0].parent / f"{top}.stat.json"
     begin = time.perf_counter()
     command = [sys.executable, "-c", SYNTH, str(out), top, *map(str, files)]
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"yosys failed on {top}: {(done.stdout + done.stderr)[-800:]}")
     cells = json.loads(out.read_text())["design"]["num_cells_by_type"]
     lut4, carry = cells.get("LUT4", 0), cells.get("CCU2C", 0)
     return {

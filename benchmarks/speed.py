@@ -43,7 +43,9 @@ def measure(model: Path, layers: list[Layer], folder: Path) -> dict[str, float]:
     build = BuildDir.open(design.path)
     run_native(build, codes[:64], {n: c[:64] for n, c in taps.items()})  # compiles
     emulator = _da4ml(layers, design.manifest.latency - 1, folder / "da4ml")
-    if not np.array_equal(emulator.predict(codes[:512].astype(np.float64)), _half_up(layers, codes[:512])):
+    if not np.array_equal(
+        emulator.predict(codes[:512].astype(np.float64)), _half_up(layers, codes[:512])
+    ):
         raise SystemExit("da4ml's emulator differs from its own semantics")
     data = codes.astype(np.float64)
     best: dict[str, float] = {}
@@ -55,7 +57,9 @@ def measure(model: Path, layers: list[Layer], folder: Path) -> dict[str, float]:
             _keep(best, f"native harness, {threads} threads", FRAMES / result.seconds)
             begin = time.perf_counter()
             emulator.predict(data, n_threads=threads)
-            _keep(best, f"da4ml emulator, {threads} threads", FRAMES / (time.perf_counter() - begin))
+            _keep(
+                best, f"da4ml emulator, {threads} threads", FRAMES / (time.perf_counter() - begin)
+            )
     some = {name: array[:20_000] for name, array in taps.items()}
     cocotb = run_cocotb(build, codes[:20_000], some, only=["exactness"])
     if not cocotb.ok:
@@ -78,7 +82,7 @@ def _da4ml(layers: list[Layer], cycles: int, folder: Path):
     from da4ml.codegen import RTLModel
     from da4ml.trace import to_pipeline
 
-    os.environ.update(find_verilator().environment)
+    os.environ.update(find_verilator().environment())
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     comb = trace_da4ml(layers)
     longest = int(max(comb.latency))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import onnx
 
-from codesign import __version__
 from codesign.boards import get as get_board
 from codesign.builddir import BoardInfo, Edge, Layer, Manifest, Port, Tap, staged
 from codesign.emit.rtl import build_network, instance_path
@@ -27,8 +26,8 @@ from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.planfile import PlanFile
-from codesign.train.golden import load_golden
 from codesign.plan.schedule import design_cycles, lanes_in, lanes_out, layer_cycles
+from codesign.train.golden import load_golden
 
 Progress = Callable[[str], None]
 
@@ -199,7 +198,7 @@ def _edge(source: str, target: str, value: Value) -> Edge:
 
 
 def _versions() -> dict[str, str]:
-    found = {"codesign": __version__}
+    found = {"codesign": metadata.version("codesign")}
     for name in ("amaranth", "pyosys", "onnx", "qonnx", "da4ml", "numpy"):
         found[name] = metadata.version(name)
     return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 
 import jinja2
 
-from codesign import __version__
 from codesign.builddir import write_text_atomically
 from codesign.errors import UsageError
 
@@ -28,5 +27,6 @@ def write_workflow(model: Path, out: Path, *, force: bool) -> None:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
-    page = environment.from_string(text).render(model=str(model), version=__version__)
+    version = metadata.version("codesign")
+    page = environment.from_string(text).render(model=str(model), version=version)
     write_text_atomically(out, page)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
+
 from codesign.hdl.stream import range_shape
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl.stream import Component
 
 

@@ -8,10 +8,11 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 
 from codesign.hdl.chain import Chain
+from codesign.hdl.stream import Component
 from codesign.hdl.timing import Sink, Stage, connect
 
 
-class CreditPipeline(wiring.Component):
+class CreditPipeline(Component):
     """``parts`` in a row, running freely, then a FIFO as deep as the pipeline is long.
 
     A clock enable over a whole unrolled network is one net to thousands of registers and a

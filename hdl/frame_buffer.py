@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, stream_signature
 

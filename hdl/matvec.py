@@ -8,6 +8,7 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl import multiplier as products
 from codesign.hdl.adder_tree import Pipeline, Term, reduce_terms
 from codesign.hdl.frame_buffer import FrameBuffer
@@ -173,7 +174,8 @@ class MatVec(Component):
         if self.recoding.product:
             return operand[0] * (word.as_signed() if plane.alphabet[0] else word)
         first, last = plane.bits[0], plane.bits[-1] + 1
-        return products.row(plane, *operand, word[first:last])
+        one, two = operand
+        return products.row(plane, one, two, word[first:last])
 
     def _accumulate(self, m: Module, ce: Value, lanes: list[Value], flags: Value) -> None:
         """The sum over column folds; ``flags``: valid, last column fold."""

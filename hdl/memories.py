@@ -84,7 +84,9 @@ class Table:
         else:
             self._logic(m, name, words, width, counter)
 
-    def _logic(self, m: Module, name: str, words: Sequence[int], width: int, counter: Counter):
+    def _logic(
+        self, m: Module, name: str, words: Sequence[int], width: int, counter: Counter
+    ) -> None:
         data = Signal(width, name=name, init=words[0])
         with m.Switch(counter.following):
             for index, word in enumerate(words):

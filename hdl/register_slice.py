@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl.stream import Component
 from codesign.hdl.timing import RegisterSliceTiming
 

@@ -4,12 +4,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl.register_slice import RegisterSlice
 from codesign.hdl.stream import Component
 
@@ -62,12 +64,12 @@ class AxisTop(Component):
         return m
 
 
-def beat_of(port: object) -> StructLayout:
+def beat_of(port: Any) -> StructLayout:
     """The layout of a stream's payload."""
     return port.payload.shape()
 
 
-def data_bits(port: object) -> int:
+def data_bits(port: Any) -> int:
     """Width of a stream's ``data``."""
     return len(port.payload.data.as_value())
 

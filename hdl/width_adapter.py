@@ -5,6 +5,7 @@ from math import gcd
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import DownsizerTiming, Pipe, Stage, width_adapter_timing

@@ -60,12 +60,18 @@ class Builder:
         found = (typical * self.rng.uniform(0.5, 1.5, count)).astype(np.float32)
         return found if kind == "channel" else found[0]
 
-    def model(self, inputs: int | list[int], output: str, outputs: int, argmax: bool) -> onnx.ModelProto:
+    def model(
+        self, inputs: int | list[int], output: str, outputs: int, argmax: bool
+    ) -> onnx.ModelProto:
         out_type = TensorProto.INT64 if argmax else TensorProto.FLOAT
         graph = helper.make_graph(
             self.nodes,
             "net",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, *np.atleast_1d(inputs).tolist()])],
+            [
+                helper.make_tensor_value_info(
+                    "x", TensorProto.FLOAT, [1, *np.atleast_1d(inputs).tolist()]
+                )
+            ],
             [helper.make_tensor_value_info(output, out_type, [1, 1 if argmax else outputs])],
             self.inits,
         )
@@ -101,7 +107,9 @@ def _layer(
     x = b.node("MatMul", [x, weight], f"{name}_mm")
     if recipe.bias:
         step = np.float32(2.0**-8) if recipe.scale == "pow2" else np.float32(1)
-        bias = np.round(b.rng.normal(0, 0.3, n) / step) * step if step < 1 else b.rng.normal(0, 0.3, n)
+        bias = (
+            np.round(b.rng.normal(0, 0.3, n) / step) * step if step < 1 else b.rng.normal(0, 0.3, n)
+        )
         x = b.node("Add", [x, b.const(f"{name}.bias", bias)], f"{name}_add")
     if recipe.batch_norm:
         x = _batch_norm(b, name, x, n)

@@ -1,4 +1,4 @@
-"""Area formulas for a LUT4 family (ECP5), calibrated by synthesis. LUTs count a carry cell twice."""
+"""Area formulas for a LUT4 family (ECP5), calibrated by synthesis. A carry cell is two LUTs."""
 
 from __future__ import annotations
 

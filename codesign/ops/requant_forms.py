@@ -48,7 +48,6 @@ def cheapest(op: Requant, *, channels: int, lanes: int) -> Any:
     ranges = Ranges(op.lo, op.hi, op.out_format.lo, op.out_format.hi)
     folds = -(-channels // lanes)
 
-
     def price(form: Any) -> int:
         return int(form.lut_estimate(ranges, folds)) + BRAM_LUTS * block_rams(form, ranges, folds)
 

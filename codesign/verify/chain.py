@@ -69,4 +69,3 @@ def compare(
         seconds=time.perf_counter() - started,
         first=first,
     )
-

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
+
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
 from codesign.hdl.requant.base import Lane, Ranges, Realisation
 from codesign.hdl.requant.dyadic import Dyadic
@@ -115,7 +116,7 @@ class Requant(Component):
         channel = fold * self._lanes + lane
         return channel if channel < self._channels else lane
 
-    def _parameters(self, m: Module, beat: Counter) -> tuple[list[Mapping[str, Value]], Value]:
+    def _parameters(self, m: Module, beat: Counter) -> tuple[list[dict[str, Value]], Value]:
         """Each lane's parameters: constants, or slices of one table indexed by the beat."""
         values = {
             name: np.broadcast_to(v, self._channels)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from codesign.hdl.stream import range_shape
 
 from codesign.formats.base import bits_for
+from codesign.hdl.stream import range_shape
 
 
 @dataclass(frozen=True)

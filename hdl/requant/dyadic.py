@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Value
+
 from codesign.hdl import multiplier as products
 from codesign.hdl.adder_tree import Term, levels
 from codesign.hdl.pipeline import LUT_NS, REGISTER_NS, Step, adder_ns, cuts

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Value
+
 from codesign.hdl.memories import LUT_DEPTH
 from codesign.hdl.requant.base import Lane, Ranges, Realisation
 

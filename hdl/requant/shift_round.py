@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Const, Mux, Value
+
 from codesign.hdl.requant.base import Lane, Ranges, Realisation, clip, column, rom_luts
 
 ROUNDINGS = ("floor", "ceil", "half_up", "half_down", "half_even")

@@ -49,10 +49,14 @@ def test_verify_proves_and_writes_junit(build: Path, tmp_path: Path, capsys) -> 
     assert code == 0, err
     report = json.loads(out)
     assert all(e["mismatches"] == 0 for e in report["evidence"])
-    assert {b["name"] for b in report["benches"]} >= {"exactness", "random_stalls", "idle_gaps",
+    names = {b["name"] for b in report["benches"]}
+    assert names >= {"exactness", "random_stalls", "idle_gaps",
                                                       "reset_mid_frame", "latency_and_ii"}  # fmt: skip
     assert all(b["passed"] for b in report["benches"])
-    assert "<testcase" in junit.read_text() and "failure" not in junit.read_text().split("failures=")[0]
+    assert (
+        "<testcase" in junit.read_text()
+        and "failure" not in junit.read_text().split("failures=")[0]
+    )
 
 
 def test_verify_user_inputs(build: Path, tmp_path: Path, capsys) -> None:

@@ -17,7 +17,11 @@ floats32 = st.floats(2.0**-20, 2.0**10, width=32)
 def nearest_float32(exact: Fraction) -> np.float32:
     """Round to nearest even by comparing with both neighbours."""
     guess = np.float32(float(exact))
-    around = [guess, np.nextafter(guess, np.float32(np.inf)), np.nextafter(guess, -np.float32(np.inf))]
+    around = [
+        guess,
+        np.nextafter(guess, np.float32(np.inf)),
+        np.nextafter(guess, -np.float32(np.inf)),
+    ]
     best = min(abs(Fraction(float(f)) - exact) for f in around)
     ties = [f for f in around if abs(Fraction(float(f)) - exact) == best]
     return min(ties, key=lambda f: int(f.view(np.int32)) & 1)

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
 from codesign.hdl.adder_graph import (
     AdderGraph,
     Node,
@@ -13,8 +16,6 @@ from codesign.hdl.adder_graph import (
 )
 from codesign.hdl.adder_schedule import STAGE_NS, ff_estimate, least_depth, node_delays, schedule
 from codesign.hdl.adder_solve import signed_digits, solve
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from codesign.hdl.credit import CreditPipeline, CreditTiming
 from codesign.hdl.timing import drive
 from codesign.hdl.unrolled import UnrolledMatVec

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from codesign.hdl import multiplier as products
-from codesign.hdl.matvec import MatVec
-from codesign.hdl.timing import run_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codesign.hdl import multiplier as products
+from codesign.hdl.matvec import MatVec
+from codesign.hdl.timing import run_chain
 from tests.hdl import harness
 
 CASES = settings(max_examples=20, derandomize=True, deadline=None, database=None)

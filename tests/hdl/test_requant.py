@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+
 from codesign.hdl.requant import Dyadic, Ranges, Requant, Rom, ShiftRound, Thresholds
 from codesign.hdl.requant.shift_round import ROUNDINGS
 from codesign.hdl.timing import drive
-
 from tests.hdl import harness
 
 LO, HI, C = -21, 30, 5

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from codesign.hdl.argmax import ArgMax, argmax_timing
 from codesign.hdl.register_slice import RegisterSlice
 from codesign.hdl.stream import beat, range_shape
 from codesign.hdl.timing import drive
 from codesign.hdl.width_adapter import Downsizer, Upsizer, adapter_timing, width_adapter
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.hdl import harness
 
 CASES = settings(max_examples=20, derandomize=True, deadline=None, database=None)

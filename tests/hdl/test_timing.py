@@ -4,6 +4,9 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from codesign.hdl.argmax import ArgMax
 from codesign.hdl.chain import Chain
 from codesign.hdl.matvec import MatVec
@@ -12,9 +15,6 @@ from codesign.hdl.requant import Requant, Rom, ShiftRound, Thresholds
 from codesign.hdl.stream import beat, range_shape
 from codesign.hdl.timing import drive, run_chain
 from codesign.hdl.width_adapter import adapter_timing, width_adapter
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.hdl import harness
 
 CASES = settings(max_examples=12, derandomize=True, deadline=None, database=None)

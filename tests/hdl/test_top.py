@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+
 from codesign.hdl.chain import Chain
 from codesign.hdl.matvec import MatVec
 from codesign.hdl.requant import Requant, ShiftRound

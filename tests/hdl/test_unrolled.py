@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from codesign.hdl.timing import run_chain
-from codesign.hdl.unrolled import UnrolledMatVec
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+
+from codesign.hdl.timing import run_chain
+from codesign.hdl.unrolled import UnrolledMatVec
 
 from .harness import run
 
