@@ -11,7 +11,6 @@ An npz holds `w0, b0, shift0, w1, ...`: weights int [N, K], biases int [N], shif
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-
 import numpy as np
-from amaranth.back import verilog
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -30,6 +26,7 @@ from amaranth.sim import Simulator
 
 from codesign.hdl.requant import Requant, ShiftRound
 from codesign.hdl.stream import range_shape, stream_signature
+from codesign.hdl.top import to_verilog
 from codesign.hdl.unrolled import UnrolledMatVec
 
 IN_HI = CODE_HI = 15
@@ -193,9 +190,7 @@ def simulate(network: Network, x: np.ndarray) -> np.ndarray:
 def build_ours(layers: list[Layer], depths: list[int], rounding: str, folder: Path) -> dict:
     begin = time.perf_counter()
     network = Network(layers, depths, rounding)
-    text = verilog.convert(
-        network, name=f"ours_{rounding}", strip_internal_attrs=True, emit_src=False
-    )
+    text = to_verilog(network, f"ours_{rounding}")
     seconds = time.perf_counter() - begin
     path = folder / f"ours_{rounding}.v"
     path.write_text(text)

@@ -50,8 +50,8 @@ def test_verify_proves_and_writes_junit(build: Path, tmp_path: Path, capsys) -> 
     report = json.loads(out)
     assert all(e["mismatches"] == 0 for e in report["evidence"])
     names = {b["name"] for b in report["benches"]}
-    assert names >= {"exactness", "random_stalls", "idle_gaps",
-                                                      "reset_mid_frame", "latency_and_ii"}  # fmt: skip
+    wanted = {"exactness", "random_stalls", "idle_gaps", "reset_mid_frame", "latency_and_ii"}
+    assert names >= wanted
     assert all(b["passed"] for b in report["benches"])
     assert (
         "<testcase" in junit.read_text()
