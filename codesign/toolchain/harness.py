@@ -2,9 +2,9 @@
 
 The netlist's input ports are driven by one shift register, its output ports are folded into
 another (each stage takes the exclusive or of its neighbour and one output bit), so only a
-clock, a serial input and a serial output are pins. Nothing can be optimised away, clock, enables
-and resets travel on global nets as on a real board, and each path of the harness is a single
-LUT or wire between two registers. What it adds is known exactly and is subtracted again.
+clock, a serial input and a serial output are pins. Nothing can be optimised away, the clock is
+a global net as on a real board, and each path of the harness is a single LUT or wire between
+two registers. What it adds is known exactly and is subtracted again.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 A network has hundreds of stream wires, more than a package has pins, so the design goes into the
 harness of :mod:`codesign.toolchain.harness`; its cells are subtracted from the result. nextpnr's
-``--out-of-context`` also works and times the same paths, but leaves clock, enables and resets of
-thousands of flip-flops on ordinary routing, which on a large design costs Fmax and many minutes.
+``--out-of-context`` also works and times the same paths, but does without a global clock. Measured,
+out of context / harness: 124.3 / 123.4 MHz (2.8k LUTs), 71.2 / 75.5 MHz (20k LUTs), the same LUT
+and flip-flop counts to the last one. router2 and other placer settings gave less or no gain.
 Every port of ``codesign_top`` is registered, so the paths between registers are all there are.
 """
 
