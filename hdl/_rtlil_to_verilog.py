@@ -24,7 +24,7 @@ def convert(source: str, target: str) -> None:
     for module in list(design.modules_.values()):
         name_instance_wires(design, module)
         drop_field_views(module)
-    run("opt_clean -purge")
+    run("opt_clean")
     run(f"write_verilog -norename {target}")
 
 

@@ -45,7 +45,7 @@ def partition(graph: Graph) -> Circuit:
 
     Reshapes of codes vanish: a stream carries elements in row-major order either way.
     """
-    circuit = [n for n in graph.nodes if isinstance(n.op, CircuitOp)]
+    circuit = [n for n in graph.nodes if isinstance(n.op, CircuitOp) and _reads_codes(graph, n)]
     if not circuit:
         raise UnsupportedModel(
             "nothing in this model computes on integer codes",
@@ -53,8 +53,6 @@ def partition(graph: Graph) -> Circuit:
             hint="quantize the input and the weights (QuantIdentity, QuantLinear in Brevitas)",
         )
     source = _origin(graph, circuit[0].inputs[0])
-    if isinstance(graph.values[source].format, Real):
-        raise UnsupportedModel("layer reads float32 values", where=f"node '{circuit[0].name}'")
     current = source
     for node in circuit:
         if _origin(graph, node.inputs[0]) != current:
@@ -66,6 +64,11 @@ def partition(graph: Graph) -> Circuit:
         current = node.output
     layers = tuple(_layer(graph, group) for group in _groups(circuit))
     return Circuit(graph, layers, graph.values[source], graph.values[current])
+
+
+def _reads_codes(graph: Graph, node: Node) -> bool:
+    """Whether ``node`` belongs to the circuit: an argmax of float logits stays on the host."""
+    return not any(isinstance(value.format, Real) for value in graph.ins(node))
 
 
 def _origin(graph: Graph, name: str) -> str:
