@@ -15,12 +15,12 @@ REGISTER_NS = 1.2
 #: Clock to output of a block memory, and the wire to the fabric.
 BLOCK_MEMORY_NS = 6.2
 LUT_NS = 1.2
-DSP_NS = 5.5
+DSP_NS = 6.9
 
 
 def adder_ns(width: int) -> float:
     """A carry-chain adder of ``width`` bits with the wire before it."""
-    return 1.9 + 0.035 * width
+    return 2.2 + 0.04 * width
 
 
 def fanout_ns(loads: int) -> float:

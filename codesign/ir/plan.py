@@ -17,6 +17,8 @@ class Plan:
     ``pe`` rows by ``simd`` columns are computed a cycle; an unrolled layer has all of them.
     Nodes without multipliers (``stream``) use ``simd`` as input lanes and ``pe`` as output lanes.
     ``depth``: pipeline stages of an unrolled layer (None: as many as the clock needs).
+    ``max_stages``: registers a folded layer's matrix unit may use, so that with its requantizer
+    it ends at most six cycles after the last multiply-accumulate.
     """
 
     style: Style
@@ -25,4 +27,5 @@ class Plan:
     multiplier: Multiplier = "lut"
     memory: Memory = "auto"
     depth: int | None = None
+    max_stages: int = 6
     reason: str = ""

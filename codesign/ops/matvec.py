@@ -68,6 +68,7 @@ class MatVec(CircuitOp):
             simd=plan.simd,
             multiplier=plan.multiplier,
             weight_memory=plan.memory,
+            max_stages=plan.max_stages,
         )
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:

@@ -83,11 +83,19 @@ class Requant(CircuitOp):
             lanes=plan.pe,
         )
 
-    def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
+    def _ranges(self) -> Any:
         from codesign.hdl.requant import Ranges
+
+        return Ranges(self.lo, self.hi, self.out_format.lo, self.out_format.hi)
+
+    def latency(self, ins: Sequence[Value], plan: Plan) -> int:
+        """Registers of the requantizer: one, or two for a long path."""
+        return int(self.form(ins, plan).stages(self._ranges()))
+
+    def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
         from codesign.ops.requant_forms import block_rams
 
-        ranges = Ranges(self.lo, self.hi, self.out_format.lo, self.out_format.hi)
+        ranges = self._ranges()
         folds = -(-ins[0].shape[-1] // plan.pe)
         form = self.form(ins, plan)
         lut = plan.pe * form.lut_estimate(ranges, folds)

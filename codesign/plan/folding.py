@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import Literal
 
 from codesign.builddir import BoardInfo, Cost
 from codesign.errors import OverBudget, UsageError
+from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.matvec import MatVec
+from codesign.ops.requant import Requant
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice, PlanFile
 from codesign.plan.schedule import lanes_in, lanes_out
@@ -19,7 +21,7 @@ from codesign.plan.schedule import lanes_in, lanes_out
 #: Share of a board's LUTs the planner fills on its own account; above it routing gets hard.
 COMFORTABLE = 0.7
 #: A LUT multiplier dearer than this goes to a DSP block while there are some.
-DSP_FROM_LUTS = 30
+DSP_FROM_LUTS = 40
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,17 @@ def _plan_matvec(
         reason = f"one multiplier, {cycles} cycles"
     if choice.pe or choice.simd:
         reason = f"folding given in the plan file ({cycles} cycles)"
-    return Plan("folded", pe, simd, multiplier, choice.memory or "auto", reason=reason)
+    plan = Plan("folded", pe, simd, multiplier, choice.memory or "auto", reason=reason)
+    return replace(plan, max_stages=7 - _requant_latency(layer, plan))
+
+
+def _requant_latency(layer: Layer, plan: Plan) -> int:
+    """Registers of the layer's requantizer; one is kept free where there is none."""
+    for node in layer.nodes[1:]:
+        if isinstance(node.op, Requant):
+            accumulator = Value(node.inputs[0], (layer.target.shape[-1],), layer.target.format)
+            return node.op.latency([accumulator], plan)
+    return 1
 
 
 def _foldings(
