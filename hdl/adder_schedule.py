@@ -17,7 +17,7 @@ __all__ = ["Schedule", "ff_estimate", "least_depth", "schedule"]
 STAGE_NS = 1.6
 LEVEL_NS = 2.0
 BIT_NS = 0.035
-PERIOD_NS = 7.0  # 100 MHz with a margin for layers of a few thousand LUTs
+PERIOD_NS = 7.5  # 100 MHz with a margin for layers of a few thousand LUTs
 SWEEPS = 12
 
 

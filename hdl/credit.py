@@ -12,6 +12,34 @@ from codesign.hdl.stream import Component
 from codesign.hdl.timing import Sink, Stage, connect
 
 
+class FreeRow(Chain):
+    """A chain whose parts never wait: ``ready`` is 1 at each of them, ``o.ready`` is ignored.
+
+    Said at every part, not only at the end: synthesis that keeps layers apart cannot carry a
+    constant through their ports, and would keep a clock enable and a ready chain for nothing.
+    """
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # Own ports first, so that Amaranth numbers the parts' wires of the same names.
+        taken = Signal.like(self.i.payload.as_value(), name="taken")
+        arriving = Signal()
+        m.d.comb += [
+            self.i.ready.eq(1),
+            arriving.eq(self.i.valid & self.i.ready),
+            taken.eq(self.i.payload),
+            Signal(name="o_transfer").eq(self.o.valid & self.o.ready),
+            self.o.payload.eq(list(self._parts.values())[-1].o.payload),
+        ]
+        valid, payload = arriving, taken
+        for name, part in self._parts.items():
+            m.submodules[name] = part
+            m.d.comb += [part.i.valid.eq(valid), part.i.payload.eq(payload), part.o.ready.eq(1)]
+            valid, payload = part.o.valid, part.o.payload
+        m.d.comb += self.o.valid.eq(valid)
+        return m
+
+
 class CreditPipeline(Component):
     """``parts`` in a row, running freely, then a FIFO as deep as the pipeline is long.
 
@@ -25,7 +53,7 @@ class CreditPipeline(Component):
     def __init__(self, parts: Mapping[str, wiring.Component], latency: int) -> None:
         if latency < 1:
             raise ValueError(f"a pipeline has at least one register, got latency {latency}")
-        self._chain = Chain(parts)
+        self._chain = FreeRow(parts)
         self.places = latency + 2
         super().__init__(
             {
@@ -54,7 +82,6 @@ class CreditPipeline(Component):
         m.d.comb += [
             chain.i.valid.eq(entering),
             chain.i.payload.eq(payload_in),
-            chain.o.ready.eq(1),
             results.w_en.eq(chain.o.valid),
             results.w_data.eq(chain.o.payload),
             self.o.valid.eq(results.r_rdy),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from amaranth.lib import wiring
 
 from codesign.hdl.chain import Chain
-from codesign.hdl.credit import CreditPipeline
+from codesign.hdl.credit import CreditPipeline, FreeRow
 from codesign.hdl.width_adapter import width_adapter
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
@@ -27,9 +27,7 @@ def build_network(circuit: Circuit, plans: Mapping[str, Plan]) -> Chain:
         if stretch.from_lanes != wanted:
             parts[f"{stretch.name}_width"] = _adapter(first, stretch.from_lanes, wanted)
         inside = {
-            layer.name: _layer(
-                circuit, layer, plans[layer.name], lanes_in(layer, plans[layer.name])
-            )
+            layer.name: FreeRow(_parts(circuit, layer, plans[layer.name]))
             for layer in stretch.layers
         }
         latency = free_latency(circuit, stretch, plans)
@@ -49,11 +47,17 @@ def _layer(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int) -> Chain
     wanted = lanes_in(layer, plan)
     if from_lanes != wanted:
         parts["width"] = _adapter(layer, from_lanes, wanted)
+    return Chain({**parts, **_parts(circuit, layer, plan)})
+
+
+def _parts(circuit: Circuit, layer: Layer, plan: Plan) -> dict[str, wiring.Component]:
+    """The components of a layer's nodes, in order."""
+    parts: dict[str, wiring.Component] = {}
     for node in layer.nodes:
         assert isinstance(node.op, CircuitOp)
         ins, out = circuit.graph.ins(node), circuit.graph.out(node)
         parts[node.op.kind] = node.op.rtl(ins, out, plan)
-    return Chain(parts)
+    return parts
 
 
 def _adapter(layer: Layer, from_lanes: int, to_lanes: int) -> wiring.Component:
