@@ -3,7 +3,6 @@
 The realisations are exact; which one is cheapest is for the caller to choose.
 """
 
-
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
