@@ -9,18 +9,19 @@ modelled exactly: a later beat never changes the time of an earlier one.
 cycles.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 
-class Stage:
+class Stage(ABC):
     """One component of a chain; ``next`` is whoever takes its output beats."""
 
     next: "Stage"
 
+    @abstractmethod
     def offer(self, t: int) -> int:
         """Transfer the next input beat, valid from cycle ``t`` on; return the cycle it moves in."""
-        raise NotImplementedError
 
 
 class Sink(Stage):
