@@ -1,15 +1,15 @@
 """A pipeline that never stalls: it takes a beat only when its result is sure of a place."""
 
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 
 from codesign.hdl.chain import Chain
+from codesign.hdl.events import Process, Stage, Wire
 from codesign.hdl.stream import Component
-from codesign.hdl.timing import Sink, Stage, connect
+from codesign.hdl.timing import Composite, Fifo
 
 
 class FreeRow(Chain):
@@ -92,21 +92,26 @@ class CreditPipeline(Component):
 
 
 class CreditTiming(Stage):
-    """Event model of :class:`CreditPipeline` around parts whose models are ``stages``.
-
-    Every part moves one beat in, one beat out a cycle (:class:`~codesign.hdl.timing.Pipe`).
-    """
+    """Event model of :class:`CreditPipeline` around parts whose models are ``stages``."""
 
     def __init__(self, stages: list[Stage], latency: int) -> None:
-        self._inside = Sink()
-        self._first = connect(stages, self._inside)
-        self._outs: deque[int] = deque([-1] * (latency + 2), maxlen=latency + 2)
-        self._previous = -1
+        self._places = latency + 2
+        self._parts = Composite([*stages, Fifo(None)])
 
-    def offer(self, t: int) -> int:
-        taken = max(t, self._previous + 1, self._outs[0] + 1)
-        self._previous = taken
-        self._first.offer(taken)
-        stored = self._inside.times[-1]
-        self._outs.append(self.next.offer(max(stored, self._outs[-1]) + 1))
-        return taken
+    def processes(self) -> Iterable[Process]:
+        self._parts.i, self._parts.o = Wire(), self.o
+        return [self._enter(self._parts.i), *self._parts.processes()]
+
+    def _enter(self, inside: Wire) -> Process:
+        n, previous = 0, -1
+        while True:
+            if len(self.i.valid.at) <= n:
+                yield self.i.valid, n
+            taken = max(self.i.valid.at[n], previous + 1)
+            if n >= self._places:
+                if len(self.o.taken.at) <= n - self._places:
+                    yield self.o.taken, n - self._places
+                taken = max(taken, self.o.taken.at[n - self._places] + 1)
+            inside.valid.put(taken)
+            self.i.taken.put(taken)
+            n, previous = n + 1, taken

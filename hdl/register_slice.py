@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.stream import Component
-from codesign.hdl.timing import RegisterSliceTiming
+from codesign.hdl.timing import Fifo
 
 
 class RegisterSlice(Component):
@@ -21,9 +21,9 @@ class RegisterSlice(Component):
             }
         )
 
-    def timing(self) -> RegisterSliceTiming:
+    def timing(self) -> Fifo:
         """The event model of this component."""
-        return RegisterSliceTiming()
+        return Fifo(2)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

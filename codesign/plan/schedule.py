@@ -117,16 +117,16 @@ def layer_cycles(circuit: Circuit, layer: Layer, plan: Plan) -> Cycles:
 
 def design_cycles(circuit: Circuit, plans: Mapping[str, Plan]) -> Cycles:
     """The whole design between its AXI4-Stream ports, register slices included."""
-    from codesign.hdl.timing import RegisterSliceTiming, run_chain
+    from codesign.hdl.timing import Fifo, run_chain
 
     first = circuit.layers[0]
     lanes = lanes_in(first, plans[first.name])
     beats = -(-circuit.source.elements // lanes)
 
     def build() -> list[Any]:
-        models: list[Any] = [RegisterSliceTiming()]
+        models: list[Any] = [Fifo(2)]
         for stretch in stretches(circuit, plans):
             models += stretch_models(circuit, stretch, plans)
-        return [*models, RegisterSliceTiming()]
+        return [*models, Fifo(2)]
 
     return Cycles(*run_chain(build, beats))

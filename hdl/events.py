@@ -1,0 +1,123 @@
+"""The kernel of the timing models: processes that learn, beat by beat, when transfers happen.
+
+A stream is two growing lists of cycles: ``valid[n]``, from when on beat ``n`` is offered (its
+predecessors gone), and ``taken[n]``, when it is transferred. A component's model is one or more
+generators that read such lists and append to others; ``yield (times, n)`` waits until
+``times.at[n]`` is known. No entry ever changes, so the order in which processes run does not
+matter (a Kahn network), and forks, joins, FIFOs and back-pressure are exact.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Generator, Iterable
+
+
+class Times:
+    """Cycles that become known one after the other."""
+
+    __slots__ = ("_waiting", "at")
+
+    def __init__(self) -> None:
+        self.at: list[int] = []
+        self._waiting: list[tuple[int, Process, deque[Process]]] = []
+
+    def put(self, t: int) -> None:
+        """The next entry is ``t``; whoever waits for it may go on."""
+        self.at.append(t)
+        if self._waiting:
+            still = []
+            for index, process, ready in self._waiting:
+                if len(self.at) > index:
+                    ready.append(process)
+                else:
+                    still.append((index, process, ready))
+            self._waiting = still
+
+    def wait(self, index: int, process: "Process", ready: "deque[Process]") -> None:
+        """``process`` goes on once entry ``index`` is known."""
+        self._waiting.append((index, process, ready))
+
+
+Process = Generator[tuple[Times, int], None, None]
+
+
+class Wire:
+    """One stream. Only its producer appends to ``valid``, only its consumer to ``taken``, and
+    ``taken[n] >= max(valid[n], taken[n - 1] + 1)``."""
+
+    __slots__ = ("taken", "valid")
+
+    def __init__(self) -> None:
+        self.valid, self.taken = Times(), Times()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a beat is offered that nobody has taken."""
+        return len(self.valid.at) > len(self.taken.at)
+
+
+class Stage(ABC):
+    """Model of one component. Its streams are attributes holding a :class:`Wire` each, named as
+    the component's ports (``i`` and ``o`` unless there are several)."""
+
+    i: Wire
+    o: Wire
+
+    @abstractmethod
+    def processes(self) -> Iterable[Process]:
+        """The generators; called once, when every wire is connected."""
+
+
+def link(source: Stage, target: Stage, out: str = "o", into: str = "i") -> Wire:
+    """Connect port ``out`` of ``source`` to port ``into`` of ``target``."""
+    wire = Wire()
+    setattr(source, out, wire)
+    setattr(target, into, wire)
+    return wire
+
+
+def simulate(stages: Iterable[Stage]) -> None:
+    """Run the processes of ``stages`` until none can go on."""
+    ready: deque[Process] = deque(p for stage in stages for p in stage.processes())
+    while ready:
+        process = ready.popleft()
+        try:
+            times, index = next(process)
+            while len(times.at) > index:
+                times, index = next(process)
+        except StopIteration:
+            continue
+        times.wait(index, process, ready)
+
+
+class Source(Stage):
+    """``beats`` beats, valid from the first cycle on."""
+
+    def __init__(self, beats: int) -> None:
+        self._beats = beats
+
+    def processes(self) -> Iterable[Process]:
+        yield self._run()
+
+    def _run(self) -> Process:
+        for _ in range(self._beats):
+            self.o.valid.put(0)
+        return
+        yield  # a generator that never waits
+
+
+class Sink(Stage):
+    """Always ready."""
+
+    def processes(self) -> Iterable[Process]:
+        yield self._run()
+
+    def _run(self) -> Process:
+        valid, taken = self.i.valid, self.i.taken
+        n, last = 0, -1
+        while True:
+            if len(valid.at) <= n:
+                yield valid, n
+            last = max(valid.at[n], last + 1)
+            taken.put(last)
+            n += 1
