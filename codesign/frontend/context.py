@@ -9,9 +9,10 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
-from codesign.formats import Real
+from codesign.formats import Format, Real
 from codesign.frontend import label
 from codesign.frontend.check import input_shape, tensor_array, where
+from codesign.frontend.layout import Axes, Tensor, identity
 from codesign.frontend.names import Names, printable, tidy
 from codesign.ir import Graph, Node, Op, Value
 
@@ -35,6 +36,10 @@ class Const:
     source: str = ""
 
 
+#: Operations with weights are layers, named after their module or numbered.
+_LAYERS = {"dense": "fc", "conv": "conv"}
+
+
 class Context:
     """Built up node by node by the handlers."""
 
@@ -48,15 +53,18 @@ class Context:
             t.name: Const(tensor_array(t, f"initializer '{printable(t.name)}'"), None, t.name)
             for t in model.graph.initializer
         }
-        self.values: dict[str, Value] = {}
+        self.tensors: dict[str, Tensor] = {}
         self.tensor_names: dict[str, str] = {}
+        self.tensor_axes: dict[str, Axes] = {}
+        self.moved: dict[tuple[object, ...], Value] = {}
         self.node_names: dict[str, str] = {}
         self._nodes: list[Node] = []
         self._all: dict[str, Value] = {}
         self._value_names = Names()
         self._node_names = Names()
-        self._dense = 0
-        self._new_value(tidy(port.name), shape[1:], Real(), port.name)
+        self._layers: dict[str, int] = {}
+        self._axes: dict[str, Axes] = {}
+        self.input = self._new_value(tidy(port.name), shape[1:], Real(), port.name, None)
 
     # reading -------------------------------------------------------------------------------
 
@@ -65,10 +73,14 @@ class Context:
         return self.constants.get(node.input[index]) if index < len(node.input) else None
 
     def value(self, node: NodeProto, index: int) -> Value:
-        """Input ``index`` as a computed value."""
+        """Input ``index`` as a computed value, in the IR's layout."""
+        return self.tensor(node, index).value
+
+    def tensor(self, node: NodeProto, index: int) -> Tensor:
+        """Input ``index`` as a computed tensor: the value and its layout."""
         name = node.input[index] if index < len(node.input) else ""
-        if name in self.values:
-            return self.values[name]
+        if name in self.tensors:
+            return self.tensors[name]
         if name in self.constants:
             raise self.error(
                 node, f"input {index} ('{printable(name)}') is a constant", "swap the inputs"
@@ -82,10 +94,18 @@ class Context:
     # writing -------------------------------------------------------------------------------
 
     def emit(
-        self, node: NodeProto, op: Op, ins: list[Value], *, tensor: str = "", suffix: str = ""
+        self,
+        node: NodeProto,
+        op: Op,
+        ins: list[Value],
+        *,
+        tensor: str = "",
+        suffix: str = "",
+        axes: Axes | None = None,
     ) -> Value:
         """Append ``op``. ``tensor`` is the ONNX name of its result; a step inside one ONNX node
-        has none and is named after the layer with ``suffix``."""
+        has none and is named after the layer with ``suffix``. ``axes``: its layout, by default
+        that of the first input (the file's own order if the rank differs)."""
         try:
             shape, format = op.infer(*ins)
         except UnsupportedModel as error:
@@ -93,33 +113,53 @@ class Context:
         except ValueError as error:
             raise UnsupportedModel(str(error), where=where(node)) from None
         name = self._node_names.unique(self._label(node, op, suffix))
-        value = self._new_value(tidy(tensor) if tensor else f"{name}_out", shape, format, tensor)
+        if axes is None:
+            axes = self._layout(node, ins[0])
+            axes = axes if len(axes) == len(shape) else None
+        wish = tidy(tensor) if tensor else f"{name}_out"
+        value = self._new_value(wish, shape, format, tensor, axes)
         self._nodes.append(Node(name, op, tuple(v.name for v in ins), (value.name,)))
         self.node_names[name] = node.name
         return value
 
-    def alias(self, node: NodeProto, value: Value) -> None:
-        """The node's result is ``value`` itself."""
-        self.values[node.output[0]] = value
+    def _layout(self, node: NodeProto, value: Value) -> Axes:
+        """Layout of ``value`` as ``node`` reads it, or as a step inside the node made it."""
+        for name in node.input:
+            if name in self.tensors and self.tensors[name].value.name == value.name:
+                return self.tensors[name].axes
+        return self._axes[value.name]
+
+    def alias(
+        self, node: NodeProto, value: Value, axes: Axes | None = None, output: int = 0
+    ) -> None:
+        """The node's result is ``value`` itself, in layout ``axes`` (default: as it is read)."""
+        name = node.output[output]
+        self.tensors[name] = Tensor(value, self._layout(node, value) if axes is None else axes)
+        if value.name not in self.tensor_names:
+            self.tensor_names[value.name] = name
+            self.tensor_axes[value.name] = self.tensors[name].axes
 
     def define(self, node: NodeProto, const: Const) -> None:
         """The node's result is known at import."""
         self.constants[node.output[0]] = const
 
-    def _new_value(self, wish: str, shape: tuple[int, ...], format: object, tensor: str) -> Value:
-        value = Value(self._value_names.unique(wish), shape, format)  # type: ignore[arg-type]
+    def _new_value(
+        self, wish: str, shape: tuple[int, ...], format: Format, tensor: str, axes: Axes | None
+    ) -> Value:
+        value = Value(self._value_names.unique(wish), shape, format)
         self._all[value.name] = value
+        self._axes[value.name] = axes = identity(len(shape)) if axes is None else axes
         if tensor:
-            self.values[tensor] = value
+            self.tensors[tensor] = Tensor(value, axes)
             self.tensor_names[value.name] = tensor
+            self.tensor_axes[value.name] = axes
         return value
 
     def _label(self, node: NodeProto, op: Op, suffix: str) -> str:
-        if op.kind == "dense":
+        if op.kind in _LAYERS:
             weight = next((c.source for c in map(self.constants.get, node.input) if c), "")
-            name = label.layer(node, weight) or f"fc{self._dense}"
-            self._dense += 1
-            return name
+            count = self._layers[op.kind] = self._layers.get(op.kind, -1) + 1
+            return label.layer(node, weight) or f"{_LAYERS[op.kind]}{count}"
         if suffix:
             return f"{self._nodes[-1].name}_{suffix}" if self._nodes else suffix
         return label.step(node, op.kind)
@@ -127,14 +167,13 @@ class Context:
     def graph(self, name: str) -> Graph:
         """The finished graph; its output is the model's first output."""
         output = self.model.graph.output[0].name
-        (port,) = self.model.graph.input
-        if output not in self.values:
+        if output not in self.tensors:
             raise UnsupportedModel(
                 f"graph output '{printable(output)}' does not depend on the network input",
                 hint="Brevitas' dynamo export of recurrent layers does this",
             )
-        start, end = self.values[port.name].name, self.values[output].name
-        return Graph(name, tuple(self._nodes), self._all, (start,), (end,))
+        end = self.tensors[output].value.name
+        return Graph(name, tuple(self._nodes), self._all, (self.input.name,), (end,))
 
 
 Handler = Callable[[Context, NodeProto], None]

@@ -24,8 +24,8 @@ def try_fold(ctx: Context, node: NodeProto) -> bool:
     """Compute the node now if it can be; True when its output became a constant."""
     if node.domain != "" or node.op_type not in FOLDABLE or len(node.output) != 1:
         return False
-    if node.op_type == "Shape" and node.input and node.input[0] in ctx.values:
-        shape = (ctx.batch, *ctx.values[node.input[0]].shape)
+    if node.op_type == "Shape" and node.input and node.input[0] in ctx.tensors:
+        shape = (ctx.batch, *ctx.tensors[node.input[0]].shape)
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         cut = slice(attrs.get("start", 0), attrs.get("end"))
         ctx.define(node, Const(np.array(shape, dtype=np.int64)[cut]))

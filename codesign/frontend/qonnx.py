@@ -40,13 +40,15 @@ _HINTS = {
 class Imported:
     """An imported model.
 
-    ``tensor_names``: value name in ``graph`` to tensor name in the file; ``node_names``: node
+    ``tensor_names``: value name in ``graph`` to tensor name in the file; ``tensor_axes``: how that
+    tensor lies in the value (see :mod:`codesign.frontend.layout`); ``node_names``: node
     name in ``graph`` to node name in the file (several may share one); ``model``: the cleaned
     ONNX model, which qonnx can run; ``source``: the model as it was read, in one piece.
     """
 
     graph: Graph
     tensor_names: dict[str, str]
+    tensor_axes: dict[str, tuple[int, ...]]
     node_names: dict[str, str]
     model: ModelProto
     source: ModelProto
@@ -68,7 +70,7 @@ def import_qonnx(source: str | Path | ModelProto, *, name: str = "") -> Imported
     stem = "" if isinstance(source, ModelProto) else Path(source).stem
     graph = ctx.graph(safe(name or stem or model.graph.name, "model"))
     verify(graph)
-    return Imported(graph, ctx.tensor_names, ctx.node_names, cleaned, model)
+    return Imported(graph, ctx.tensor_names, ctx.tensor_axes, ctx.node_names, cleaned, model)
 
 
 def import_node(ctx: Context, node: NodeProto) -> None:
