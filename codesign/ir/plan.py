@@ -19,6 +19,8 @@ class Plan:
     ``depth``: pipeline stages of an unrolled layer (None: as many as the clock needs).
     ``max_stages``: registers a folded layer's matrix unit may use, so that with its requantizer
     it ends at most six cycles after the last multiply-accumulate.
+    ``pixels``: so many pixels (vectors of a larger value) are computed side by side; a beat then
+    holds ``pixels`` times the lanes of one.
     """
 
     style: Style
@@ -28,4 +30,5 @@ class Plan:
     memory: Memory = "auto"
     depth: int | None = None
     max_stages: int = 6
+    pixels: int = 1
     reason: str = ""

@@ -39,13 +39,13 @@ class ThresholdView:
 
 def view(op: Requant) -> ThresholdView:
     """The thresholds of rising ``op`` aligned by code, from the format's lowest code up."""
-    first, last = op.out_format.lo, op.out_format.hi
-    channels = len(op.thresholds)
+    first, last = op.first, op.last
+    channels = max(len(op.thresholds), len(op.base))
     aligned = np.full((channels, last - first), op.hi + 1, dtype=np.int64)
     for c in range(channels):
-        skip = int(op.base[c]) - first
+        skip = int(op.base[c if len(op.base) > 1 else 0]) - first
         aligned[c, :skip] = op.lo
-        row = op.thresholds[c][: last - first - skip]
+        row = op.thresholds[c if len(op.thresholds) > 1 else 0][: last - first - skip]
         aligned[c, skip : skip + len(row)] = row
     codes = np.arange(first + 1, last + 1, dtype=np.int64)
     return ThresholdView(aligned, codes, op.lo, op.hi)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +19,27 @@ BRAM_LUTS = 400
 ROM_WORDS = 1 << 14
 
 
-def candidates(op: Requant) -> list[Any]:
+@lru_cache(maxsize=1024)
+def candidates(op: Requant) -> tuple[Any, ...]:
     """Every exact form of ``op``; each was proven equal on the whole input range."""
+    from codesign.hdl.requant import Levels
+
+    if not op.monotone:
+        return (_rom(op),)
+    forms = _arithmetic(op)
+    if op.levels.size:
+        forms = [Levels(form, op.levels) for form in forms]
+    if op.hi - op.lo + 1 <= ROM_WORDS:
+        forms.append(_rom(op))
+    return tuple(forms)
+
+
+def _arithmetic(op: Requant) -> list[Any]:
+    """The forms that compute the place of ``x``."""
     from codesign.hdl.requant import Dyadic, ShiftRound, Thresholds
 
     forms: list[Any] = []
-    if not op.monotone:
-        return [_rom(op)]
-    if (op.step > 0).all():
+    if (op.step > 0).all() and op.last > op.first:
         shift, dyadic = fit_shift(op), fit_dyadic(op)
         if shift is not None:
             total = shift.shift + shift.fraction
@@ -35,18 +49,18 @@ def candidates(op: Requant) -> list[Any]:
         if dyadic is not None:
             multiplier, addend = _merged(dyadic.multiplier), _merged(dyadic.addend)
             forms.append(Dyadic(multiplier, addend, dyadic.shift))
-    forms.append(Thresholds(op.base, op.step, op.thresholds))
-    if op.hi - op.lo + 1 <= ROM_WORDS:
-        forms.append(_rom(op))
-    return forms
+    return [*forms, Thresholds(op.base, op.step, op.thresholds)]
 
 
-def cheapest(op: Requant, *, channels: int, lanes: int) -> Any:
-    """The candidate with the fewest estimated LUTs; block RAM counts at its share of a device."""
+@lru_cache(maxsize=1024)
+def cheapest(op: Requant, folds: int) -> Any:
+    """The candidate with the fewest estimated LUTs; block RAM counts at its share of a device.
+
+    ``folds``: how many sets of parameters a lane goes through.
+    """
     from codesign.hdl.requant import Ranges
 
     ranges = Ranges(op.lo, op.hi, op.out_format.lo, op.out_format.hi)
-    folds = -(-channels // lanes)
 
     def price(form: Any) -> int:
         return int(form.lut_estimate(ranges, folds)) + BRAM_LUTS * block_rams(form, ranges, folds)
@@ -57,11 +71,15 @@ def cheapest(op: Requant, *, channels: int, lanes: int) -> Any:
 def block_rams(form: Any, ranges: Any, folds: int) -> int:
     """Block RAMs one lane of ``form`` takes (16 kbit each, at most 18 wide at this depth)."""
     from codesign.hdl.memories import LUT_DEPTH
-    from codesign.hdl.requant import Rom
+    from codesign.hdl.requant import Levels, Rom
 
-    if not isinstance(form, Rom):
+    if isinstance(form, Levels):
+        depth, varied = 1 << form.inner(ranges).out_bits, len(form.levels) > 1
+    elif isinstance(form, Rom):
+        depth, varied = 1 << ranges.in_bits, form.channels > 1
+    else:
         return 0
-    depth = (1 << ranges.in_bits) * (folds if form.channels > 1 else 1)
+    depth *= folds if varied else 1
     return 0 if depth <= LUT_DEPTH else -(-depth * ranges.out_bits // (1 << 14))
 
 
@@ -75,5 +93,5 @@ def _rom(op: Requant) -> Any:
     if not op.monotone:
         return Rom(op.table, op.lo)
     inputs = np.arange(op.lo, op.hi + 1, dtype=np.int64)
-    counts = [np.searchsorted(row, inputs, "right") for row in op.thresholds]
-    return Rom(op.base[:, None] + op.step[:, None] * np.stack(counts), op.lo)
+    rows = [op.column(inputs, c) for c in range(op.period)]
+    return Rom(np.stack(rows), op.lo)

@@ -3,6 +3,8 @@
 The realisations are exact; which one is cheapest is for the caller to choose.
 """
 
+from math import gcd
+
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
@@ -10,22 +12,33 @@ from amaranth.lib.wiring import In, Out
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
 from codesign.hdl.requant.base import Lane, Ranges, Realisation
 from codesign.hdl.requant.dyadic import Dyadic
+from codesign.hdl.requant.levels import Levels
 from codesign.hdl.requant.lookup import Rom
 from codesign.hdl.requant.shift_round import ShiftRound
 from codesign.hdl.requant.thresholds import Thresholds
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import Pipe
 
-__all__ = ["Dyadic", "Ranges", "Realisation", "Requant", "Rom", "ShiftRound", "Thresholds"]
+__all__ = [
+    "Dyadic",
+    "Levels",
+    "Ranges",
+    "Realisation",
+    "Requant",
+    "Rom",
+    "ShiftRound",
+    "Thresholds",
+    "parameter_folds",
+]
 
 
 class Requant(Component):
     """Applies ``realisation`` to each element.
 
     ``i``: beats of ``lanes`` integers in ``in_lo..in_hi``; ``o``: beats of ``lanes`` codes in
-    ``out_lo..out_hi``. Groups of ``channels`` elements start at a beat of their own; an element's
-    channel is its place in the group. ``groups`` of them make a frame (``last``). One beat a
-    cycle, ``latency`` 1 or 2.
+    ``out_lo..out_hi``. A frame holds ``groups`` times ``channels`` elements, one after the other;
+    an element's channel is its place modulo ``channels``. ``last`` marks the frame's final beat.
+    One beat a cycle, ``latency`` 1 to 3.
     """
 
     def __init__(
@@ -40,12 +53,14 @@ class Requant(Component):
         lanes: int,
         groups: int = 1,
     ) -> None:
-        if not 1 <= lanes <= channels:
-            raise ValueError(f"lanes must lie in 1..{channels} (the channels), got {lanes}")
+        if not 1 <= lanes <= channels * groups:
+            raise ValueError(f"lanes must lie in 1..{channels * groups}, got {lanes}")
         if realisation.channels not in (1, channels):
             raise ValueError(f"parameters for {realisation.channels} channels, not {channels}")
-        self._real, self._channels, self._lanes = realisation, channels, lanes
-        self._groups, self._folds = groups, beats_for(channels, lanes)
+        self._real, self._lanes = realisation, lanes
+        self._elements, self._period = channels * groups, realisation.channels
+        self._beats = beats_for(self._elements, lanes)
+        self._folds = parameter_folds(self._elements, self._period, lanes)
         self._ranges = Ranges(int(in_lo), int(in_hi), int(out_lo), int(out_hi))
         super().__init__(
             {
@@ -56,7 +71,7 @@ class Requant(Component):
 
     @property
     def latency(self) -> int:
-        """Registers from input to output: 1, or 2 where one stage would be too slow."""
+        """Registers from input to output: 1, 2 where one stage would be too slow, 3 at most."""
         return self._real.stages(self._ranges)
 
     def timing(self) -> Pipe:
@@ -68,56 +83,59 @@ class Requant(Component):
         ce, take = Signal(), Signal()
         m.d.comb += [ce.eq(~self.o.valid | self.o.ready), take.eq(self.i.valid & self.i.ready)]
         beat = Counter(m, "fold", self._folds, take)
-        group = Counter(m, "group", self._groups, take & beat.last)
+        group = Counter(m, "group", self._beats // self._folds, take & beat.last)
         ready: Value = Const(1, 1)
         if isinstance(self._real, Rom):
             self._lookup(m, ce, beat)
         else:
             ready = self._datapath(m, ce, beat)
         m.d.comb += self.i.ready.eq(ce & ready)
-        self._control(m, ce, take, beat.last & group.last)
-        return m
-
-    def _control(self, m: Module, ce: Value, take: Value, last: Value) -> None:
-        valid, final = take, last
-        if self.latency == 2:
-            valid, final = Signal(name="valid_1"), Signal(name="last_1")
-            with m.If(ce):
-                m.d.sync += [valid.eq(take), final.eq(last)]
+        valid = delayed(m, ce, take, self.latency - 1, "valid")
+        last = delayed(m, ce, beat.last & group.last, self.latency - 1, "last")
         with m.If(ce):
-            m.d.sync += [self.o.valid.eq(valid), self.o.payload.last.eq(final)]
+            m.d.sync += [self.o.valid.eq(valid), self.o.payload.last.eq(last)]
+        return m
 
     def _datapath(self, m: Module, ce: Value, beat: Counter) -> Value:
         """All lanes; returns whether their parameters are ready."""
-        two = self.latency == 2
+        real, ranges = self._real, self._ranges
+        inner = real.inner(ranges) if isinstance(real, Levels) else ranges
+        stages = self.latency - int(isinstance(real, Levels))
         parameters, ready = self._parameters(m, beat)
         for j in range(self._lanes):
             part = Module()
             m.submodules[f"lane{j}"] = part
 
             def register(value: Value, part: Module = part) -> Value:
-                if not two or isinstance(value, Const):
+                if stages == 1 or isinstance(value, Const):
                     return value
                 held = Signal(value.shape(), name="held", reset_less=True)
                 with part.If(ce):
                     part.d.sync += held.eq(value)
                 return held
 
-            at = Lane(part, self._ranges, register)
-            code = self._real.lane(at, self.i.payload.data[j], parameters[j])
+            at = Lane(part, inner, register)
+            code = real.lane(at, self.i.payload.data[j], parameters[j])
+            if isinstance(real, Levels):
+                step = Signal(inner.out_bits, name=f"step{j}", reset_less=True)
+                with m.If(ce):
+                    m.d.sync += step.eq(code)
+                fold = delayed(m, ce, beat.value, stages, f"fold{j}")
+                self._tables(m, ce, j, step, fold)
+                continue
             with m.If(ce):
                 m.d.sync += self.o.payload.data[j].eq(code)
         return ready
 
     def _channel(self, fold: int, lane: int) -> int:
         """Channel of a lane in a beat; padding copies the lane's channel in beat 0."""
-        channel = fold * self._lanes + lane
-        return channel if channel < self._channels else lane
+        element = fold * self._lanes + lane
+        return (element if element < self._elements else lane) % self._period
 
     def _parameters(self, m: Module, beat: Counter) -> tuple[list[dict[str, Value]], Value]:
         """Each lane's parameters: constants, or slices of one table indexed by the beat."""
         values = {
-            name: np.broadcast_to(v, self._channels)
+            name: np.broadcast_to(v, self._period)
             for name, v in self._real.fields(self._ranges).items()
         }
         found: list[dict[str, Value]] = [{} for _ in range(self._lanes)]
@@ -145,15 +163,38 @@ class Requant(Component):
         return found, table.ready
 
     def _lookup(self, m: Module, ce: Value, beat: Counter) -> None:
-        """One memory per lane whose read register is the output."""
-        real, ranges = self._real, self._ranges
-        assert isinstance(real, Rom)
         for j in range(self._lanes):
-            folds = [self._channel(f, j) for f in range(self._folds)]
-            folds = folds if real.channels > 1 else folds[:1]
-            words = [w for channel in folds for w in real.words(ranges, channel)]
-            style = style_for(len(words), ranges.out_bits)
-            address, data = rom(m, f"table{j}", words, ranges.out_bits, style, ce)
-            x = self.i.payload.data[j].as_unsigned()
-            m.d.comb += address.eq(Cat(x, beat.value) if len(folds) > 1 else x)
-            m.d.comb += self.o.payload.data[j].eq(data)
+            self._tables(m, ce, j, self.i.payload.data[j].as_unsigned(), beat.value)
+
+    def _tables(self, m: Module, ce: Value, j: int, x: Value, fold: Value) -> None:
+        """Lane ``j``'s memory of codes, whose read register is the output; ``fold`` goes with
+        ``x``."""
+        real, ranges = self._real, self._ranges
+        assert isinstance(real, Rom | Levels)
+        words = [real.words(ranges, self._channel(f, j)) for f in range(self._folds)]
+        if all(row == words[0] for row in words):
+            words = words[:1]
+        flat = [word for row in words for word in row]
+        style = style_for(len(flat), ranges.out_bits)
+        address, data = rom(m, f"table{j}", flat, ranges.out_bits, style, ce)
+        m.d.comb += address.eq(Cat(x, fold) if len(words) > 1 else x)
+        m.d.comb += self.o.payload.data[j].eq(data)
+
+
+def parameter_folds(elements: int, period: int, lanes: int) -> int:
+    """Beats after which the parameters of each lane repeat; a divisor of the frame's beats."""
+    beats = beats_for(elements, lanes)
+    folds = period // gcd(period, lanes)
+    return folds if beats % folds == 0 else beats
+
+
+def delayed(m: Module, ce: Value, value: Value, stages: int, name: str) -> Value:
+    """``value`` after ``stages`` enabled cycles."""
+    if isinstance(value, Const):
+        return value
+    for stage in range(stages):
+        held = Signal(value.shape(), name=f"{name}_{stage + 1}")
+        with m.If(ce):
+            m.d.sync += held.eq(value)
+        value = held
+    return value
