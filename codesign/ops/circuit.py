@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
+from math import gcd, prod
 from typing import TYPE_CHECKING, Any
 
 from codesign.builddir import Cost
@@ -12,6 +13,12 @@ from codesign.ir.plan import Plan
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors of ``n``, ascending."""
+    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
+    return small + [n // d for d in reversed(small) if d * d != n]
 
 
 @lru_cache(maxsize=256)
@@ -36,6 +43,28 @@ class CircuitOp(Op):
     def macs(self) -> int:
         """Multiply-accumulates per frame."""
         return 0
+
+    def cycles(self, ins: list[Value], plan: Plan) -> int:
+        """Cycles a frame takes in steady state when nothing around it waits."""
+        out, _ = self.infer(*ins)
+        sizes = [-(-value.elements // self.lanes_in(plan)) for value in ins]
+        return max(*sizes, -(-prod(out) // self.lanes_out(plan)))
+
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        """Lanes an operation without multipliers may work with, ascending.
+
+        A frame that is one vector may be cut anywhere; else a beat holds an equal part of a
+        pixel or whole pixels, so that padding stays at the frame's end.
+        """
+        out, _ = self.infer(*ins)
+        shapes = [value.shape for value in ins] + [out]
+        if all(len(shape) <= 1 for shape in shapes):
+            return list(range(1, max(prod(shape) for shape in shapes) + 1))
+        channels = gcd(*(shape[-1] for shape in shapes))
+        pixels = gcd(*(prod(shape[:-1]) for shape in shapes))
+        same = len({shape[-1] for shape in shapes}) == 1
+        wide = [channels * m for m in divisors(pixels)[1:]] if same else []
+        return divisors(channels) + wide
 
     @abstractmethod
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
