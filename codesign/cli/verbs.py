@@ -19,7 +19,9 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the QONNX file.")],
     weights: Annotated[int, typer.Option(help="Weight bits.", min=1, max=8)] = 4,
     activations: Annotated[int, typer.Option(help="Activation bits.", min=1, max=8)] = 4,
-    hidden: Annotated[str, typer.Option(help="Hidden layer sizes, comma separated.")] = "32,16",
+    layers: Annotated[
+        str, typer.Option("--layers", "--hidden", help="Hidden layer sizes, comma separated.")
+    ] = "32,16",
     batch_norm: Annotated[bool, typer.Option(help="Batch normalization after each layer.")] = False,
     argmax: Annotated[bool, typer.Option(help="End in the winning class, not logits.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", min=1)] = None,
@@ -35,7 +37,8 @@ def train(
 
       codesign train digits --weights 4 --activations 4 -o model.onnx
 
-      codesign train mnist --data mnist.npz --weights 2 --activations 2 -o mnist.onnx
+      codesign train mnist --data mnist.npz --layers 64,64,64 --weights 2 --activations 2
+      --batch-norm -o mnist.onnx
     """
     from codesign.train import recipe
 
@@ -45,7 +48,7 @@ def train(
             dataset,
             weights=weights,
             activations=activations,
-            hidden=_sizes(hidden),
+            hidden=_sizes(layers),
             batch_norm=batch_norm,
             argmax=argmax,
             epochs=epochs,
@@ -72,7 +75,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = (0,)
     if any(size < 1 for size in sizes):
-        raise UsageError(f"--hidden takes positive sizes like 32,16, got {text!r}")
+        raise UsageError(f"--layers takes positive sizes like 32,16, got {text!r}")
     return sizes
 
 

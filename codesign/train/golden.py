@@ -11,6 +11,9 @@ The ``.npz`` holds plain arrays only (``allow_pickle=False``)::
     test_0 ...   float32 or int64     what PyTorch computed at tensors[0] for test_x
     random_0 ... the same for random_x
     float_accuracy, quantized_accuracy  float64, NaN when unknown
+
+An array of few distinct values is written as two: ``NAME.values``, sorted, and ``NAME.index``,
+unsigned, of the array's shape. Codes take a byte each before compression.
 """
 
 from __future__ import annotations
@@ -201,10 +204,31 @@ def save_golden(golden: Golden, path: str | Path) -> None:
     for index, name in enumerate(names):
         arrays[f"test_{index}"] = golden.test[name]
         arrays[f"random_{index}"] = golden.random[name]
+    arrays = {k: v for name, array in arrays.items() for k, v in _packed(name, array).items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     temporary.replace(path)
+
+
+def _packed(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """``array``, or its distinct values and their places if that is smaller."""
+    if array.dtype != np.float32 or array.size < 4096:
+        return {name: array}
+    # By bits: -0 and 0 are distinct.
+    values, index = np.unique(array.view(np.int32), return_inverse=True)
+    if len(values) > 1 << 16 or len(values) * 4 > array.size:
+        return {name: array}
+    small = np.uint8 if len(values) <= 1 << 8 else np.uint16
+    places = index.astype(small).reshape(array.shape)
+    return {f"{name}.values": values.view(np.float32), f"{name}.index": places}
+
+
+def _unpacked(file: Any, name: str) -> np.ndarray:
+    if name in file:
+        return np.asarray(file[name])
+    values, index = file[f"{name}.values"], file[f"{name}.index"]
+    return np.asarray(values[index])
 
 
 def load_golden(path: str | Path) -> Golden:
@@ -215,12 +239,12 @@ def load_golden(path: str | Path) -> Golden:
                 raise ValueError(f"version {int(file['version'])}")
             names = [str(n) for n in file["tensors"]]
             return Golden(
-                file["test_x"],
+                _unpacked(file, "test_x"),
                 file["test_y"],
-                file["random_x"],
+                _unpacked(file, "random_x"),
                 int(file["seed"]),
-                {n: file[f"test_{i}"] for i, n in enumerate(names)},
-                {n: file[f"random_{i}"] for i, n in enumerate(names)},
+                {n: _unpacked(file, f"test_{i}") for i, n in enumerate(names)},
+                {n: _unpacked(file, f"random_{i}") for i, n in enumerate(names)},
                 float(file["float_accuracy"]),
                 float(file["quantized_accuracy"]),
             )

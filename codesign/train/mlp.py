@@ -8,6 +8,13 @@ from typing import Any
 from codesign.errors import UsageError
 from codesign.train.needs import need
 
+#: Weights of at most so many bits get a constant scale (see ``MlpConfig.fixed_weight_scale``).
+FEW_BITS = 3
+#: Mean magnitude, in steps, that :func:`centre_weights` gives weights of few bits: ternary values
+#: approximate normally distributed weights best with a threshold (half a step) of 0.7 times the
+#: mean magnitude (Li et al., Ternary Weight Networks, section 2.2).
+MEAN_STEPS = 0.5 / 0.7
+
 
 @dataclass(frozen=True)
 class MlpConfig:
@@ -35,6 +42,12 @@ class MlpConfig:
             raise UsageError("weights need at least 2 bits", hint="weights=2 is ternary (-1, 0, 1)")
         if self.scale not in ("power_of_two", "float"):
             raise UsageError(f"scale is power_of_two or float, got '{self.scale}'")
+
+    @property
+    def fixed_weight_scale(self) -> bool:
+        """Whether the weight scale is a constant: with few levels a scale taken from the largest
+        weight rounds most weights to zero, and batch norm makes any other scale redundant."""
+        return self.batch_norm and self.weights <= FEW_BITS and self.scale == "power_of_two"
 
 
 def float_mlp(config: MlpConfig) -> Any:
@@ -106,7 +119,36 @@ def _quantizers(config: MlpConfig) -> tuple[Any, Any, Any, Any]:
         scaling_impl_type = "const"
         scaling_init = 1.0
 
+    if config.fixed_weight_scale:
+
+        class weight(weight):  # type: ignore[misc, name-defined, no-redef]  # noqa: N801
+            """Levels -1/2, 0, 1/2 at two bits: step 2^-(bits - 1)."""
+
+            scaling_impl_type = "const"
+            scaling_init = 1.0
+
     return weight, act, InputQuant, scaled.Int32Bias
+
+
+def centre_weights(config: MlpConfig, net: Any) -> None:
+    """Scale the float weights of ``net``, neuron by neuron, to the levels of a constant weight
+    scale; the batch norm behind follows, so the float function stays the same."""
+    torch, nn = need("torch"), need("torch.nn")
+    step = 2.0 ** (1 - config.weights)
+    kinds = (nn.Linear, nn.BatchNorm1d)
+    layers = [m for m in net.modules() if isinstance(m, kinds)]
+    with torch.no_grad():
+        for index, layer in enumerate(layers):
+            if not isinstance(layer, nn.Linear):
+                continue
+            norm = layers[index + 1] if index + 1 < len(layers) else None
+            axes = 1 if norm is not None else (0, 1)
+            size = layer.weight.abs().mean(axes, keepdim=True).clamp_min(1e-6)
+            factor = MEAN_STEPS * step / size
+            layer.weight *= factor
+            if norm is not None:
+                norm.running_mean *= factor[:, 0]
+                norm.running_var *= factor[:, 0] ** 2
 
 
 def copy_float_weights(float_net: Any, quantized_net: Any) -> None:

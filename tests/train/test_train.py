@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from brevitas.quant import (  # noqa: E402
     Uint8ActPerTensorFixedPoint,
 )
 
-from codesign.train import datasets, export, golden, recipe  # noqa: E402
+from codesign.train import datasets, export, golden, mlp, recipe  # noqa: E402
 from codesign.train.mlp import MlpConfig, quantized_mlp  # noqa: E402
 
 
@@ -72,6 +73,30 @@ def test_save_and_load(trained: recipe.TrainResult, tmp_path: Path) -> None:
     for name, array in trained.golden.random.items():
         assert np.array_equal(loaded.random[name], array)
     assert import_qonnx(tmp_path / "net.onnx").graph.name == "net"
+
+
+def test_recordings_are_small_and_keep_every_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = (rng.integers(0, 200, (500, 784)) / np.float32(255)).astype(np.float32)
+    pixels[0, :4] = [-0.0, 0.0, 1e-45, 3.4e38]
+    noise = rng.normal(size=(20, 784)).astype(np.float32)
+    wide = rng.choice(rng.normal(size=3000).astype(np.float32), (40, 784))
+    kept = golden.Golden(
+        pixels, np.zeros(500, np.int64), noise, 1, {"a": wide}, {"a": np.arange(9000)}
+    )
+    golden.save_golden(kept, tmp_path / "g.npz")
+    found = golden.load_golden(tmp_path / "g.npz")
+    for ours, theirs in (
+        (kept.test_x, found.test_x),
+        (kept.random_x, found.random_x),
+        (kept.test["a"], found.test["a"]),
+        (kept.random["a"], found.random["a"]),
+    ):
+        assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
+    with np.load(tmp_path / "g.npz") as file:
+        assert file["test_x.index"].dtype == np.uint8
+        assert file["test_0.index"].dtype == np.uint16
+        assert "random_x" in file  # too many distinct values
 
 
 def test_damaged_recordings_are_refused(tmp_path: Path, trained: recipe.TrainResult) -> None:
@@ -230,6 +255,38 @@ def test_mnist_needs_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     images = datasets.load("mnist")
     assert images.train_x.shape == (4, 784)
     assert images.train_x.max() == 1.0
+
+
+def test_few_bits_get_a_constant_scale_and_the_same_float_function() -> None:
+    config = MlpConfig((6, 5, 4), weights=2, activations=2, batch_norm=True)
+    assert config.fixed_weight_scale
+    assert not MlpConfig((6, 4), weights=4, batch_norm=True).fixed_weight_scale
+    torch.manual_seed(1)
+    net = mlp.float_mlp(config)
+    net(torch.rand(50, 6))
+    net.eval()
+    x = torch.rand(20, 6)
+    before = net[:2](x)
+    mlp.centre_weights(config, net)
+    assert torch.allclose(net[:2](x), before, atol=1e-4)
+    share = (net[0].weight.abs() > 0.25).float().mean()  # beyond half a step: not rounded to 0
+    assert 0.3 < float(share) < 0.9
+    quantized = quantized_mlp(config)
+    scales = {float(m.quant_weight().scale) for m in quantized if hasattr(m, "quant_weight")}
+    assert scales == {0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(datasets.MNIST_ENV not in os.environ, reason=f"{datasets.MNIST_ENV} not set")
+def test_mnist_w2a2_reaches_96_percent(tmp_path: Path) -> None:
+    result = recipe.train(
+        "mnist", weights=2, activations=2, hidden=(64, 64, 64), batch_norm=True, random_frames=500
+    )
+    assert result.quantized_accuracy >= 0.96
+    assert recipe.save(result, tmp_path / "mnist.onnx").stat().st_size < 6 << 20
+    ours = reference(result.model, result.golden.test_x)
+    for name, array in result.golden.test.items():
+        assert np.array_equal(ours[name].astype(array.dtype), array), name
 
 
 def test_digits_split_is_fixed() -> None:
