@@ -10,6 +10,7 @@ import numpy as np
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Op, constant, register
+from codesign.ops.matvec import exact_matmul
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -28,10 +29,16 @@ def sign_split_range(
     return positive @ low + negative @ high, positive @ high + negative @ low
 
 
+def weight_scales(scale: np.ndarray) -> np.ndarray:
+    """float64 [N], or [1] when all are equal."""
+    scale = np.atleast_1d(np.asarray(scale, dtype=np.float64))
+    return constant(scale[:1] if (scale == scale[0]).all() else scale, np.float64)
+
+
 @register("dense")
 @dataclass(frozen=True, eq=False)
 class Dense(Op):
-    """``acc[n] = sum_k weights[n, k] * (x[k] - zero_point)``, exact.
+    """``acc[..., n] = sum_k weights[n, k] * (x[..., k] - zero_point)``, exact.
 
     ``weights``: int64[N, K], codes with their zero point already subtracted.
     ``weight_scale``: float64[1] or float64[N], each a float32 number.
@@ -44,10 +51,7 @@ class Dense(Op):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", constant(self.weights, np.int64))
-        scale = np.atleast_1d(np.asarray(self.weight_scale, dtype=np.float64))
-        if (scale == scale[0]).all():
-            scale = scale[:1]
-        object.__setattr__(self, "weight_scale", constant(scale, np.float64))
+        object.__setattr__(self, "weight_scale", weight_scales(self.weight_scale))
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
@@ -62,14 +66,14 @@ class Dense(Op):
                 "a dense layer reads a value with one scale per channel",
                 hint="quantize the layer's input per tensor; weights may be per channel",
             )
-        if x.shape != (columns,):
+        if x.shape[-1:] != (columns,):
             raise UnsupportedModel(
                 f"a dense layer with {columns} inputs reads a value of shape {x.shape}",
                 hint="flatten the value to (batch, features) first",
             )
         low, high = self._range(x.format)
         scale = x.format.scale[0] * self.weight_scale
-        return (rows,), ScaledInt(low, high, tuple(float(s) for s in scale))
+        return (*x.shape[:-1], rows), ScaledInt(low, high, tuple(float(s) for s in scale))
 
     def _range(self, x: ScaledInt) -> tuple[int, int]:
         reach = max(abs(x.lo - x.zero_point), abs(x.hi - x.zero_point))
@@ -82,8 +86,7 @@ class Dense(Op):
         return int(least.min()), int(greatest.max())
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
-        """int64[B, K] codes to int64[B, N] sums. float64 BLAS is exact below 2^53."""
+        """int64 [B, ..., K] codes to int64 [B, ..., N] sums."""
         format = ins[0].format
         assert isinstance(format, ScaledInt)
-        x = (np.asarray(arrays[0]) - format.zero_point).astype(np.float64)
-        return np.rint(x @ self.weights.T.astype(np.float64)).astype(np.int64)
+        return exact_matmul(np.asarray(arrays[0]) - format.zero_point, self.weights.T)

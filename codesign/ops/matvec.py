@@ -113,10 +113,20 @@ def accumulator_range(
 
 
 def exact_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """int64 ``x @ w``; through float64 BLAS where every partial sum stays below 2^53."""
-    bound = int(np.abs(x).max(initial=0)) * int(np.abs(w).sum(axis=0).max(initial=0))
-    if bound < 1 << 53:
-        return np.asarray(x.astype(np.float64) @ w.astype(np.float64)).astype(np.int64)
+    """int64 ``x @ w`` for ``w`` [..., K, N]; see :func:`matmul_dtype`."""
+    dtype = matmul_dtype(int(np.abs(x).max(initial=0)), w)
+    return np.asarray(x.astype(dtype) @ w.astype(dtype)).astype(np.int64)
+
+
+def matmul_dtype(reach: int, w: np.ndarray) -> np.dtype:
+    """The fastest type in which ``x @ w`` is exact for every ``|x| <= reach``.
+
+    Floating-point BLAS where every partial sum stays below 2^24 or 2^53, else int64;
+    ``OverflowError`` from 2^63 on.
+    """
+    bound = reach * int(np.abs(w).sum(axis=-2).max(initial=0))
     if bound >= 1 << 63:
         raise OverflowError("an accumulator of 64 bits and more")
-    return np.asarray(x @ w)
+    if bound < 1 << 24:
+        return np.dtype(np.float32)
+    return np.dtype(np.float64 if bound < 1 << 53 else np.int64)

@@ -1,0 +1,115 @@
+"""Convolve: a constant integer convolution over a stream of codes, as a circuit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codesign.builddir import Cost
+from codesign.formats import Format, ScaledInt
+from codesign.ir import Value, register
+from codesign.ir.plan import Plan
+from codesign.ops.circuit import CircuitOp
+from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
+from codesign.ops.matvec import matmul_dtype
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
+#: Codes gathered at once by the reference: bounds its memory to a few hundred megabytes.
+GATHER = 1 << 23
+
+
+@register("convolve")
+@dataclass(frozen=True, eq=False)
+class Convolve(CircuitOp):
+    """``acc[p, n] = sum_t,c weights[n, t, c] * x[p + t, c] + bias[n]`` on codes, exact.
+
+    ``weights``: int64 [N, kh, kw, C / groups] (kh = 1 for a value (L, C)). ``bias``: int64 [N].
+    ``scale``: what one accumulator step is worth, float64 [N] or [1]. ``pads``: (top, left,
+    bottom, right), read as the code ``pad_code``.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    scale: np.ndarray
+    strides: tuple[int, int] = (1, 1)
+    dilations: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+    pad_code: int = 0
+
+    def geometry(self, x: Value) -> Geometry:
+        """The window over ``x``."""
+        kernel = kernel_of(self.weights)
+        return geometry_of(
+            "a convolution", x.shape, kernel, self.strides, self.dilations, self.pads
+        )
+
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        (x,) = ins
+        if self.weights.shape[-1] * self.groups != x.shape[-1]:
+            raise ValueError(f"{self.groups} x {self.weights.shape[-1]} weights meet {x.shape}")
+        geometry = self.geometry(x)
+        lo, hi = convolution_range(
+            self.weights, geometry, self.groups, x.format.lo, x.format.hi, self.pad_code
+        )
+        lo, hi = int((lo + self.bias).min()), int((hi + self.bias).max())
+        scale = tuple(float(s) for s in self.scale)
+        shape = out_shape(geometry, len(x.shape), len(self.weights))
+        return shape, ScaledInt(lo, hi, scale)
+
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        geometry = self.geometry(ins[0])
+        out = correlate(arrays[0], self.weights, geometry, self.groups, self.pad_code) + self.bias
+        return out.reshape(len(out), *out_shape(geometry, len(ins[0].shape), len(self.weights)))
+
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
+        raise NotImplementedError  # follows in this change
+
+    def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
+        raise NotImplementedError
+
+
+def correlate(
+    x: np.ndarray, weights: np.ndarray, geometry: Geometry, groups: int, fill: int
+) -> np.ndarray:
+    """int64 [B, pixels, N]: the exact correlation of codes [B, ..., C]; padding reads ``fill``."""
+    n, kh, kw, inner = weights.shape
+    matrix = weights.reshape(groups, n // groups, kh * kw * inner).transpose(0, 2, 1)
+    reach = max(int(np.abs(x).max(initial=0)), abs(fill))
+    dtype = matmul_dtype(reach, matrix)
+    matrix, pixels = matrix.astype(dtype), pixels_of(x.astype(dtype), geometry, fill)
+    taps = geometry.indices().reshape(geometry.pixels, kh * kw)
+    out = np.empty((len(x), geometry.pixels, n), np.int64)
+    columns = kh * kw * inner * groups
+    rows = max(1, min(geometry.pixels, GATHER // columns))
+    frames = max(1, GATHER // (rows * columns))
+    for b in range(0, len(x), frames):
+        for p in range(0, geometry.pixels, rows):
+            seen = pixels[b : b + frames, taps[p : p + rows]]  # [b, p, tap, C]
+            seen = seen.reshape(*seen.shape[:3], groups, inner)
+            seen = np.moveaxis(seen, 3, 0).reshape(groups, -1, kh * kw * inner)
+            sums = np.moveaxis(seen @ matrix, 0, 1)  # [b * p, group, N / groups]
+            out[b : b + frames, p : p + rows] = sums.reshape(-1, min(rows, geometry.pixels - p), n)
+    return out
+
+
+def convolution_range(
+    weights: np.ndarray, geometry: Geometry, groups: int, lo: int, hi: int, fill: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exact (lo, hi) int64 [N] of each accumulator, inputs ``lo..hi`` and padding ``fill``.
+
+    Windows see different parts of the padding, so each distinct pattern is looked at.
+    """
+    inside = geometry.indices().reshape(geometry.pixels, geometry.taps) >= 0
+    patterns = np.unique(inside, axis=0)  # [patterns, taps]
+    flat = weights.reshape(len(weights), geometry.taps, -1)
+    positive, negative = np.maximum(flat, 0).sum(2).T, np.minimum(flat, 0).sum(2).T  # [taps, N]
+    padded = (~patterns) @ (flat.sum(2).T * fill)
+    seen = patterns.astype(np.int64)
+    low = seen @ (positive * lo + negative * hi) + padded
+    high = seen @ (positive * hi + negative * lo) + padded
+    return low.min(axis=0), high.max(axis=0)
