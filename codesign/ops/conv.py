@@ -41,10 +41,9 @@ class Conv(Op):
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""
-        kernel = kernel_of(self.weights)
-        return geometry_of(
-            "a convolution", x.shape, kernel, self.strides, self.dilations, self.pads
-        )
+        _, kh, kw, _ = self.weights.shape
+        window = (kh, kw), self.strides, self.dilations, self.pads
+        return geometry_of("a convolution", x.shape, *window)
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
