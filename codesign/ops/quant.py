@@ -10,7 +10,8 @@ import numpy as np
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.formats.rounding import ROUNDING
-from codesign.ir import Op, constant, register
+from codesign.ir import constant, register
+from codesign.ops.quantizer import Quantizer
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -59,11 +60,14 @@ def quantize(
 
 @register("quant")
 @dataclass(frozen=True, eq=False)
-class Quant(Op):
+class Quant(Quantizer):
     """float32 (or decoded codes) to codes of a :class:`ScaledInt`.
 
-    ``scale``: float32[1] or float32[C] (last axis); ``zero_point``: float32[1], integral.
-    Not :class:`Elementwise` because it returns codes, but it tabulates in the same way.
+    ``scale`` and ``zero_point``: float32, of any shape that broadcasts against the value's
+    trailing axes; the zero points are integral. A scale per element of more than the last axis
+    has no format and is refused. Where zero points differ, the code emitted is
+    ``code - zero_point``, so that the format needs none; the values are the same.
+    Signed 1-bit codes are bipolar: -1 and +1.
     """
 
     scale: np.ndarray
@@ -80,19 +84,24 @@ class Quant(Op):
             raise ValueError(f"unknown rounding mode {self.rounding!r}; known: {sorted(ROUNDING)}")
 
     @property
+    def bipolar(self) -> bool:
+        """Whether the codes are -1 and +1."""
+        return self.bits == 1 and self.signed
+
+    @property
     def out_format(self) -> ScaledInt:
-        """The codes this quantizer can emit, and what they stand for."""
-        return ScaledInt.of_bits(
-            self.bits,
-            signed=self.signed,
-            narrow=self.narrow,
-            scale=tuple(float(s) for s in self.scale),
-            zero_point=int(self.zero_point[0]),
-        )
+        lo, hi = code_range(self.bits, signed=self.signed, narrow=self.narrow)
+        offsets, scale = self.zero_point.ravel(), tuple(float(s) for s in self.scale.ravel())
+        if self._one_zero_point:
+            return ScaledInt(lo, hi, scale, int(offsets[0]))
+        return ScaledInt(lo - int(offsets.max()), hi - int(offsets.min()), scale)
+
+    @property
+    def _one_zero_point(self) -> bool:
+        return bool((self.zero_point == self.zero_point.ravel()[0]).all())
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
-        """float32 in, int64 codes out, same shape."""
-        return quantize(
+        codes = quantize(
             x,
             self.scale,
             self.zero_point,
@@ -101,38 +110,31 @@ class Quant(Op):
             narrow=self.narrow,
             rounding=self.rounding,
         )
-
-    def direction(self) -> np.ndarray:
-        """Never decreasing: scales are positive and every rounding mode is monotone."""
-        return np.ones(1, dtype=np.int64)
+        return codes if self._one_zero_point else codes - self.zero_point.astype(np.int64)
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
         self._check()
         channels = x.shape[-1] if x.shape else 1
-        if len(self.scale) not in (1, channels):
+        if self.scale.shape not in ((1,), (channels,)):
             raise UnsupportedModel(
-                f"{len(self.scale)} scales for {channels} channels",
-                hint="give one scale per tensor or one per channel of the last axis",
+                f"a quantizer has scales of shape {self.scale.shape} for a value of {x.shape}",
+                hint="give one scale per tensor or one per channel",
+            )
+        try:
+            fits = np.broadcast_shapes(self.zero_point.shape, x.shape) == x.shape
+        except ValueError:
+            fits = False
+        if not fits and self.zero_point.size > 1:
+            raise UnsupportedModel(
+                f"zero points of shape {self.zero_point.shape} for a value of {x.shape}",
+                hint="give one zero point per tensor or one per channel",
             )
         return x.shape, self.out_format
 
     def _check(self) -> None:
-        if self.bits == 1 and self.signed:
-            raise UnsupportedModel(
-                "a signed 1-bit (bipolar) activation quantizer is not supported yet",
-                hint="use an unsigned 1-bit or a signed 2-bit activation quantizer",
-            )
         if not 1 <= self.bits <= MAX_ACTIVATION_BITS:
             raise UnsupportedModel(
                 f"an activation quantizer of {self.bits} bits has codes float32 cannot hold",
                 hint=f"use 1 to {MAX_ACTIVATION_BITS} bits",
             )
-        if len(self.zero_point) != 1:
-            raise UnsupportedModel(
-                "a zero point per channel on an activation is not supported",
-                hint="use one zero point per tensor",
-            )
-
-    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
-        return self.evaluate(ins[0].format.decode(arrays[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,14 @@ class Requant(CircuitOp):
     def monotone(self) -> bool:
         """Whether the function is held as thresholds (no table)."""
         return self.table.size == 0
+
+    def spread(self, classes: np.ndarray) -> Requant:
+        """For len(classes) elements, each with the parameters of its class."""
+        if self.period == 1:
+            return self
+        names = ("base", "step", "thresholds", "table", "levels")
+        arrays = {name: getattr(self, name) for name in names}
+        return replace(self, **{n: a[classes] if len(a) > 1 else a for n, a in arrays.items()})
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         if (ins[0].format.lo, ins[0].format.hi) != (self.lo, self.hi):

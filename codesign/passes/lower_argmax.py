@@ -8,7 +8,7 @@ from codesign.formats import ScaledInt
 from codesign.ir import Graph, Node
 from codesign.ops.argmax import ArgMax
 from codesign.passes.base import Pass
-from codesign.passes.tabulate import ENUMERATE, drop_dead, walk_back
+from codesign.passes.tabulate import CHUNK, drop_dead, walk_back
 
 
 class LowerArgMax(Pass):
@@ -37,7 +37,7 @@ def _origin(graph: Graph, node: Node) -> str | None:
     value, steps = found
     format, channels = value.format, value.shape[-1]
     assert isinstance(format, ScaledInt)
-    if (format.hi - format.lo + 1) * channels > ENUMERATE:
+    if (format.hi - format.lo + 1) * channels > CHUNK:
         return None
     codes = np.repeat(np.arange(format.lo, format.hi + 1)[:, None], channels, axis=1)
     x = format.decode(codes)

@@ -6,31 +6,35 @@ by bisection where every operation of it is monotone. Nothing is fitted here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from codesign.errors import UnsupportedModel
+from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Real
 from codesign.ir import Elementwise, Graph, Node, Value
-from codesign.ops.quant import Quant
+from codesign.ops.chain import Chain, chain_to
+from codesign.ops.quantizer import Quantizer
 from codesign.ops.requant import Requant
+from codesign.ops.requant_build import Row, assemble
 from codesign.passes.base import Pass
 
-#: Codes times channels that are simply enumerated.
-ENUMERATE = 1 << 22
+#: Evaluations (codes times distinct channels) a chain may take; some hundred million a second
+#: for additions, some ten million for transcendental functions.
+ENUMERATE = 1 << 28
+#: Evaluations held in memory at once.
+CHUNK = 1 << 22
 
 
 class Tabulate(Pass):
-    """Replace each elementwise chain from codes to a ``Quant`` by one :class:`Requant`."""
+    """Replace each elementwise chain from codes to a quantizer by one :class:`Requant`."""
 
     name = "tabulate"
 
     def call(self, graph: Graph) -> Graph:
         nodes = []
         for node in graph.nodes:
-            chain = find_chain(graph, node) if isinstance(node.op, Quant) else None
+            chain = find_chain(graph, node) if isinstance(node.op, Quantizer) else None
             if chain is None:
                 nodes.append(node)
                 continue
@@ -40,123 +44,165 @@ class Tabulate(Pass):
 
     def ensures(self, graph: Graph) -> None:
         for node in graph.nodes:
-            if isinstance(node.op, Quant) and not isinstance(graph.ins(node)[0].format, Real):
+            if isinstance(node.op, Quantizer) and not isinstance(graph.ins(node)[0].format, Real):
                 raise ValueError(f"quantizer '{node.name}' still reads codes")
 
 
-@dataclass(frozen=True)
-class Chain:
-    """An integer value and what happens to it until its quantizer."""
-
-    origin: Value
-    steps: tuple[Elementwise, ...]
-    quant: Quant
-
-    def evaluate(self, codes: np.ndarray) -> np.ndarray:
-        """int64 [n, C] accumulator codes -> int64 [n, C] quantizer codes."""
-        return self.evaluate_real(self.origin.format.decode(codes))
-
-    def evaluate_real(self, x: np.ndarray) -> np.ndarray:
-        """The same from float32 accumulator values, [n, C]."""
-        for step in self.steps:
-            x = step.evaluate(x)
-        return self.quant.evaluate(x)
-
-    def direction(self) -> np.ndarray:
-        """Per channel +1, -1 or 0 (unknown); int64 [C]."""
-        total = np.ones(self.origin.shape[-1], dtype=np.int64)
-        for step in self.steps:
-            total = total * step.direction()
-        return total * self.quant.direction()
-
-
 def find_chain(graph: Graph, node: Node) -> Chain | None:
-    """The chain that ends in quantizer ``node``; None when it starts at a float input."""
-    assert isinstance(node.op, Quant)
-    found = walk_back(graph, node.inputs[0])
-    return None if found is None else Chain(*found, node.op)
+    """The chain that ends at the quantizer ``node``; None where it starts at a float input or
+    at several integer values."""
+    assert isinstance(node.op, Quantizer)
+    return chain_to(graph, node.inputs[0], node.op)
 
 
 def walk_back(graph: Graph, name: str) -> tuple[Value, tuple[Elementwise, ...]] | None:
-    """The integer value that float ``name`` is computed from, element by element, and how."""
-    steps: list[Elementwise] = []
-    while isinstance(graph.values[name].format, Real):
-        producer = graph.producer(name)
-        if producer is None or not isinstance(producer.op, Elementwise):
-            return None
-        steps.insert(0, producer.op)
-        name = producer.inputs[0]
-    return graph.values[name], tuple(steps)
+    """The integer value that float ``name`` is computed from by steps in a row, and the steps."""
+    chain = chain_to(graph, name)
+    if chain is None:
+        return None
+    steps = [s.op for s in chain.steps if isinstance(s.op, Elementwise)]
+    in_a_row = all(s.inputs == (i,) for i, s in enumerate(chain.steps))
+    return (chain.origin, tuple(steps)) if in_a_row and len(steps) == len(chain.steps) else None
 
 
 def tabulate(chain: Chain, name: str) -> Requant:
     """The exact function of ``chain`` over the whole range of its origin."""
-    channels = chain.origin.shape[-1]
-    lo, hi = chain.origin.format.lo, chain.origin.format.hi
-    if (hi - lo + 1) * channels <= ENUMERATE:
-        xs = np.repeat(np.arange(lo, hi + 1, dtype=np.int64)[:, None], channels, axis=1)
-        return from_table(chain.evaluate(xs).T, lo, hi, chain.quant)
-    if not chain.direction().all():
+    assert chain.quant is not None
+    index, inverse = chain.classes()
+    few = chain.pick(index)
+    try:
+        rows = _rows(few, name)
+    except UsageError as error:
         raise UnsupportedModel(
-            f"a non-monotone chain over {hi - lo + 1} accumulator values x {channels} channels "
-            "is too large to tabulate",
+            f"the chain before it is not a number for some accumulator value ({error.what})",
+            where=f"quantizer '{name}'",
+            hint="a root, logarithm or quotient leaves its domain: clip the value first",
+        ) from None
+    lo, hi = chain.origin.format.lo, chain.origin.format.hi
+    levels = chain.quant.levels
+    op = assemble(rows, lo, hi, chain.quant.out_format, levels, where=f"quantizer '{name}'")
+    return op.spread(inverse)
+
+
+def _rows(chain: Chain, name: str) -> list[Row]:
+    """Each channel's function, by whichever of bisection and enumeration is less work."""
+    (channels,) = chain.origin.shape
+    lo, hi = chain.origin.format.lo, chain.origin.format.hi
+    everything = (hi - lo + 1) * channels
+    direction = np.broadcast_to(chain.direction(), (channels,))
+    if direction.all() and everything > bisection_work(chain, lo, hi):
+        return bisect(chain, direction, lo, hi)
+    if everything > ENUMERATE:
+        raise UnsupportedModel(
+            f"a chain over {hi - lo + 1} accumulator values x {channels} channels "
+            "is too large to tabulate: it is not monotone",
             where=f"quantizer '{name}'",
             hint="use fewer weight or activation bits, or a monotone activation",
         )
-    return bisect(chain.evaluate, chain.direction(), lo, hi, channels, chain.quant)
+    return list(enumerate_rows(chain, lo, hi))
 
 
-def from_table(table: np.ndarray, lo: int, hi: int, quant: Quant) -> Requant:
+def bisection_work(chain: Chain, lo: int, hi: int) -> int:
+    """Evaluations :func:`bisect` takes."""
+    assert chain.quant is not None
+    ends = _ends(chain, lo, hi)
+    levels = int(np.abs(_place(chain.quant)(ends[1]) - _place(chain.quant)(ends[0])).sum())
+    return levels * max(1, int(hi - lo).bit_length()) + 2 * ends.shape[1]
+
+
+def _ends(chain: Chain, lo: int, hi: int) -> np.ndarray:
+    codes = np.array([[lo], [hi]], dtype=np.int64).repeat(chain.origin.shape[0], axis=1)
+    return chain.evaluate(codes)
+
+
+def enumerate_rows(chain: Chain, lo: int, hi: int) -> Iterator[Row]:
+    """Every code of every channel."""
+    (channels,) = chain.origin.shape
+    step = max(1, CHUNK // (hi - lo + 1))
+    for start in range(0, channels, step):
+        part = np.arange(start, min(start + step, channels))
+        yield from table_rows(_in_pieces(chain.pick(part) if channels > 1 else chain, lo, hi), lo)
+
+
+def _in_pieces(chain: Chain, lo: int, hi: int) -> np.ndarray:
+    """Codes int64 [C, hi - lo + 1]."""
+    (channels,) = chain.origin.shape
+    size = max(1, CHUNK // channels)
+    parts = []
+    for start in range(lo, hi + 1, size):
+        codes = np.arange(start, min(start + size, hi + 1), dtype=np.int64)
+        parts.append(chain.evaluate(np.repeat(codes[:, None], channels, axis=1)).T)
+    return np.concatenate(parts, axis=1)
+
+
+def table_rows(table: np.ndarray, lo: int) -> Iterator[Row]:
+    """Rows of a table of codes, int64 [C, n], whose first column is input ``lo``."""
+    for codes in table:
+        at = np.flatnonzero(codes[1:] != codes[:-1])
+        yield Row(at + lo + 1, codes[np.concatenate([[0], at + 1])])
+
+
+def from_table(table: np.ndarray, lo: int, hi: int, quant: Quantizer) -> Requant:
     """A Requant from the code of every input, int64 [C, hi - lo + 1]."""
-    if (table == table[:1]).all():
-        table = table[:1]
-    delta = np.diff(table, axis=1)
-    rising, falling = (delta >= 0).all(1), (delta <= 0).all(1)
-    if not (rising | falling).all():
-        none = np.zeros(0, dtype=np.int64)
-        return Requant(lo, hi, none, none, none.reshape(0, 0), table, quant.out_format)
-    step = np.where(rising, 1, -1).astype(np.int64)
-    rows = [np.repeat(np.arange(lo + 1, hi + 1), np.abs(d)) for d in delta]
-    return _steps(table[:, 0], step, rows, lo, hi, quant)
+    return assemble(list(table_rows(table, lo)), lo, hi, quant.out_format, quant.levels)
 
 
-def bisect(
-    f: Callable[[np.ndarray], np.ndarray],
-    direction: np.ndarray,
-    lo: int,
-    hi: int,
-    channels: int,
-    quant: Quant,
-) -> Requant:
-    """Thresholds of monotone ``f`` by bisection on all channels and levels at once."""
-    ends = f(np.array([[lo], [hi]], dtype=np.int64).repeat(channels, axis=1))
-    base, count = ends[0], (ends[1] - ends[0]) * direction
+def bisect(chain: Chain, direction: np.ndarray, lo: int, hi: int) -> list[Row]:
+    """Rows of a monotone chain by bisection on all channels and places at once."""
+    assert chain.quant is not None
+    place = _place(chain.quant)
+    ends = _ends(chain, lo, hi)
+    base, count = place(ends[0]), (place(ends[1]) - place(ends[0])) * direction
     if (count < 0).any():
         raise ValueError("a chain runs against its own direction")
-    levels = int(count.max(initial=0))
-    wanted = np.arange(1, levels + 1)[:, None]  # [levels, 1]
-    below = np.full((levels, channels), lo, dtype=np.int64)  # f(below) is short of the level
-    above = np.full((levels, channels), hi, dtype=np.int64)  # f(above) reaches it
-    while (above - below > 1).any():
-        middle = (below + above) // 2
-        reached = (f(middle) - base) * direction >= wanted
-        above, below = np.where(reached, middle, above), np.where(reached, below, middle)
-    rows = [above[: count[c], c] for c in range(channels)]
-    return _steps(base, np.where(direction > 0, 1, -1), rows, lo, hi, quant)
+    channels = len(base)
+    owner = np.repeat(np.arange(channels), count)  # one entry per channel and place
+    wanted = np.concatenate([np.arange(1, n + 1) for n in count]) if len(owner) else owner
+    above = _search(chain, place, owner, wanted, (base, direction), lo, hi)
+    starts = np.concatenate([[0], np.cumsum(count)])
+    rows = []
+    for c in range(channels):
+        mine = above[starts[c] : starts[c + 1]]
+        breaks, last = np.unique(mine[::-1], return_index=True)
+        reached = base[c] + direction[c] * (len(mine) - last)
+        codes = np.concatenate([[base[c]], reached])
+        rows.append(Row(breaks, codes if chain.quant.levels is None else chain.quant.levels[codes]))
+    return rows
 
 
-def _steps(
-    base: np.ndarray, step: np.ndarray, rows: list[np.ndarray], lo: int, hi: int, quant: Quant
-) -> Requant:
-    levels = max((len(r) for r in rows), default=0)
-    thresholds = np.full((len(rows), levels), hi + 1, dtype=np.int64)
-    for row, reached in zip(thresholds, rows, strict=True):
-        row[: len(reached)] = reached
-    base, step = base.astype(np.int64), step.astype(np.int64)
-    if len(rows) > 1 and all((a == a[:1]).all() for a in (base, step, thresholds)):
-        base, step, thresholds = base[:1], step[:1], thresholds[:1]
-    table = np.zeros((0, 0), dtype=np.int64)
-    return Requant(lo, hi, base, step, thresholds, table, quant.out_format)
+def _search(
+    chain: Chain,
+    place: Callable[[np.ndarray], np.ndarray],
+    owner: np.ndarray,
+    wanted: np.ndarray,
+    line: tuple[np.ndarray, np.ndarray],
+    lo: int,
+    hi: int,
+) -> np.ndarray:
+    """Least input at which channel ``owner[i]`` is ``wanted[i]`` places beyond its base."""
+    found = []
+    base, direction = line
+    for start in range(0, len(owner), CHUNK):
+        part = slice(start, start + CHUNK)
+        who, goal = owner[part], wanted[part]
+        picked = chain.pick(who) if len(base) > 1 else chain
+        below, above = np.full(len(who), lo), np.full(len(who), hi)
+        while (above - below > 1).any():
+            middle = (below + above) // 2
+            codes = middle[None, :] if len(base) > 1 else middle[:, None]
+            got = place(picked.evaluate(codes).reshape(-1))
+            reached = (got - base[who]) * direction[who] >= goal
+            above, below = np.where(reached, middle, above), np.where(reached, below, middle)
+        found.append(above)
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def _place(quant: Quantizer) -> Callable[[np.ndarray], np.ndarray]:
+    """From code to the number of the code among the quantizer's levels (itself if regular)."""
+    levels = quant.levels
+    if levels is None:
+        return lambda codes: codes
+    return lambda codes: np.searchsorted(levels, codes)
 
 
 def drop_dead(graph: Graph) -> Graph:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from codesign.hdl.requant import Dyadic, Ranges, Requant, Rom, ShiftRound, Thresholds
+from codesign.hdl.requant import Dyadic, Levels, Ranges, Requant, Rom, ShiftRound, Thresholds
 from codesign.hdl.requant.shift_round import ROUNDINGS
 from codesign.hdl.timing import drive
 from tests.hdl import harness
@@ -94,3 +94,43 @@ def test_says_what_is_wrong():
     with pytest.raises(ValueError, match="parameters for 2 channels, not 3"):
         Requant(ShiftRound(np.array([1, 2]), 1, "floor"), in_lo=0, in_hi=3, out_lo=0, out_hi=3,
                 channels=3, lanes=1)  # fmt: skip
+
+
+LEVELS = {
+    "minifloat": (Levels(Thresholds(np.array([0]), np.array([1]), np.arange(-14, 1)[None]),
+                         np.array([[-48, -32, -24, -16, -12, -8, -4, -3, -2, -1, 0, 1, 2, 9, 30, 47]])),
+                  (-48, 47)),
+    "bumps": (Levels(Thresholds(np.zeros(C, np.int64), np.ones(C, np.int64),
+                                np.sort(integers(LO, HI + 1, C, 5), axis=1)),
+                     integers(-9, 9, C, 6)), (-9, 9)),
+    "many": (Levels(ShiftRound(np.array([21]), 0, "floor"), integers(-99, 99, 1, 52)), (-99, 99)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+@pytest.mark.parametrize("name", LEVELS)
+def test_levels(name, lanes):
+    real, (out_lo, out_hi) = LEVELS[name]
+    want = real.evaluate(rows(), Ranges(LO, HI, out_lo, out_hi))
+    dut = Requant(real, in_lo=LO, in_hi=HI, out_lo=out_lo, out_hi=out_hi, channels=C, lanes=lanes)
+    trace = harness.run(dut, rows(), C, stall_in=0.3, stall_out=0.3, reset_at=9)
+    assert (trace.frames == want).all()
+    assert real.lut_estimate(Ranges(LO, HI, out_lo, out_hi), -(-C // lanes)) > 0
+    trace = harness.run(dut, rows()[:5], C)
+    taken, given = drive(lambda: [dut.timing()], -(-C // lanes), 5)
+    assert [t - trace.taken[0] for t in trace.taken] == taken
+    assert [t - trace.taken[0] for t in trace.given] == given
+
+
+@pytest.mark.parametrize("form", ["steps", "table", "bumps", "left"])
+@pytest.mark.parametrize("lanes", [1, 2, 3, 5, 7, 10, 15])
+def test_several_vectors_a_frame(form, lanes):
+    """Parameters repeat every 5 elements of frames of 15, wherever the beats fall."""
+    real, (out_lo, out_hi) = {**FORMS, **LEVELS}[form]
+    x = rows()[:51].reshape(-1, 3 * C)
+    want = real.evaluate(rows()[:51], Ranges(LO, HI, out_lo, out_hi)).reshape(-1, 3 * C)
+    channels = real.channels
+    dut = Requant(real, in_lo=LO, in_hi=HI, out_lo=out_lo, out_hi=out_hi, channels=channels,
+                  groups=3 * C // channels, lanes=lanes)  # fmt: skip
+    trace = harness.run(dut, x, 3 * C, stall_in=0.2, stall_out=0.2)
+    assert (trace.frames == want).all()
