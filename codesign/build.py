@@ -12,21 +12,24 @@ from pathlib import Path
 import onnx
 
 from codesign.boards import get as get_board
-from codesign.builddir import BoardInfo, Edge, Layer, Manifest, Port, Tap, staged
+from codesign.builddir import BoardInfo, Edge, Fifo, Layer, Manifest, Port, Tap, staged
 from codesign.emit.rtl import build_network, instance_path
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
 from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
+from codesign.ops.area import fifo_cost
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.requant import Requant
 from codesign.passes import AbsorbBias, lower, run_passes
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
+from codesign.plan.dataflow import Dataflow, FifoBlock, dataflow, lanes_out, value_lanes
+from codesign.plan.fifos import fifo_depths
 from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.planfile import PlanFile
-from codesign.plan.schedule import design_cycles, lanes_in, lanes_out, layer_cycles
+from codesign.plan.schedule import layer_cycles, measure
 from codesign.train.golden import load_golden
 
 Progress = Callable[[str], None]
@@ -38,8 +41,17 @@ class Planned:
 
     circuit: Circuit
     plans: dict[str, Plan]
+    flow: Dataflow
     board: BoardInfo
     goal: Goal
+
+    @staticmethod
+    def of(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile | None) -> Planned:
+        """Plan every layer, then the FIFOs between them."""
+        choices = choices or PlanFile()
+        plans = plan_design(circuit, goal, board, choices)
+        depths = fifo_depths(circuit, plans, choices.fifos)
+        return Planned(circuit, plans, dataflow(circuit, plans, depths), board, goal)
 
 
 def generate_into(
@@ -62,7 +74,7 @@ def generate_into(
     circuit = partition(run_passes(circuit.graph, [AbsorbBias(unrolled)]))
     info = get_board(board)
     progress("planning")
-    planned = Planned(circuit, plan_design(circuit, goal, info, choices), info, goal)
+    planned = Planned.of(circuit, goal, info, choices)
     with staged(target) as work:
         save_graph(circuit.graph, work / "model")
         blob = proto.SerializeToString()
@@ -81,7 +93,7 @@ def write_rtl(planned: Planned, folder: Path) -> None:
     """``codesign_top.v``: AXI4-Stream ports around the network."""
     from codesign.hdl.top import AxisTop, to_verilog
 
-    network = build_network(planned.circuit, planned.plans)
+    network = build_network(planned.circuit, planned.plans, planned.flow)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "codesign_top.v").write_text(to_verilog(AxisTop(network), "codesign_top"))
 
@@ -100,15 +112,16 @@ def describe(
 ) -> Manifest:
     """The manifest: ports, taps, layers and exact cycle counts."""
     circuit, plans = planned.circuit, planned.plans
-    first, last = circuit.layers[0], circuit.layers[-1]
-    cycles = design_cycles(circuit, plans)
+    lanes = value_lanes(circuit, plans)
+    cycles = measure(circuit, plans, planned.flow)
     return Manifest(
         name=circuit.graph.name,
         rtl=["codesign_top.v"],
-        input=port(circuit.source, lanes_in(first, plans[first.name]), axis=True),
-        output=port(circuit.target, lanes_out(last, plans[last.name]), axis=True),
+        input=port(circuit.source, lanes[circuit.source.name], axis=True),
+        output=port(circuit.target, lanes[circuit.target.name], axis=True),
         taps=[_tap(planned, layer) for layer in circuit.layers],
         layers=_rows(planned),
+        fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
         edges=_edges(circuit),
         latency=cycles.latency,
         ii=cycles.ii,
@@ -141,24 +154,23 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
 def _tap(planned: Planned, layer: PlannedLayer) -> Tap:
     plan = planned.plans[layer.name]
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
-    path = instance_path(planned.circuit, planned.plans, layer)
+    path = instance_path(planned.flow, layer)
     return Tap(port=stream, path=path, waits=plan.style != "unrolled")
 
 
 def _rows(planned: Planned) -> list[Layer]:
-    rows, width = [], None
+    rows, lanes = [], value_lanes(planned.circuit, planned.plans)
     for layer in planned.circuit.layers:
         plan = planned.plans[layer.name]
         cycles = layer_cycles(planned.circuit, layer, plan)
+        given = [lanes[source.name] for source in layer.sources]
         forms = [_realisation(planned.circuit, layer, plan, i) for i in range(len(layer.nodes))]
         rows.append(
             Layer(
                 name=layer.name,
                 op=" + ".join(node.op.kind for node in layer.nodes),
                 style=plan.style,
-                module=".".join(
-                    ["codesign_top", *instance_path(planned.circuit, planned.plans, layer)]
-                ),
+                module=".".join(["codesign_top", *instance_path(planned.flow, layer)]),
                 in_label=layer.source.format.label(),
                 out_label=layer.target.format.label(),
                 macs=layer.head.macs(),
@@ -167,11 +179,10 @@ def _rows(planned: Planned) -> list[Layer]:
                 realisation=", ".join(f for f in forms if f),
                 ii=cycles.ii,
                 latency=cycles.latency,
-                estimate=layer_cost(planned.circuit, layer, plan, width),
+                estimate=layer_cost(planned.circuit, layer, plan, given),
                 reason=plan.reason,
             )
         )
-        width = lanes_out(layer, plan)
     return rows
 
 
@@ -183,12 +194,25 @@ def _realisation(circuit: Circuit, layer: PlannedLayer, plan: Plan, index: int) 
     return node.op.realisation(plan)
 
 
+def _fifo(block: FifoBlock) -> Fifo:
+    format = block.value.format
+    return Fifo(
+        name=block.name,
+        tensor=block.value.name,
+        depth=block.depth,
+        bits=block.bits,
+        estimate=fifo_cost(block.bits // block.depth, block.depth),
+        label=format.label(),
+    )
+
+
 def _edges(circuit: Circuit) -> list[Edge]:
-    edges, source = [], "input"
+    writers = {circuit.source.name: "input"}
+    edges = []
     for layer in circuit.layers:
-        edges.append(_edge(source, layer.name, layer.source))
-        source = layer.name
-    return [*edges, _edge(source, "output", circuit.target)]
+        edges += [_edge(writers[source.name], layer.name, source) for source in layer.sources]
+        writers[layer.target.name] = layer.name
+    return [*edges, _edge(writers[circuit.target.name], "output", circuit.target)]
 
 
 def _edge(source: str, target: str, value: Value) -> Edge:

@@ -118,6 +118,17 @@ class Edge(Strict):
     label: str
 
 
+class Fifo(Strict):
+    """A FIFO behind a fork: ``depth`` beats of ``tensor``, ``bits`` in all."""
+
+    name: str
+    tensor: str
+    depth: int = Field(gt=0)
+    bits: int
+    estimate: Cost = Cost()
+    label: str = ""
+
+
 class BoardInfo(Strict):
     """What reports and synthesis need to know of a board.
 
@@ -151,6 +162,7 @@ class Manifest(Strict):
     output: Port
     taps: list[Tap]
     layers: list[Layer]
+    fifos: list[Fifo] = []
     edges: list[Edge]
     latency: int
     ii: int

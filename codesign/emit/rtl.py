@@ -6,48 +6,87 @@ from collections.abc import Mapping
 
 from amaranth.lib import wiring
 
+from codesign.hdl import network
 from codesign.hdl.chain import Chain
 from codesign.hdl.credit import CreditPipeline, FreeRow
+from codesign.hdl.fifo import Fifo
+from codesign.hdl.fork import Fork
+from codesign.hdl.network import Network
+from codesign.hdl.stream import beat, range_shape
 from codesign.hdl.width_adapter import width_adapter
+from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.plan.dataflow import Block, Dataflow, ForkBlock, Stretch, lanes_in
 from codesign.plan.partition import Circuit, Layer
-from codesign.plan.schedule import free_latency, lanes_in, stretches
+from codesign.plan.schedule import free_latency
 
 
-def build_network(circuit: Circuit, plans: Mapping[str, Plan]) -> Chain:
-    """The whole circuit, one :class:`Chain` per layer named after it; see :func:`stretches`."""
+def build_network(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Network:
+    """The whole circuit; every block of ``flow`` becomes a module of its name."""
     parts: dict[str, wiring.Component] = {}
-    for stretch in stretches(circuit, plans):
-        first = stretch.layers[0]
-        if not stretch.free:
-            parts[stretch.name] = _layer(circuit, first, plans[first.name], stretch.from_lanes)
-            continue
-        wanted = lanes_in(first, plans[first.name])
-        if stretch.from_lanes != wanted:
-            parts[f"{stretch.name}_width"] = _adapter(first, stretch.from_lanes, wanted)
-        inside = {
-            layer.name: FreeRow(_parts(circuit, layer, plans[layer.name]))
-            for layer in stretch.layers
-        }
-        latency = free_latency(circuit, stretch, plans)
-        parts[stretch.name] = CreditPipeline(inside, latency)
-    return Chain(parts)
+    for block in flow.blocks:
+        parts[block.name] = _component(circuit, plans, block)
+    links = [network.Link(network.End(*a), network.End(*b)) for a, b in flow.links]
+    entry, leave = network.End(*flow.entry), network.End(*flow.exit)
+    return Network(parts, links, {"i": entry}, {"o": leave})
 
 
-def instance_path(circuit: Circuit, plans: Mapping[str, Plan], layer: Layer) -> list[str]:
+def instance_path(flow: Dataflow, layer: Layer) -> list[str]:
     """Instance names from below the top module down to ``layer``'s module."""
-    stretch = next(s for s in stretches(circuit, plans) if layer in s.layers)
-    inner = [stretch.name, "layers"] if stretch.free else []
-    return ["network", *inner, layer.name]
+    stretch = next(b for b in flow.blocks if isinstance(b, Stretch) and layer in b.layers)
+    inner = ["network", stretch.name]
+    if not stretch.free:
+        return inner
+    return [*inner, "pipeline", "layers", layer.name]
 
 
-def _layer(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int) -> Chain:
-    parts: dict[str, wiring.Component] = {}
+def _component(circuit: Circuit, plans: Mapping[str, Plan], block: Block) -> wiring.Component:
+    if isinstance(block, Stretch):
+        return _pipeline(circuit, plans, block) if block.free else _layer(circuit, plans, block)
+    format = block.value.format
+    payload = beat(range_shape(format.lo, format.hi), block.lanes)
+    if isinstance(block, ForkBlock):
+        return Fork(payload, block.outputs)
+    return Fifo(payload, block.depth)
+
+
+def _pipeline(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wiring.Component:
+    """A run of unrolled layers, free running behind a width adapter."""
+    inside = {
+        layer.name: FreeRow(_parts(circuit, layer, plans[layer.name])) for layer in stretch.layers
+    }
+    pipeline = CreditPipeline(inside, free_latency(circuit, stretch, plans))
+    first = stretch.layers[0]
+    wanted = lanes_in(first, plans[first.name])
+    (given,) = stretch.from_lanes
+    adapter = {"width": _adapter(first.source, given, wanted)} if given != wanted else {}
+    return Chain({**adapter, "pipeline": pipeline})
+
+
+def _layer(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wiring.Component:
+    """Width adapters and components of one layer."""
+    (layer,) = stretch.layers
+    plan = plans[layer.name]
     wanted = lanes_in(layer, plan)
-    if from_lanes != wanted:
-        parts["width"] = _adapter(layer, from_lanes, wanted)
-    return Chain({**parts, **_parts(circuit, layer, plan)})
+    parts = _parts(circuit, layer, plan)
+    if len(layer.ports) == 1:
+        (given,) = stretch.from_lanes
+        adapter = {"width": _adapter(layer.source, given, wanted)} if given != wanted else {}
+        return Chain({**adapter, **parts})
+    names = list(parts)
+    ends = {port: network.End(names[0], port) for port in layer.ports}
+    links = [
+        network.Link(network.End(a, "o"), network.End(b, "i"))
+        for a, b in zip(names, names[1:], strict=False)
+    ]
+    for port, source, given in zip(layer.ports, layer.sources, stretch.from_lanes, strict=True):
+        if given != wanted:
+            name = f"width_{port}"
+            parts[name] = _adapter(source, given, wanted)
+            links.append(network.Link(network.End(name, "o"), ends[port]))
+            ends[port] = network.End(name, "i")
+    return Network(parts, links, ends, {"o": network.End(names[-1], "o")})
 
 
 def _parts(circuit: Circuit, layer: Layer, plan: Plan) -> dict[str, wiring.Component]:
@@ -60,6 +99,6 @@ def _parts(circuit: Circuit, layer: Layer, plan: Plan) -> dict[str, wiring.Compo
     return parts
 
 
-def _adapter(layer: Layer, from_lanes: int, to_lanes: int) -> wiring.Component:
-    format = layer.source.format
-    return width_adapter(format.lo, format.hi, layer.source.elements, from_lanes, to_lanes)
+def _adapter(value: Value, from_lanes: int, to_lanes: int) -> wiring.Component:
+    format = value.format
+    return width_adapter(format.lo, format.hi, value.elements, from_lanes, to_lanes)

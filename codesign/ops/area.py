@@ -87,3 +87,13 @@ def folded_cost(s: FoldedShape) -> Cost:
         dsp=mults if s.dsp else 0,
         bram=block_rams(words, width) if s.block_memory else 0,
     )
+
+
+def fifo_cost(width: int, depth: int) -> Cost:
+    """A FIFO of ``depth`` words of ``width`` bits: block RAM when it is deep, LUTs otherwise."""
+    pointers = 2 * max(1, depth - 1).bit_length() + 4
+    if depth == 1:
+        return Cost(lut=4, ff=width + 3)
+    if depth * width >= 1024:
+        return Cost(lut=3 * pointers + width, ff=2 * pointers + width, bram=block_rams(depth, width))
+    return Cost(lut=3 * pointers + 2 * width * -(-depth // 16), ff=2 * pointers + 2 * width)

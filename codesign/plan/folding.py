@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import gcd
 from typing import Literal
 
 from codesign.builddir import BoardInfo, Cost
 from codesign.errors import OverBudget, UsageError
 from codesign.ir import Value
 from codesign.ir.plan import Plan
+from codesign.ops.area import adapter_cost, fifo_cost
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
+from codesign.plan.dataflow import adapter_ii, dataflow, lanes_in, lanes_out, value_lanes
+from codesign.plan.lanes import plan_stream
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice, PlanFile
-from codesign.plan.schedule import lanes_in, lanes_out
 
 #: Share of a board's LUTs the planner fills on its own account; above it routing gets hard.
 COMFORTABLE = 0.7
@@ -68,23 +69,24 @@ def _style(name: str, goal: Goal, choices: PlanFile) -> str:
     return given or ("unrolled" if goal.kind == "unrolled" else "folded")
 
 
-def total_cost(circuit: Circuit, plans: dict[str, Plan]) -> Cost:
-    """Estimated resources of the whole design."""
-    total, width = Cost(), None
+def total_cost(
+    circuit: Circuit, plans: dict[str, Plan], depths: Mapping[str, int] | None = None
+) -> Cost:
+    """Estimated resources of the whole design, with FIFOs of ``depths``."""
+    total, lanes = Cost(), value_lanes(circuit, plans)
     for layer in circuit.layers:
-        plan = plans[layer.name]
-        total = total + layer_cost(circuit, layer, plan, width)
-        width = lanes_out(layer, plan)
+        given = [lanes[source.name] for source in layer.sources]
+        total = total + layer_cost(circuit, layer, plans[layer.name], given)
+    for fifo in dataflow(circuit, plans, depths).fifos if depths else ():
+        total = total + fifo_cost(fifo.bits // fifo.depth, fifo.depth)
     return total
 
 
-def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int | None) -> Cost:
-    """Estimated resources of one layer with its width adapter."""
-    from codesign.ops.area import adapter_cost
-
-    wanted = lanes_in(layer, plan)
-    bits = layer.source.format.bits
-    total = adapter_cost(bits, from_lanes or wanted, wanted)
+def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: Sequence[int]) -> Cost:
+    """Estimated resources of one layer with its width adapters."""
+    wanted, total = lanes_in(layer, plan), Cost()
+    for source, given in zip(layer.sources, from_lanes, strict=True):
+        total = total + adapter_cost(source.format.bits, given, wanted)
     for node in layer.nodes:
         assert isinstance(node.op, CircuitOp)
         total = total + node.op.cost(circuit.graph.ins(node), circuit.graph.out(node), plan)
@@ -93,27 +95,28 @@ def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int | Non
 
 def _plan_for(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile) -> dict[str, Plan]:
     plans: dict[str, Plan] = {}
-    width: int | None = None
+    lanes: dict[str, int] = {}
     dsps = board.capacity.dsp
     for layer in circuit.layers:
         choice = choices.layers.get(layer.name, LayerChoice())
+        width = lanes.get(layer.source.name)
         if isinstance(layer.head, MatVec):
             style = _style(layer.name, goal, choices)
             plan = _plan_matvec(layer, goal, width, choice, dsps, style)
             dsps -= plan.pe * plan.simd if plan.multiplier == "dsp" else 0
         else:
-            lanes = width or _input_lanes(layer, goal)
-            plan = layer.head.stream_plan(lanes)
+            plan = plan_stream(circuit, layer, _cycles(layer, goal), width)
         plans[layer.name] = plan
-        width = lanes_out(layer, plan)
+        lanes.setdefault(layer.source.name, lanes_in(layer, plan))
+        lanes[layer.target.name] = lanes_out(layer, plan)
     return plans
 
 
-def _input_lanes(layer: Layer, goal: Goal) -> int:
-    """Lanes of a multiplier-free first layer: enough for the target."""
+def _cycles(layer: Layer, goal: Goal) -> int:
+    """Cycles a frame may take in a layer without multipliers."""
     if goal.kind == "unrolled":
-        return layer.source.elements
-    return 1 if goal.kind == "smallest" else -(-layer.source.elements // goal.ii)
+        return 1
+    return layer.source.elements if goal.kind == "smallest" else goal.ii
 
 
 def _plan_matvec(
@@ -164,7 +167,7 @@ def _foldings(
         most = max(1, target // folds)
         simds = [choice.simd] if choice.simd else _simds(k, most)
         pairs += [(pe, simd) for simd in simds if choice.pe or folds * -(-k // simd) <= target]
-    inside = [p for p in pairs if width is None or _adapter_ii(elements, width, p[1]) <= target]
+    inside = [p for p in pairs if width is None or adapter_ii(elements, width, p[1]) <= target]
     return inside or pairs or [(choice.pe or n, choice.simd or k)]
 
 
@@ -173,11 +176,6 @@ def _simds(k: int, most: int) -> Iterator[int]:
     least = -(-k // min(most, k))
     yield least
     yield from (s for s in range(least + 1, min(k, 2 * least) + 1) if k % s == 0)
-
-
-def _adapter_ii(elements: int, a: int, b: int) -> int:
-    """Cycles a frame takes through the width adapter from ``a`` to ``b`` lanes."""
-    return -(-elements // (gcd(a, b)))
 
 
 def _mismatch(width: int | None, simd: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -37,6 +37,7 @@ class PlanFile(Strict):
 
     design: DesignChoice = DesignChoice()
     layers: dict[str, LayerChoice] = {}
+    fifos: dict[str, Annotated[int, Field(ge=0)]] = {}
 
 
 def read_plan(path: Path) -> PlanFile:

@@ -6,9 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from codesign.errors import UsageError
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.plan.dataflow import (
+    Dataflow,
+    ForkBlock,
+    Stretch,
+    lanes_in,
+    lanes_out,
+)
 from codesign.plan.partition import Circuit, Layer
+
+#: Beats one timing run may simulate, unless six frames have more.
+BEATS = 1_500_000
+FRAMES = 64
 
 
 @dataclass(frozen=True)
@@ -17,52 +29,6 @@ class Cycles:
 
     latency: int
     ii: int
-
-
-def lanes_in(layer: Layer, plan: Plan) -> int:
-    """Codes per beat the layer's first component takes."""
-    return layer.head.lanes_in(plan)
-
-
-def lanes_out(layer: Layer, plan: Plan) -> int:
-    """Codes per beat the layer's last component yields."""
-    op = layer.nodes[-1].op
-    assert isinstance(op, CircuitOp)
-    return op.lanes_out(plan)
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Neighbouring layers built alike: one folded layer, or a run of unrolled ones.
-
-    Unrolled layers move a whole frame each cycle and hold nothing back, so a run of them is one
-    free-running pipeline (:class:`codesign.hdl.credit.CreditPipeline`).
-    """
-
-    layers: tuple[Layer, ...]
-    free: bool
-    from_lanes: int
-
-    @property
-    def name(self) -> str:
-        """Module name: the layer's, or ``pipeline_`` and the first layer's."""
-        return f"pipeline_{self.layers[0].name}" if self.free else self.layers[0].name
-
-
-def stretches(circuit: Circuit, plans: Mapping[str, Plan]) -> list[Stretch]:
-    """The circuit's layers, unrolled neighbours joined; ``from_lanes`` is what feeds each."""
-    found: list[Stretch] = []
-    width = lanes_in(circuit.layers[0], plans[circuit.layers[0].name])
-    for layer in circuit.layers:
-        plan = plans[layer.name]
-        free = plan.style == "unrolled"
-        if free and found and found[-1].free:
-            before = found.pop()
-            found.append(Stretch((*before.layers, layer), True, before.from_lanes))
-        else:
-            found.append(Stretch((layer,), free, width))
-        width = lanes_out(layer, plan)
-    return found
 
 
 def free_latency(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) -> int:
@@ -76,57 +42,196 @@ def free_latency(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) 
     )
 
 
-def stretch_models(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) -> list[Any]:
-    """Event models of a stretch, its width adapter first."""
+def node_models(circuit: Circuit, layer: Layer, plan: Plan) -> list[Any]:
+    """Event models of a layer's components, without width adapters."""
+    graph = circuit.graph
+    return [
+        node.op.timing(graph.ins(node), graph.out(node), plan)
+        for node in layer.nodes
+        if isinstance(node.op, CircuitOp)
+    ]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A block in time: which stage and port stand for each of the block's ports."""
+
+    stages: tuple[Any, ...]
+    ports: Mapping[str, tuple[Any, str]]
+
+
+def stretch_model(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) -> Model:
+    """The event models of a stretch, linked, its width adapters first."""
     from codesign.hdl.credit import CreditTiming
+    from codesign.hdl.events import link
     from codesign.hdl.timing import width_adapter_timing
 
     first = stretch.layers[0]
-    if not stretch.free:
-        return layer_models(circuit, first, plans[first.name], stretch.from_lanes)
+    if stretch.free:
+        inside = [m for layer in stretch.layers
+                  for m in node_models(circuit, layer, plans[layer.name])]  # fmt: skip
+        row: list[Any] = [CreditTiming(inside, free_latency(circuit, stretch, plans))]
+    else:
+        row = node_models(circuit, first, plans[first.name])
+    for before, after in zip(row, row[1:], strict=False):
+        link(before, after)
     wanted = lanes_in(first, plans[first.name])
-    models: list[Any] = list(
-        width_adapter_timing(first.source.elements, stretch.from_lanes, wanted)
+    stages, ports = list(row), {"o": (row[-1], "o")}
+    for port, source, lanes in zip(stretch.ports, first.sources, stretch.from_lanes, strict=True):
+        chain: list[Any] = list(width_adapter_timing(source.elements, lanes, wanted))
+        for before, after in zip(chain, chain[1:], strict=False):
+            link(before, after)
+        if chain:
+            link(chain[-1], row[0], "o", port)
+        stages += chain
+        ports[port] = (chain[0], "i") if chain else (row[0], port)
+    return Model(tuple(stages), ports)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One simulation: when beats enter and leave, and every block's model."""
+
+    entered: list[int]
+    left: list[int]
+    models: Mapping[str, Model]
+    links: tuple[Any, ...]
+
+
+def simulate_flow(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow, frames: int) -> Run:
+    """``frames`` frames from an always-valid source, between the AXI4-Stream register slices.
+
+    A FIFO of negative depth has no bound.
+    """
+    from codesign.hdl.events import Sink, Source, link, simulate
+    from codesign.hdl.timing import Fifo, Fork
+
+    models: dict[str, Model] = {}
+    for block in flow.blocks:
+        if isinstance(block, Stretch):
+            models[block.name] = stretch_model(circuit, block, plans)
+        elif isinstance(block, ForkBlock):
+            names = [f"o{n}" for n in range(block.outputs)]
+            fork = Fork(names)
+            models[block.name] = Model((fork,), {n: (fork, n) for n in ("i", *names)})
+        else:
+            fifo = Fifo(block.depth if block.depth >= 0 else None)
+            models[block.name] = Model((fifo,), {"i": (fifo, "i"), "o": (fifo, "o")})
+    beats = -(-circuit.source.elements // flow.source_lanes)
+    source, sink, ends = Source(beats * frames), Sink(), (Fifo(2), Fifo(2))
+    entry, leave = _port(models, flow.entry), _port(models, flow.exit)
+    entered = link(source, ends[0])
+    link(ends[0], entry[0], "o", entry[1])
+    link(leave[0], ends[1], leave[1], "i")
+    left = link(ends[1], sink)
+    for start, end in flow.links:
+        (a, out), (b, into) = _port(models, start), _port(models, end)
+        link(a, b, out, into)
+    stages = [stage for model in models.values() for stage in model.stages]
+    simulate([source, *ends, *stages, sink])
+    return Run(entered.taken.at, left.taken.at, models, flow.links)
+
+
+def _port(models: Mapping[str, Model], end: tuple[str, str]) -> tuple[Any, str]:
+    return models[end[0]].ports[end[1]]
+
+
+def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycles:
+    """The whole design between its AXI4-Stream ports.
+
+    ``UsageError`` naming the blocks that wait for each other when a FIFO given by the user is so
+    short that the design would deadlock.
+    """
+    beats_out = -(-circuit.target.elements // exit_lanes(circuit, plans))
+    run = simulate_flow(circuit, plans, flow, 1)
+    if len(run.left) < beats_out:
+        raise deadlock(flow, run)
+    latency = run.left[-1] - run.entered[0]
+    work = sum(len(m.ports["o"][0].o.valid.at) for m in run.models.values() if "o" in m.ports)
+    frames = max(6, min(FRAMES, BEATS // max(work, run.left[-1] // 2, 1)))
+    run = simulate_flow(circuit, plans, flow, frames)
+    if len(run.left) < beats_out * frames:
+        raise deadlock(flow, run)
+    ends = run.left[beats_out - 1 :: beats_out]
+    half = frames // 2
+    return Cycles(latency, -(-(ends[-1] - ends[half - 1]) // (frames - half)))
+
+
+def exit_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
+    """Lanes of the circuit's output."""
+    layer = next(x for x in circuit.layers if x.target.name == circuit.target.name)
+    return lanes_out(layer, plans[layer.name])
+
+
+def deadlock(flow: Dataflow, run: Run) -> UsageError:
+    """The error for a design whose blocks wait for each other, naming the circle."""
+    waits: dict[str, list[str]] = {name: [] for name in run.models}
+    for (a, out), (b, into) in flow.links:
+        stage, port = run.models[a].ports[out]
+        wire = getattr(stage, port)
+        if wire.waits:
+            waits[a].append(b)  # a offers a beat that b does not take
+        else:
+            waits[b].append(a)  # b has got nothing from a
+    circle = _circle(waits)
+    fifos = {f.name: f.depth for f in flow.fifos}
+    named = [f"{n} ({fifos[n]} places)" if n in fifos else n for n in circle]
+    return UsageError(
+        f"the design would deadlock: {' waits for '.join([*named, named[0]])}",
+        hint="give its FIFO more places in the plan file, or leave its depth to the planner",
     )
-    inside: list[Any] = []
-    for layer in stretch.layers:
-        plan = plans[layer.name]
-        inside += layer_models(circuit, layer, plan, lanes_in(layer, plan))
-    return [*models, CreditTiming(inside, free_latency(circuit, stretch, plans))]
 
 
-def layer_models(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: int) -> list[Any]:
-    """Event models of a layer: its width adapter, then its components."""
-    from codesign.hdl.timing import width_adapter_timing
+def _circle(waits: Mapping[str, list[str]]) -> list[str]:
+    """A directed circle of ``waits``, preferably the first one found from any block."""
+    for start in waits:
+        path: list[str] = []
+        seen: set[str] = set()
 
-    models = list(width_adapter_timing(layer.source.elements, from_lanes, lanes_in(layer, plan)))
-    for node in layer.nodes:
-        assert isinstance(node.op, CircuitOp)
-        models.append(node.op.timing(circuit.graph.ins(node), circuit.graph.out(node), plan))
-    return models
+        def walk(name: str, path: list[str] = path, seen: set[str] = seen) -> list[str] | None:
+            if name in path:
+                return path[path.index(name) :]
+            if name in seen:
+                return None
+            seen.add(name)
+            path.append(name)
+            for after in waits[name]:
+                found = walk(after)
+                if found:
+                    return found
+            path.pop()
+            return None
+
+        found = walk(start)
+        if found:
+            return list(found)
+    return list(waits)[:1]
 
 
 def layer_cycles(circuit: Circuit, layer: Layer, plan: Plan) -> Cycles:
-    """One layer alone, fed at full speed with beats as wide as it takes."""
-    from codesign.hdl.timing import run_chain
+    """One layer alone, fed at full speed on every port with beats as wide as it takes."""
+    from codesign.hdl.events import Sink, Source, link, simulate
 
     lanes = lanes_in(layer, plan)
-    beats = -(-layer.source.elements // lanes)
-    return Cycles(*run_chain(lambda: layer_models(circuit, layer, plan, lanes), beats))
 
+    def run(frames: int) -> tuple[list[int], int]:
+        stretch = Stretch((layer,), False, (lanes,) * len(layer.sources))
+        model = stretch_model(circuit, stretch, {layer.name: plan})
+        sources = []
+        for port, value in zip(layer.ports, layer.sources, strict=True):
+            source = Source(-(-value.elements // lanes) * frames)
+            stage, name = model.ports[port]
+            sources.append(source)
+            link(source, stage, "o", name)
+        sink = Sink()
+        last = link(model.ports["o"][0], sink)
+        simulate([*sources, *model.stages, sink])
+        return last.taken.at, sources[0].o.taken.at[0]
 
-def design_cycles(circuit: Circuit, plans: Mapping[str, Plan]) -> Cycles:
-    """The whole design between its AXI4-Stream ports, register slices included."""
-    from codesign.hdl.timing import Fifo, run_chain
-
-    first = circuit.layers[0]
-    lanes = lanes_in(first, plans[first.name])
-    beats = -(-circuit.source.elements // lanes)
-
-    def build() -> list[Any]:
-        models: list[Any] = [Fifo(2)]
-        for stretch in stretches(circuit, plans):
-            models += stretch_models(circuit, stretch, plans)
-        return [*models, Fifo(2)]
-
-    return Cycles(*run_chain(build, beats))
+    ends, begin = run(1)
+    beats, latency = len(ends), ends[-1] - begin
+    frames = max(4, min(FRAMES, BEATS // max(ends[-1], 1) // 4))
+    times, _ = run(frames)
+    ends = times[beats - 1 :: beats]
+    half = frames // 2
+    return Cycles(latency, -(-(ends[-1] - ends[half - 1]) // (frames - half)))

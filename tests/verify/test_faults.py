@@ -20,6 +20,7 @@ from codesign.ir.serialize import load_graph
 from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
 from codesign.plan import Goal, partition, plan_design
+from codesign.plan.dataflow import dataflow
 from codesign.plan.planfile import PlanFile
 from codesign.verify import verify
 from tests.models import Mlp, mlp
@@ -112,7 +113,7 @@ def test_verify_catches(name: str, design: tuple[Design, Goal], tmp_path: Path) 
     shutil.copytree(made.path, bad)
     circuit = partition(FAULTS[name](load_graph(made.path / "model")))
     plans = plan_design(circuit, goal, made.manifest.board, PlanFile())
-    top = AxisTop(build_network(circuit, plans))
+    top = AxisTop(build_network(circuit, plans, dataflow(circuit, plans)))
     (bad / "rtl" / "codesign_top.v").write_text(to_verilog(top, "codesign_top"))
     report = verify(BuildDir.open(bad), random_frames=2000, cocotb=False)
     assert not report.ok

@@ -1,0 +1,236 @@
+"""Dataflow: a planned circuit as blocks joined by streams. Schedule and emission both walk it.
+
+Blocks are layers (a run of unrolled ones is a single free-running block), forks where a value
+has several readers, and FIFOs behind forks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import gcd
+
+from codesign.ir import Value
+from codesign.ir.plan import Plan
+from codesign.ops.circuit import CircuitOp
+from codesign.ops.matvec import MatVec
+from codesign.plan.partition import Circuit, Layer
+
+End = tuple[str, str]  # (block, port)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One layer, or a run of unrolled ones.
+
+    Unrolled matrices take a beat and give a beat each cycle and hold nothing back, so a run of
+    them is one free-running pipeline (:class:`codesign.hdl.credit.CreditPipeline`).
+    ``from_lanes``: lanes of the streams that feed it, one per port.
+    """
+
+    layers: tuple[Layer, ...]
+    free: bool
+    from_lanes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Module name: the layer's, or ``pipeline_`` and the first layer's."""
+        return f"pipeline_{self.layers[0].name}" if self.free else self.layers[0].name
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Names of the input streams."""
+        return self.layers[0].ports
+
+    @property
+    def target(self) -> Value:
+        """What it writes."""
+        return self.layers[-1].target
+
+
+@dataclass(frozen=True)
+class ForkBlock:
+    """Copies a stream of ``value`` to ``outputs`` readers."""
+
+    name: str
+    value: Value
+    lanes: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class FifoBlock:
+    """Holds ``depth`` beats of ``value``."""
+
+    name: str
+    value: Value
+    lanes: int
+    depth: int
+
+    @property
+    def bits(self) -> int:
+        """Bits it holds, the frame marker included."""
+        return self.depth * (self.lanes * self.value.format.bits + 1)
+
+
+Block = Stretch | ForkBlock | FifoBlock
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """``blocks`` in order, ``links`` between their ports; the first beat enters at ``entry``."""
+
+    blocks: tuple[Block, ...]
+    links: tuple[tuple[End, End], ...]
+    entry: End
+    exit: End
+    source_lanes: int
+
+    @property
+    def fifos(self) -> list[FifoBlock]:
+        """The FIFOs."""
+        return [b for b in self.blocks if isinstance(b, FifoBlock)]
+
+
+def lanes_in(layer: Layer, plan: Plan) -> int:
+    """Codes per beat the layer's first component takes."""
+    return layer.head.lanes_in(plan)
+
+
+def lanes_out(layer: Layer, plan: Plan) -> int:
+    """Codes per beat the layer's last component yields."""
+    op = layer.nodes[-1].op
+    assert isinstance(op, CircuitOp)
+    return op.lanes_out(plan)
+
+
+def value_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, int]:
+    """Lanes each value travels with: as its producer makes it, the input as its reader takes it."""
+    first, _ = circuit.readers(circuit.source)[0]
+    found = {circuit.source.name: lanes_in(first, plans[first.name])}
+    for layer in circuit.layers:
+        if layer.name in plans:
+            found[layer.target.name] = lanes_out(layer, plans[layer.name])
+    return found
+
+
+def adapter_ii(elements: int, a: int, b: int) -> int:
+    """Cycles a frame takes through the width adapter from ``a`` to ``b`` lanes."""
+    return -(-elements // (gcd(a, b)))
+
+
+def stretches(circuit: Circuit, plans: Mapping[str, Plan]) -> list[Stretch]:
+    """The circuit's layers, unrolled neighbours joined."""
+    lanes = value_lanes(circuit, plans)
+    found: list[Stretch] = []
+    for layer in circuit.layers:
+        plan = plans[layer.name]
+        free = plan.style == "unrolled" and isinstance(layer.head, MatVec)
+        before = found[-1] if found else None
+        fed = lanes.get(layer.source.name) == lanes_in(layer, plan)
+        if free and fed and before is not None and before.free and _alone(circuit, before, layer):
+            found[-1] = Stretch((*before.layers, layer), True, before.from_lanes)
+        else:
+            found.append(Stretch((layer,), free, tuple(lanes[s.name] for s in layer.sources)))
+    return found
+
+
+def _alone(circuit: Circuit, before: Stretch, layer: Layer) -> bool:
+    """Whether ``layer`` reads what ``before`` writes, and nobody else does."""
+    value = before.target
+    readers = circuit.readers(value)
+    same = [source.name for source in layer.sources] == [value.name]
+    return same and len(readers) == 1 and value.name != circuit.target.name
+
+
+def dataflow(
+    circuit: Circuit, plans: Mapping[str, Plan], depths: Mapping[str, int] | None = None
+) -> Dataflow:
+    """The blocks and links of a planned circuit. ``depths``: places of the FIFOs by name; a FIFO
+    of none is left out. Every output of a fork may have one (:func:`fifo_names`)."""
+    builder = _Builder(circuit, plans, depths or {})
+    builder.connect(circuit.source, None)
+    for stretch in builder.stretches:
+        builder.blocks.append(stretch)
+        builder.connect(stretch.target, (stretch.name, "o"))
+    assert builder.entry is not None and builder.exit is not None
+    return Dataflow(
+        tuple(builder.blocks),
+        tuple(builder.links),
+        builder.entry,
+        builder.exit,
+        builder.lanes[circuit.source.name],
+    )
+
+
+def fifo_names(circuit: Circuit, plans: Mapping[str, Plan]) -> list[str]:
+    """Names of the FIFOs the circuit may have: one behind each output of a fork."""
+    return [name for _, names in _Builder(circuit, plans, {}).forks() for name in names]
+
+
+class _Builder:
+    """Collects blocks and links."""
+
+    def __init__(
+        self, circuit: Circuit, plans: Mapping[str, Plan], depths: Mapping[str, int]
+    ) -> None:
+        self._circuit, self._depths = circuit, depths
+        self.lanes = value_lanes(circuit, plans)
+        self.stretches = stretches(circuit, plans)
+        self.blocks: list[Block] = []
+        self.links: list[tuple[End, End]] = []
+        self.entry: End | None = None
+        self.exit: End | None = None
+
+    def forks(self) -> list[tuple[Value, list[str]]]:
+        """The values with several readers, and the FIFO names of those."""
+        values = [self._circuit.source, *(s.target for s in self.stretches)]
+        found = [(v, [_fifo_name(end, len(self._ports(end))) for end in self._readers(v)])
+                 for v in values]  # fmt: skip
+        return [(value, names) for value, names in found if len(names) > 1]
+
+    def _readers(self, value: Value) -> list[End | None]:
+        """Where ``value`` goes; None is the circuit's output."""
+        ends: list[End | None] = [
+            (s.name, port)
+            for s in self.stretches
+            for source, port in zip(s.layers[0].sources, s.ports, strict=True)
+            if source.name == value.name
+        ]
+        return [*ends, None] if value.name == self._circuit.target.name else ends
+
+    def _ports(self, end: End | None) -> tuple[str, ...]:
+        return next((s.ports for s in self.stretches if end and s.name == end[0]), ())
+
+    def connect(self, value: Value, start: End | None) -> None:
+        """Lead ``value`` from ``start`` (None: the circuit's input) to all its readers."""
+        readers = self._readers(value)
+        if len(readers) == 1:
+            self._link(start, readers[0])
+            return
+        name = f"fork_{value.name}"
+        self.blocks.append(ForkBlock(name, value, self.lanes[value.name], len(readers)))
+        self._link(start, (name, "i"))
+        for index, end in enumerate(readers):
+            begin: End = (name, f"o{index}")
+            fifo = _fifo_name(end, len(self._ports(end)))
+            depth = self._depths.get(fifo, 0)
+            if depth:
+                self.blocks.append(FifoBlock(fifo, value, self.lanes[value.name], depth))
+                self._link(begin, (fifo, "i"))
+                begin = (fifo, "o")
+            self._link(begin, end)
+
+    def _link(self, start: End | None, end: End | None) -> None:
+        if start is None:
+            self.entry = end
+        elif end is None:
+            self.exit = start
+        else:
+            self.links.append((start, end))
+
+
+def _fifo_name(end: End | None, ports: int) -> str:
+    if end is None:
+        return "fifo_output"
+    return f"fifo_{end[0]}" if ports == 1 else f"fifo_{end[0]}_{end[1]}"

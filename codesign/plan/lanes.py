@@ -1,0 +1,23 @@
+"""Lanes of a layer without multipliers."""
+
+from __future__ import annotations
+
+from codesign.ir.plan import Plan
+from codesign.plan.dataflow import adapter_ii
+from codesign.plan.partition import Circuit, Layer
+
+
+def plan_stream(circuit: Circuit, layer: Layer, cycles: int, width: int | None) -> Plan:
+    """The lanes its producer has where they meet ``cycles`` a frame, else the fewest that do.
+
+    Where none is fast enough the widest is taken: the layer then decides the interval.
+    """
+    op, ins = layer.head, circuit.graph.ins(layer.nodes[0])
+    options = [op.stream_plan(lanes) for lanes in op.lane_options(ins)]
+    fast = [plan for plan in options if op.cycles(ins, plan) <= cycles]
+    if width is None:
+        return fast[0] if fast else options[-1]
+    elements = layer.source.elements
+    smooth = [p for p in fast if adapter_ii(elements, width, op.lanes_in(p)) <= cycles]
+    same = [p for p in smooth if op.lanes_in(p) == width]
+    return (same or smooth or fast or options[-1:])[0]
