@@ -1,0 +1,255 @@
+"""Any index map of a frame, as a streaming component; the cheapest of three is chosen.
+
+The map is static, so it is analysed when the component is built: what keeps the stream as it is
+becomes a wire, an ordered choice of beats a filter without memory, and everything else a cyclic
+memory with the fewest places that lose no cycle (:mod:`.rearrange_buffer`).
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl.events import Process, Stage
+from codesign.hdl.rearrange_buffer import ReorderBuffer
+from codesign.hdl.rearrange_schedule import schedule
+from codesign.hdl.rearrange_sequencer import Sequencer
+from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
+from codesign.hdl.timing import Clock, Composite
+from codesign.hdl.width_adapter import adapter_timing, width_adapter
+
+
+class Rearrange(Component):
+    """``out[p] = frame[index[p]]``, or ``fill`` where ``index[p]`` is -1.
+
+    ``index``: int64 [outputs], flat element numbers of a frame of ``elements`` codes in
+    ``in_lo..in_hi``. ``i`` and ``o``: beats of ``lanes`` codes. Where the map moves whole beats,
+    one beat a cycle passes and frames follow each other every max(beats in, beats out) cycles;
+    otherwise the largest ``group`` of elements that stays together passes each cycle, and
+    adapters narrow and widen the beats around it. ``kind``: ``wire``, ``filter`` or ``buffer``.
+    """
+
+    def __init__(
+        self,
+        index: np.ndarray,
+        *,
+        in_lo: int,
+        in_hi: int,
+        out_lo: int,
+        out_hi: int,
+        elements: int,
+        lanes: int,
+        fill: int = 0,
+    ) -> None:
+        index = np.asarray(index, dtype=np.int64).reshape(-1)
+        if index.size == 0 or index.min() < -1 or index.max() >= elements:
+            raise ValueError(f"index holds -1..{elements - 1}, at least one of them")
+        in_range, out_range = (in_lo, in_hi), (out_lo, out_hi)
+        self.group = group_of(index, elements, lanes)
+        self.outputs, self._elements, self._lanes = len(index), elements, lanes
+        source = np.where(index < 0, -1, index // self.group)[:: self.group]
+        beats = beats_for(elements, self.group)
+        if np.array_equal(source, np.arange(beats)):
+            self.kind, core = "wire", Wire(in_range, out_range, self.group)
+        elif source[0] >= 0 and (np.diff(source) > 0).all():
+            self.kind, core = "filter", Filter(source, beats, in_range, out_range, self.group)
+        else:
+            self.kind = "buffer"
+            core = ReorderBuffer(schedule(source, beats), in_range, out_range, self.group, fill)
+        self.core = core
+        self._parts: dict[str, wiring.Component] = {"core": core}
+        if self.group != lanes:
+            self._parts = {
+                "narrow": width_adapter(in_lo, in_hi, elements, lanes, self.group),
+                "core": core,
+                "widen": width_adapter(out_lo, out_hi, self.outputs, self.group, lanes),
+            }
+        super().__init__(
+            {
+                "i": In(stream_signature(range_shape(in_lo, in_hi), lanes)),
+                "o": Out(stream_signature(range_shape(out_lo, out_hi), lanes)),
+            }
+        )
+
+    def timing(self) -> Stage:
+        """The event model of this component."""
+        core: Stage = self.core.timing()
+        if self.group == self._lanes:
+            return core
+        before = adapter_timing(self._elements, self._lanes, self.group)
+        after = adapter_timing(self.outputs, self.group, self._lanes)
+        return Composite([*before, core, *after])
+
+    @property
+    def luts(self) -> int:
+        """LUT4s (rough), adapters included."""
+        return int(self.core.luts) + (0 if self.group == self._lanes else self._adapter_bits)
+
+    @property
+    def ffs(self) -> int:
+        """Flip-flops (rough), adapters included."""
+        return int(self.core.ffs) + (0 if self.group == self._lanes else 2 * self._adapter_bits)
+
+    @property
+    def brams(self) -> int:
+        """Block RAMs."""
+        return int(self.core.brams)
+
+    @property
+    def _adapter_bits(self) -> int:
+        return self._lanes * self.i.payload.shape()["data"].shape.elem_shape.width + 8
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        given = Signal(name="o_transfer")
+        last = list(self._parts.values())[-1]
+        m.d.comb += [
+            given.eq(self.o.valid & self.o.ready),
+            self.o.payload.eq(last.o.payload),
+        ]
+        source = wiring.flipped(self.i)
+        for name, component in self._parts.items():
+            m.submodules[name] = component
+            wiring.connect(m, source, component.i)
+            source = component.o
+        m.d.comb += [self.o.valid.eq(last.o.valid), last.o.ready.eq(self.o.ready)]
+        return m
+
+
+def group_of(index: np.ndarray, elements: int, lanes: int) -> int:
+    """The largest divisor of ``lanes`` such that the map moves whole aligned groups of it.
+
+    The last group of a frame may be short on either side: what stands there means nothing.
+    """
+    index = np.asarray(index, dtype=np.int64).reshape(-1)
+    for group in (g for g in range(lanes, 0, -1) if lanes % g == 0):
+        count = beats_for(len(index), group)
+        whole = np.full(count * group, -2, dtype=np.int64)
+        whole[: len(index)] = index
+        rows = whole.reshape(count, group)
+        head = rows[:, :1]
+        wanted = np.where(head < 0, -1, head + np.arange(group))
+        aligned = (head < 0) | (head % group == 0)
+        if aligned.all() and ((rows == wanted) | (rows == -2)).all():
+            return group
+    raise AssertionError("groups of one always move")
+
+
+class Wire(Component):
+    """The stream as it is; only the range of its codes may grow."""
+
+    luts = ffs = brams = 0
+
+    def __init__(self, in_range: tuple[int, int], out_range: tuple[int, int], lanes: int) -> None:
+        self._lanes = lanes
+        super().__init__(
+            {
+                "i": In(stream_signature(range_shape(*in_range), lanes)),
+                "o": Out(stream_signature(range_shape(*out_range), lanes)),
+            }
+        )
+
+    def timing(self) -> "WireTiming":
+        """The event model of this component."""
+        return WireTiming()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid),
+            self.i.ready.eq(self.o.ready),
+            self.o.payload.last.eq(self.i.payload.last),
+        ]
+        for lane in range(self._lanes):
+            m.d.comb += self.o.payload.data[lane].eq(self.i.payload.data[lane])
+        return m
+
+
+class WireTiming(Stage):
+    """No register between input and output."""
+
+    def processes(self) -> Iterable[Process]:
+        yield self._run()
+
+    def _run(self) -> Process:
+        n = 0
+        while True:
+            if len(self.i.valid.at) <= n:
+                yield self.i.valid, n
+            self.o.valid.put(self.i.valid.at[n])
+            if len(self.o.taken.at) <= n:
+                yield self.o.taken, n
+            self.i.taken.put(self.o.taken.at[n])
+            n += 1
+
+
+class Filter(Component):
+    """Passes the beats numbered in ``kept`` (ascending) of each frame of ``beats``; latency 1."""
+
+    brams = 0
+
+    def __init__(
+        self,
+        kept: np.ndarray,
+        beats: int,
+        in_range: tuple[int, int],
+        out_range: tuple[int, int],
+        lanes: int,
+    ) -> None:
+        keep, last = np.zeros(beats, dtype=np.int64), np.zeros(beats, dtype=np.int64)
+        keep[kept], last[kept[-1]] = 1, 1
+        self._keep, self._lanes = keep, lanes
+        self._choice = Sequencer({"keep": keep, "last": last})
+        shape = range_shape(*out_range)
+        self.luts, self.ffs = self._choice.luts + 4, self._choice.ffs + lanes * shape.width + 2
+        super().__init__(
+            {
+                "i": In(stream_signature(range_shape(*in_range), lanes)),
+                "o": Out(stream_signature(shape, lanes)),
+            }
+        )
+
+    def timing(self) -> "FilterTiming":
+        """The event model of this component."""
+        return FilterTiming(self._keep)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        take = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~self.o.valid | self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+        ]
+        word = self._choice.build(m, "choice", take)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(take & word["keep"])
+        with m.If(take):
+            m.d.sync += self.o.payload.last.eq(word["last"])
+            for lane in range(self._lanes):
+                m.d.sync += self.o.payload.data[lane].eq(self.i.payload.data[lane])
+        return m
+
+
+class FilterTiming(Stage):
+    """Event model of :class:`Filter`; ``keep``: one flag per beat of a frame."""
+
+    def __init__(self, keep: np.ndarray) -> None:
+        self._keep = [bool(k) for k in keep]
+
+    def processes(self) -> Iterable[Process]:
+        clock = Clock(1, self.o)
+        return [self._run(clock), clock.emissions()]
+
+    def _run(self, clock: Clock) -> Process:
+        n = 0
+        while True:
+            for kept in self._keep:
+                if len(self.i.valid.at) <= n:
+                    yield self.i.valid, n
+                issued = yield from clock.issue(self.i.valid.at[n])
+                self.i.taken.put(issued)
+                n += 1
+                if kept:
+                    clock.emit()
