@@ -57,6 +57,7 @@ class Context:
         self.tensor_names: dict[str, str] = {}
         self.tensor_axes: dict[str, Axes] = {}
         self.moved: dict[tuple[object, ...], Value] = {}
+        self.padded: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
         self.node_names: dict[str, str] = {}
         self._nodes: list[Node] = []
         self._all: dict[str, Value] = {}
@@ -65,6 +66,7 @@ class Context:
         self._layers: dict[str, int] = {}
         self._axes: dict[str, Axes] = {}
         self.input = self._new_value(tidy(port.name), shape[1:], Real(), port.name, None)
+        self._unquantized = {self.input.name}
 
     # reading -------------------------------------------------------------------------------
 
@@ -86,6 +88,21 @@ class Context:
                 node, f"input {index} ('{printable(name)}') is a constant", "swap the inputs"
             )
         raise self.error(node, f"input {index} is missing", "export the model again")
+
+    def unpadded(self, node: NodeProto, index: int) -> tuple[Tensor, tuple[int, ...]]:
+        """Input ``index``, and the zeros (begins, then ends) of a Pad before it that was left to
+        ``node``."""
+        if index < len(node.input) and node.input[index] in self.padded:
+            return self.padded[node.input[index]]
+        return self.tensor(node, index), ()
+
+    def readers(self, tensor: str) -> list[NodeProto]:
+        """The nodes that read ``tensor``."""
+        return [n for n in self.model.graph.node if tensor in n.input]
+
+    def from_input(self, value: Value) -> bool:
+        """Whether no quantizer lies between the network input and ``value``."""
+        return value.name in self._unquantized
 
     def error(self, node: NodeProto, what: str, hint: str = "") -> UnsupportedModel:
         """The error to raise, naming ``node``."""
@@ -119,6 +136,8 @@ class Context:
         wish = tidy(tensor) if tensor else f"{name}_out"
         value = self._new_value(wish, shape, format, tensor, axes)
         self._nodes.append(Node(name, op, tuple(v.name for v in ins), (value.name,)))
+        if isinstance(format, Real) and any(v.name in self._unquantized for v in ins):
+            self._unquantized.add(value.name)
         self.node_names[name] = node.name
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from onnx import NodeProto, ValueInfoProto, helper
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
 from codesign.frontend.context import Const, Context, Quantized
 from codesign.frontend.names import printable
@@ -13,11 +13,20 @@ from codesign.frontend.names import printable
 MAX_ELEMENTS = 1 << 26
 
 #: Operators that move elements without changing them: they keep a quantized constant quantized.
-MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
-_SHAPES = frozenset({"Constant", "ConstantOfShape", "Cast", "Gather", "Concat", "Slice", "Shape"})
-_BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Pow"})
-_UNARY = frozenset({"Sqrt", "Neg", "Reciprocal", "Abs", "Exp", "Log", "Floor", "Ceil"})
-FOLDABLE = MOVES | _SHAPES | _BINARY | _UNARY
+MOVES = frozenset(
+    {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Slice", "Gather"}
+)
+_SHAPES = frozenset({"Constant", "ConstantOfShape", "Cast", "Concat", "Shape", "Size", "Range"})
+_REPEATS = frozenset({"Expand", "Tile", "Pad"})
+_BINARY = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Equal", "Greater", "Less", "Where"}
+    | {"GreaterOrEqual", "LessOrEqual", "And", "Or"}
+)
+_UNARY = frozenset(
+    {"Sqrt", "Neg", "Reciprocal", "Abs", "Exp", "Log", "Floor", "Ceil", "Round", "Sign", "Not"}
+    | {"ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "Clip", "ScatterND"}
+)
+FOLDABLE = MOVES | _SHAPES | _REPEATS | _BINARY | _UNARY
 
 
 def try_fold(ctx: Context, node: NodeProto) -> bool:
@@ -29,6 +38,9 @@ def try_fold(ctx: Context, node: NodeProto) -> bool:
         attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         cut = slice(attrs.get("start", 0), attrs.get("end"))
         ctx.define(node, Const(np.array(shape, dtype=np.int64)[cut]))
+        return True
+    if node.op_type == "Size" and node.input and node.input[0] in ctx.tensors:
+        ctx.define(node, Const(np.array(ctx.batch * ctx.tensors[node.input[0]].value.elements)))
         return True
     if any(name and name not in ctx.constants for name in node.input):
         return False
@@ -65,6 +77,9 @@ def _check_growth(ctx: Context, node: NodeProto, arrays: list[np.ndarray]) -> No
             size = math.prod(np.broadcast_shapes(*(a.shape for a in arrays)))
         except ValueError:
             raise ctx.error(node, "the shapes of its inputs do not fit") from None
+    elif node.op_type in _REPEATS | {"Range"}:
+        shapes = inferred_shapes(ctx, node, [*arrays])
+        size = max([size, *(math.prod(s) for s in shapes if s is not None)])
     elif node.op_type == "Gather" and len(arrays) == 2:
         size = arrays[0].size * max(1, arrays[1].size)
     if not 0 <= size <= MAX_ELEMENTS:
@@ -72,30 +87,69 @@ def _check_growth(ctx: Context, node: NodeProto, arrays: list[np.ndarray]) -> No
 
 
 def _run(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> np.ndarray:
-    """The node's output for ``arrays``, computed by onnxruntime (as qonnx does)."""
-    import onnxruntime
+    return run_node(ctx, node, arrays)[0]
 
+
+def _alone(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> ModelProto:
+    """A model of ``node`` only: its first input is a port, the others are initializers."""
     names = [f"i{k}" if a is not None else "" for k, a in enumerate(arrays)]
+    outputs = [f"o{k}" if name else "" for k, name in enumerate(node.output)]
     inner = NodeProto()
     inner.CopyFrom(node)
     del inner.input[:], inner.output[:], inner.metadata_props[:]
     inner.input.extend(names)
-    inner.output.append("o")
-    feed = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
+    inner.output.extend(outputs)
     ports = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in feed.items()
+        for n, a in zip(names[:1], arrays[:1], strict=True)
+        if a is not None
     ]
-    graph = helper.make_graph([inner], "fold", ports, [ValueInfoProto(name="o")])
+    constants = [
+        numpy_helper.from_array(np.array(a, order="C"), n)
+        for n, a in zip(names[1:], arrays[1:], strict=True)
+        if a is not None
+    ]
+    ends = [ValueInfoProto(name=name) for name in outputs if name]
+    graph = helper.make_graph([inner], "fold", ports, ends, constants)
     opset = helper.make_opsetid("", ctx.opset)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+
+def inferred_shapes(
+    ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]
+) -> list[tuple[int, ...] | None]:
+    """Shapes of the outputs before anything is computed; None where onnx cannot tell."""
+    try:
+        found = shape_inference.infer_shapes(_alone(ctx, node, arrays), data_prop=True)
+    except Exception:  # a malformed node: running it gives the message
+        return []
+    shapes: list[tuple[int, ...] | None] = []
+    for port in found.graph.output:
+        dims = port.type.tensor_type.shape.dim
+        fixed = all(d.WhichOneof("value") == "dim_value" for d in dims)
+        shapes.append(tuple(d.dim_value for d in dims) if fixed else None)
+    return shapes
+
+
+def run_node(
+    ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]
+) -> list[np.ndarray]:
+    """The node's outputs for ``arrays`` (None: input left out), computed by onnxruntime as
+    qonnx does. Outputs without a name are empty arrays."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            _alone(ctx, node, arrays).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
         )
-        return np.asarray(session.run(None, feed)[0])
+        feed = {port.name: arrays[0] for port in session.get_inputs()}
+        found = iter(session.run(None, feed))
+        return [np.asarray(next(found)) if name else np.zeros(0) for name in node.output]
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = printable(str(error).split("\n")[0] or type(error).__name__, 160)
         raise ctx.error(node, f"constant folding failed: {reason}") from None

@@ -9,6 +9,7 @@ from onnx import NodeProto
 
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
+from codesign.frontend.layout import fit_constant, varying_last
 from codesign.frontend.names import printable
 from codesign.ops.quant import MAX_ACTIVATION_BITS, Quant, quantize
 
@@ -33,15 +34,15 @@ def quant(ctx: Context, node: NodeProto) -> None:
     if const is not None:
         ctx.define(node, quantize_constant(ctx, node, const, settings))
         return
-    x = ctx.value(node, 0)
+    x = varying_last(ctx, node, ctx.tensor(node, 0), settings.scale, "scale")
     if settings.bits > MAX_ACTIVATION_BITS:
         raise ctx.error(
             node,
             f"bit width {settings.bits}: float32 cannot hold every code",
             f"activations may have 1 to {MAX_ACTIVATION_BITS} bits",
         )
-    scale = per_channel(ctx, node, settings.scale, x.shape, "scale")
-    zero_point = per_channel(ctx, node, settings.zero_point, x.shape, "zero point")
+    scale = fit_constant(ctx, node, settings.scale, x, "scale")
+    zero_point = fit_constant(ctx, node, settings.zero_point, x, "zero point")
     op = Quant(
         scale,
         zero_point,
@@ -50,7 +51,7 @@ def quant(ctx: Context, node: NodeProto) -> None:
         settings.narrow,
         settings.rounding,
     )
-    ctx.emit(node, op, [x], tensor=node.output[0])
+    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 
 
 @handles("BipolarQuant", quantizer=True)
@@ -207,22 +208,3 @@ def _check_broadcast(
             f"the {name} has shape {array.shape}, the tensor {shape}",
             f"give one {name} per tensor or one per channel",
         )
-
-
-def per_channel(
-    ctx: Context, node: NodeProto, array: np.ndarray, shape: tuple[int, ...], what: str
-) -> np.ndarray:
-    """``array`` as one number [1] or one per channel of the last axis [C], for a value of
-    ``shape`` (without batch)."""
-    if array.size == 1 or (array.size and (array == array.ravel()[0]).all()):
-        fits = array.size == 1 or array.shape[-1:] == shape[-1:]
-        if fits and array.ndim <= len(shape) + 1:
-            return array.ravel()[:1]
-    padded = (1,) * (len(shape) + 1 - array.ndim) + array.shape
-    if len(padded) == len(shape) + 1 and padded == (1,) * len(shape) + shape[-1:]:
-        return array.ravel()
-    raise ctx.error(
-        node,
-        f"the {what} has shape {array.shape}, the value (batch, {', '.join(map(str, shape))})",
-        "give one number per tensor or one per channel of the last axis",
-    )

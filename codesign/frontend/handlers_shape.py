@@ -1,18 +1,19 @@
-"""Views: operators that only rename or flatten."""
+"""Views: operators that rename, reshape or transpose."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
-from onnx import NodeProto
+import numpy as np
+from onnx import NodeProto, TensorProto
 
 from codesign.frontend.context import Context, attributes, handles
-from codesign.ir import Value
-from codesign.ops.reshape import Reshape
+from codesign.frontend.layout import Axes, Tensor, channels_last, identity, inverse, move
 
 
 @handles("Identity", "Dropout")
-def identity(ctx: Context, node: NodeProto) -> None:
+def same(ctx: Context, node: NodeProto) -> None:
     """The same value under another name (Dropout does nothing in evaluation mode)."""
     attributes(ctx, node, ratio=0.5, seed=0)
     training = ctx.constant(node, 2)
@@ -21,21 +22,32 @@ def identity(ctx: Context, node: NodeProto) -> None:
     ctx.alias(node, ctx.value(node, 0))
 
 
+@handles("Cast")
+def cast(ctx: Context, node: NodeProto) -> None:
+    """Only to float32, which a computed value is already."""
+    attrs = attributes(ctx, node, to=None, saturate=1, round_mode="up")
+    if attrs["to"] != TensorProto.FLOAT:
+        kinds = TensorProto.DataType
+        name = kinds.Name(attrs["to"]) if attrs["to"] in kinds.values() else attrs["to"]
+        raise ctx.error(node, f"it casts a computed value to {name}", "only float32 is supported")
+    ctx.alias(node, ctx.value(node, 0))
+
+
 @handles("Flatten")
 def flatten(ctx: Context, node: NodeProto) -> None:
     """``Flatten(axis=1)``."""
     attrs = attributes(ctx, node, axis=1)
-    x = ctx.value(node, 0)
-    if attrs["axis"] not in (1, -len(x.shape)):
+    x = ctx.tensor(node, 0)
+    if attrs["axis"] not in (1, -x.rank):
         raise ctx.error(node, f"attribute 'axis' is {attrs['axis']}", "keep the batch axis: axis=1")
-    _view(ctx, node, x, (x.elements,))
+    _view(ctx, node, x, (x.value.elements,))
 
 
 @handles("Reshape")
 def reshape(ctx: Context, node: NodeProto) -> None:
     """A constant target shape that keeps the batch axis first."""
     attrs = attributes(ctx, node, allowzero=0)
-    x = ctx.value(node, 0)
+    x = ctx.tensor(node, 0)
     const = ctx.constant(node, 1)
     if const is None:
         raise ctx.error(node, "the target shape is not a constant", "reshape to a fixed shape")
@@ -64,13 +76,13 @@ def reshape(ctx: Context, node: NodeProto) -> None:
 def squeeze(ctx: Context, node: NodeProto) -> None:
     """Axes of size one come and go; the batch axis stays."""
     attrs = attributes(ctx, node, axes=None)
-    x = ctx.value(node, 0)
+    x = ctx.tensor(node, 0)
     const = ctx.constant(node, 1)
     given = const.array.ravel().tolist() if const is not None else attrs["axes"]
     if not isinstance(given, list):
         raise ctx.error(node, "it names no axes", "name the axes: without them the batch goes too")
     axes = [int(axis) for axis in given]
-    rank = len(x.shape) + 1 + (len(axes) if node.op_type == "Unsqueeze" else 0)
+    rank = x.rank + 1 + (len(axes) if node.op_type == "Unsqueeze" else 0)
     wanted = sorted(axis + rank if axis < 0 else axis for axis in axes)
     if any(not 1 <= axis < rank for axis in wanted) or len(set(wanted)) != len(wanted):
         raise ctx.error(node, f"axes {axes} touch the batch axis", "keep the batch axis first")
@@ -85,22 +97,39 @@ def squeeze(ctx: Context, node: NodeProto) -> None:
 
 @handles("Transpose")
 def transpose(ctx: Context, node: NodeProto) -> None:
-    """Only of constants (folded before), or one that moves nothing."""
+    """Other axes of the same value: nothing moves until an operator minds."""
     attrs = attributes(ctx, node, perm=None)
-    x = ctx.value(node, 0)
+    x = ctx.tensor(node, 0)
     given = attrs["perm"]
-    perm = [int(p) for p in given] if isinstance(given, list) else [*range(len(x.shape), -1, -1)]
-    full = (ctx.batch, *x.shape)
-    moved = [p for p in perm if full[p] != 1] if sorted(perm) == list(range(len(full))) else [1, 0]
-    if perm[:1] != [0] or moved != sorted(moved):
+    perm = [int(p) for p in given] if isinstance(given, list) else [*range(x.rank, -1, -1)]
+    if sorted(perm) != list(range(x.rank + 1)):
         raise ctx.error(
-            node, f"it transposes a computed value (perm {perm})", "transpose the weights"
+            node, f"perm {perm} is no permutation of {x.rank + 1} axes", "export the model again"
         )
-    _view(ctx, node, x, tuple(full[p] for p in perm[1:]))
+    if perm[0] != 0:
+        raise ctx.error(node, f"it moves the batch axis (perm {perm})", "keep the batch axis first")
+    ctx.alias(node, x.value, tuple(x.axes[p - 1] for p in perm[1:]))
 
 
-def _view(ctx: Context, node: NodeProto, x: Value, shape: tuple[int, ...]) -> None:
-    if shape == x.shape:
-        ctx.alias(node, x)
-    else:
-        ctx.emit(node, Reshape(shape), [x], tensor=node.output[0])
+def _view(ctx: Context, node: NodeProto, x: Tensor, shape: tuple[int, ...]) -> None:
+    """``x`` in another ``shape``, in whatever layout keeps its elements where they are; moved
+    into the file's order where there is none."""
+    order = x.positions().reshape(shape)
+    straight = np.arange(order.size)
+    axes = identity(len(shape))
+    for choice in _layouts(x, len(shape)):
+        if (order.transpose(inverse(choice)).ravel() == straight).all():
+            axes = choice
+            break
+    index = order.transpose(inverse(axes))
+    value = move(ctx, node, x.value, index, axes=axes, tensor=node.output[0])
+    ctx.alias(node, value, axes)
+
+
+def _layouts(x: Tensor, rank: int) -> list[Axes]:
+    """Layouts to try for a view of ``x``: the likely ones, then every one of a few axes."""
+    likely = [identity(rank)]
+    if x.axes != identity(x.rank) and rank:
+        likely.insert(0, channels_last(rank))
+    rest = itertools.permutations(range(rank)) if 2 < rank <= 4 else ()
+    return [*likely, *(p for p in rest if p not in likely)]

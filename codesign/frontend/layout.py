@@ -129,3 +129,14 @@ def fit_constant(
     while out.ndim > 1 and out.shape[0] == 1:
         out = out[0]
     return np.ascontiguousarray(out.reshape(out.shape or (1,)))
+
+
+def varying_last(ctx: Context, node: NodeProto, x: Tensor, array: np.ndarray, what: str) -> Tensor:
+    """``x`` with the one axis along which constant ``array`` varies last in the IR, where a scale
+    per channel belongs. Unchanged when it varies along no axis, or along several."""
+    fitted = fit_constant(ctx, node, array, x, what)
+    varies = [a - fitted.ndim for a, size in enumerate(fitted.shape) if size > 1]
+    if len(varies) != 1 or varies[0] == -1:
+        return x
+    order = [a for a in range(x.rank) if a != x.rank + varies[0]] + [x.rank + varies[0]]
+    return to_axes(ctx, node, x, tuple(order.index(a) for a in x.axes))

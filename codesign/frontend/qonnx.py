@@ -8,7 +8,15 @@ from pathlib import Path
 from onnx import ModelProto, NodeProto
 
 from codesign.errors import UnsupportedModel
-from codesign.frontend import handlers_math, handlers_quant, handlers_shape
+from codesign.frontend import (
+    handlers_conv,
+    handlers_join,
+    handlers_math,
+    handlers_move,
+    handlers_pool,
+    handlers_quant,
+    handlers_shape,
+)
 from codesign.frontend.check import QUANT_OPS, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
@@ -19,12 +27,20 @@ from codesign.ir import Graph, verify
 
 __all__ = ["Imported", "import_qonnx"]
 
-_LOADED = (handlers_math, handlers_quant, handlers_shape)  # importing them registers handlers
+_LOADED = (  # importing them registers handlers
+    handlers_conv,
+    handlers_join,
+    handlers_math,
+    handlers_move,
+    handlers_pool,
+    handlers_quant,
+    handlers_shape,
+)
 
 _HINTS = {
     "Softmax": "remove the Softmax: the largest logit is the largest probability",
     "LogSoftmax": "remove the LogSoftmax: the largest logit is the largest probability",
-    "Conv": "only dense layers are supported so far",
+    "InstanceNormalization": "use batch norm: its statistics are known before the network runs",
     "FloatQuant": "only integer quantizers are supported so far",
     "Trunc": "average pooling with truncation is not supported so far",
     "QuantLSTMCell": "recurrent layers are not supported so far",

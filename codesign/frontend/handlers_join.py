@@ -1,0 +1,151 @@
+"""Operators of several values: arithmetic of two tensors or a constant, and Concat."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import NodeProto
+
+from codesign.frontend.context import Context, attributes, handles
+from codesign.frontend.layout import (
+    Tensor,
+    channels_last,
+    fit_constant,
+    inverse,
+    move,
+    to_axes,
+)
+from codesign.frontend.weights import float_constant
+from codesign.frontend.window import MAX_ELEMENTS
+from codesign.ir import Elementwise
+from codesign.ops.add import Add, Sub
+from codesign.ops.combine import Combine
+from codesign.ops.concat import Concat
+from codesign.ops.mul import Div, Mul
+
+_FUNCTIONS = {
+    "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Min": "min", "Max": "max", "Sum": "add",
+}  # fmt: skip
+
+
+@handles("Add", "Sub", "Mul", "Div")
+def arithmetic(ctx: Context, node: NodeProto) -> None:
+    """Two computed values, or a computed value and a constant in either order."""
+    attributes(ctx, node)
+    if len(node.input) != 2:
+        raise ctx.error(node, f"{node.op_type} has {len(node.input)} inputs", "it needs two")
+    left = ctx.constant(node, 0) is not None
+    if not left and ctx.constant(node, 1) is None:
+        _combine(ctx, node, ctx.tensor(node, 0), ctx.tensor(node, 1), node.output[0])
+        return
+    x = ctx.tensor(node, 1 if left else 0)
+    array = float_constant(ctx, node, 0 if left else 1, "the constant")
+    x = _expanded(ctx, node, x, array)
+    op = _with_constant(ctx, node, fit_constant(ctx, node, array, x, "constant"), left)
+    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
+
+
+def _with_constant(ctx: Context, node: NodeProto, value: np.ndarray, left: bool) -> Elementwise:
+    if node.op_type == "Add":
+        return Add(value)
+    if node.op_type == "Sub":
+        return Sub(value, reverse=left)
+    if node.op_type == "Mul":
+        return Mul(value)
+    if left:
+        raise ctx.error(node, "it divides a constant by a value", "divide by a constant instead")
+    if not value.all():
+        raise ctx.error(node, "it divides by zero", "remove the zeros from the divisor")
+    return Div(value)
+
+
+def _expanded(ctx: Context, node: NodeProto, x: Tensor, array: np.ndarray) -> Tensor:
+    """``x`` repeated where the constant ``array`` has more elements along an axis of size 1."""
+    full = (ctx.batch, *x.shape)
+    try:
+        shape = np.broadcast_shapes(full, array.shape)
+    except ValueError:
+        return x  # fit_constant refuses it by name
+    if shape[0] != ctx.batch or len(shape) != len(full) or shape == full:
+        return x
+    return expand(ctx, node, x, shape[1:], x.axes)
+
+
+def expand(
+    ctx: Context, node: NodeProto, x: Tensor, shape: tuple[int, ...], axes: tuple[int, ...]
+) -> Tensor:
+    """``x`` broadcast to ``shape`` (of the file, without batch), lying as ``axes`` say."""
+    if int(np.prod(shape, dtype=np.float64)) > MAX_ELEMENTS:
+        raise ctx.error(node, f"its result {shape} is too large for a circuit")
+    index = np.broadcast_to(x.positions(), shape).transpose(inverse(axes))
+    return Tensor(move(ctx, node, x.value, index, axes=axes), axes)
+
+
+def _combine(ctx: Context, node: NodeProto, a: Tensor, b: Tensor, tensor: str) -> Tensor:
+    """``function(a, b)`` after both were brought to one shape and layout."""
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        shapes = f"(batch, {str(a.shape)[1:-1]}) and (batch, {str(b.shape)[1:-1]})"
+        raise ctx.error(node, f"the shapes {shapes} do not fit", "export again") from None
+    if a.rank != b.rank:
+        # numpy aligns trailing axes: the batch of the lower rank would meet another axis.
+        raise ctx.error(
+            node,
+            f"it combines tensors of {a.rank + 1} and {b.rank + 1} axes, so that the batch meets "
+            "another axis",
+            "unsqueeze one of them first",
+        )
+    axes = _common_axes(a, b)
+    a, b = expand(ctx, node, a, shape, axes), expand(ctx, node, b, shape, axes)
+    op = Combine(_FUNCTIONS[node.op_type])
+    value = ctx.emit(node, op, [a.value, b.value], tensor=tensor, axes=axes)
+    return Tensor(value, axes)
+
+
+def _common_axes(*tensors: Tensor) -> tuple[int, ...]:
+    """The layout most elements have already; channels last where they are equal."""
+    if len({t.axes for t in tensors}) == 1:
+        return tensors[0].axes
+    largest = max(t.value.elements for t in tensors)
+    choices = [t.axes for t in tensors if t.value.elements == largest]
+    preferred = channels_last(tensors[0].rank)
+    return preferred if preferred in choices else choices[0]
+
+
+@handles("Min", "Max", "Sum")
+def variadic(ctx: Context, node: NodeProto) -> None:
+    """Two or more computed values, combined from the left."""
+    attributes(ctx, node)
+    if any(ctx.constant(node, i) is not None for i in range(len(node.input))):
+        raise ctx.error(node, "one of its inputs is a constant", "use Clip, Relu or Add instead")
+    if len(node.input) == 1:
+        ctx.alias(node, ctx.value(node, 0))
+        return
+    total = ctx.tensor(node, 0)
+    last = len(node.input) - 1
+    for index in range(1, last + 1):
+        name = node.output[0] if index == last else ""
+        total = _combine(ctx, node, total, ctx.tensor(node, index), name)
+
+
+@handles("Concat")
+def concat(ctx: Context, node: NodeProto) -> None:
+    """Computed values along any axis but the batch."""
+    attrs = attributes(ctx, node, axis=None)
+    if any(ctx.constant(node, i) is not None for i in range(len(node.input))):
+        raise ctx.error(node, "one of its inputs is a constant", "use Pad, or join the constants")
+    tensors = [ctx.tensor(node, i) for i in range(len(node.input))]
+    rank = tensors[0].rank
+    axis = attrs["axis"]
+    if not isinstance(axis, int) or any(t.rank != rank for t in tensors):
+        shapes = ", ".join(str(t.shape) for t in tensors)
+        raise ctx.error(node, f"it joins shapes {shapes} along axis {axis}", "ranks must agree")
+    axis += rank + 1 if axis < 0 else 0
+    if not 1 <= axis <= rank:
+        raise ctx.error(node, f"attribute 'axis' is {attrs['axis']}", "the batch cannot be joined")
+    if len(tensors) == 1:
+        ctx.alias(node, tensors[0].value)
+        return
+    axes = _common_axes(*tensors)
+    values = [to_axes(ctx, node, t, axes).value for t in tensors]
+    ctx.emit(node, Concat(axes[axis - 1]), values, tensor=node.output[0], axes=axes)

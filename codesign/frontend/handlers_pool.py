@@ -1,0 +1,160 @@
+"""Pooling and reductions: windows of MaxPool and SumPool, divided where a mean is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from onnx import NodeProto
+
+from codesign.frontend.context import Context, attributes, handles
+from codesign.frontend.layout import Tensor, channels_last, to_axes
+from codesign.frontend.weights import require_codes
+from codesign.frontend.window import integers, spatial_rank, window
+from codesign.ir import Op, Value
+from codesign.ops.max_pool import MaxPool
+from codesign.ops.mul import Div
+from codesign.ops.reshape import Reshape
+from codesign.ops.sum_pool import SumPool
+
+_WINDOW: dict[str, object] = {
+    "auto_pad": "NOTSET",
+    "ceil_mode": 0,
+    "dilations": None,
+    "kernel_shape": None,
+    "pads": None,
+    "strides": None,
+}
+
+
+@handles("MaxPool")
+def max_pool(ctx: Context, node: NodeProto) -> None:
+    """The largest value of each window; padding never wins."""
+    attrs = attributes(ctx, node, storage_order=0, **_WINDOW)
+    if len([o for o in node.output if o]) > 1:
+        raise ctx.error(node, "its indices are used", "only the values of MaxPool are supported")
+    x = ctx.tensor(node, 0)
+    view = window(ctx, node, attrs, x.shape[1:], _kernel(ctx, node, attrs, x))
+    x = to_axes(ctx, node, x, channels_last(x.rank))
+    op = MaxPool(view.kernel, view.strides, view.dilations, view.pads)
+    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
+
+
+@handles("AveragePool")
+def average_pool(ctx: Context, node: NodeProto) -> None:
+    """The exact sum of each window, divided once by how many of its taps count."""
+    attrs = attributes(ctx, node, count_include_pad=0, **_WINDOW)
+    x = ctx.tensor(node, 0)
+    view = window(ctx, node, attrs, x.shape[1:], _kernel(ctx, node, attrs, x))
+    x = to_axes(ctx, node, x, channels_last(x.rank))
+    require_codes(ctx, node, x.value, "an average")
+    include = bool(attrs["count_include_pad"])
+    rows, columns = (a.counts(include_pad=include) for a in (view.y, view.x))
+    counts = np.outer(rows, columns)
+    if not counts.all():
+        raise ctx.error(node, "a window lies in the padding entirely", "use smaller pads")
+    op = SumPool(view.kernel, view.strides, view.dilations, view.pads)
+    divisor = counts[..., None] if x.rank == 3 else counts[0][:, None]
+    _divided(ctx, node, x, op, divisor.astype(np.float32))
+
+
+def _kernel(
+    ctx: Context, node: NodeProto, attrs: dict[str, object], x: Tensor
+) -> tuple[int, ...]:
+    rank = spatial_rank(ctx, node, x.shape)
+    if attrs["kernel_shape"] is None:
+        raise ctx.error(node, "attribute 'kernel_shape' is missing", "export the model again")
+    return tuple(integers(ctx, node, "kernel_shape", attrs["kernel_shape"], rank, 1, 1))
+
+
+def _divided(ctx: Context, node: NodeProto, x: Tensor, op: Op, divisor: np.ndarray) -> None:
+    """``op`` on ``x``, then one float32 division, unless it divides by one."""
+    out = node.output[0]
+    if (divisor == divisor.ravel()[0]).all():
+        divisor = divisor.ravel()[:1]
+    whole = bool((divisor == 1).all())
+    value = ctx.emit(node, op, [x.value], tensor=out if whole else "", axes=x.axes)
+    if not whole:
+        ctx.emit(node, Div(divisor), [value], tensor=out, suffix="mean")
+
+
+@handles("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(ctx: Context, node: NodeProto) -> None:
+    """One number per channel; the spatial axes stay with size 1."""
+    attributes(ctx, node)
+    x = ctx.tensor(node, 0)
+    if x.rank < 2:
+        raise ctx.error(node, "its input has no spatial axes", "the input is (batch, C, L...)")
+    function = "max" if node.op_type == "GlobalMaxPool" else "mean"
+    _reduce(ctx, node, x, set(range(1, x.rank)), function, keep=True)
+
+
+@handles("ReduceMean", "ReduceSum", "ReduceMax")
+def reduce(ctx: Context, node: NodeProto) -> None:
+    """Over any axes but the batch."""
+    attrs = attributes(ctx, node, axes=None, keepdims=1, noop_with_empty_axes=0)
+    x = ctx.tensor(node, 0)
+    const = ctx.constant(node, 1)
+    given: object = const.array.ravel().tolist() if const is not None else attrs["axes"]
+    if given in (None, []) and attrs["noop_with_empty_axes"]:
+        ctx.alias(node, x.value)
+        return
+    if not isinstance(given, list) or not given:
+        raise ctx.error(node, "it reduces over every axis, the batch too", "name the axes")
+    full = x.rank + 1
+    axes = {int(a) + full if int(a) < 0 else int(a) for a in given}
+    if not all(1 <= a < full for a in axes):
+        raise ctx.error(node, f"it reduces over axes {given}", "axis 0 is the batch: leave it out")
+    function = node.op_type.removeprefix("Reduce").lower()
+    _reduce(ctx, node, x, {a - 1 for a in axes}, function, keep=bool(attrs["keepdims"]))
+
+
+def _reduce(
+    ctx: Context, node: NodeProto, x: Tensor, axes: set[int], function: str, *, keep: bool
+) -> None:
+    """Reduce the file's ``axes`` (batch not counted). Each run of neighbouring IR axes is one
+    window as long as itself: elements keep their order, nothing is moved."""
+    if function != "max":
+        require_codes(ctx, node, x.value, "a mean" if function == "mean" else "a sum")
+    gone = {x.axes[a] for a in axes}
+    sizes = list(x.value.shape)
+    count = math.prod(sizes[a] for a in gone)
+    make: Callable[..., Op] = MaxPool if function == "max" else SumPool
+    value = x.value
+    for low, high in _runs(sorted(gone)):
+        before, after = math.prod(sizes[:low]), math.prod(sizes[high:])
+        length = math.prod(sizes[low:high])
+        shape = (before, length, after) if before > 1 else (length, after)
+        if length > 1:
+            value = _viewed(ctx, node, value, shape)
+            op = make((1, length), (1, length), (1, 1), (0, 0, 0, 0))
+            value = ctx.emit(node, op, [value], suffix=function if value != x.value else "")
+        sizes[low:high] = [1] * (high - low)
+    left = [a for a in range(len(sizes)) if keep or a not in gone]
+    shape = tuple(sizes[a] for a in left)
+    renumber = {a: i for i, a in enumerate(left)}
+    out = tuple(renumber[a] for a in x.axes if a in renumber)
+    value = _viewed(ctx, node, value, shape)
+    if function == "mean" and count > 1:
+        divisor = np.array([count], dtype=np.float32)
+        ctx.emit(node, Div(divisor), [value], tensor=node.output[0], suffix="mean", axes=out)
+    else:
+        ctx.alias(node, value, out)
+
+
+def _runs(axes: list[int]) -> list[tuple[int, int]]:
+    """Runs of neighbours as half-open ranges."""
+    runs: list[tuple[int, int]] = []
+    for axis in axes:
+        if runs and runs[-1][1] == axis:
+            runs[-1] = (runs[-1][0], axis + 1)
+        else:
+            runs.append((axis, axis + 1))
+    return runs
+
+
+def _viewed(ctx: Context, node: NodeProto, value: Value, shape: tuple[int, ...]) -> Value:
+    if value.shape == shape:
+        return value
+    return ctx.emit(node, Reshape(shape), [value], suffix="view")
