@@ -43,7 +43,7 @@ def export_module(module: Any, example_input: Any, *, dynamo: bool = False) -> o
     export_qonnx = need("brevitas.export").export_qonnx
     net = copy.deepcopy(module).eval()
     frame = torch.as_tensor(np.asarray(example_input, dtype=np.float32))[:1]
-    with tempfile.TemporaryDirectory(prefix="codesign-export-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="codesign-export-") as folder, quiet():
         path = Path(folder) / "model.onnx"
         names = {} if dynamo else {"input_names": ["x"], "output_names": ["y"]}
         with torch.no_grad():
@@ -56,7 +56,7 @@ def export_module(module: Any, example_input: Any, *, dynamo: bool = False) -> o
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporters print progress and deprecation notes nobody can act on."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -33,7 +33,7 @@ Progress = Callable[[str], None]
 EPOCHS = {"digits": (80, 40), "mnist": (4, 20)}
 BATCH = {"digits": 64, "mnist": 256}
 #: Random inputs hold about this many numbers altogether.
-RANDOM_VALUES = 1 << 21
+RANDOM_VALUES = 1 << 20
 #: Share of batches that are shifted by up to one pixel.
 SHIFTED = 0.3
 
