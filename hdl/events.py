@@ -5,6 +5,10 @@ predecessors gone), and ``taken[n]``, when it is transferred. A component's mode
 generators that read such lists and append to others; ``yield (times, n)`` waits until
 ``times.at[n]`` is known. No entry ever changes, so the order in which processes run does not
 matter (a Kahn network), and forks, joins, FIFOs and back-pressure are exact.
+
+A component that does one thing if a beat is offered by cycle ``t`` and another if not yields
+``(times, n, t)``: it goes on when the entry is known, or when nothing else can happen before
+``t`` any more. It must not have any effect before cycle ``t`` afterwards.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +42,7 @@ class Times:
         self._waiting.append((index, process, ready))
 
 
-Process = Generator[tuple[Times, int], None, None]
+Process = Generator[tuple[Times, int] | tuple[Times, int, int], None, None]
 
 
 class Wire:
@@ -79,15 +83,30 @@ def link(source: Stage, target: Stage, out: str = "o", into: str = "i") -> Wire:
 def simulate(stages: Iterable[Stage]) -> None:
     """Run the processes of ``stages`` until none can go on."""
     ready: deque[Process] = deque(p for stage in stages for p in stage.processes())
-    while ready:
+    patient: list[tuple[int, Times, int, Process]] = []
+    while ready or patient:
+        if not ready:
+            ready.extend(_due(patient))
         process = ready.popleft()
         try:
-            times, index = next(process)
-            while len(times.at) > index:
-                times, index = next(process)
+            wish = next(process)
+            while len(wish[0].at) > wish[1]:
+                wish = next(process)
         except StopIteration:
             continue
-        times.wait(index, process, ready)
+        if len(wish) == 3:
+            patient.append((wish[2], wish[0], wish[1], process))
+        else:
+            wish[0].wait(wish[1], process, ready)
+
+
+def _due(patient: list[tuple[int, Times, int, Process]]) -> list[Process]:
+    """Those whose entry is known by now; if none, the earliest: its entry comes too late."""
+    found = [entry for entry in patient if len(entry[1].at) > entry[2]]
+    found = found or [min(patient, key=lambda entry: entry[0])]
+    for entry in found:
+        patient.remove(entry)
+    return [entry[3] for entry in found]
 
 
 class Source(Stage):
