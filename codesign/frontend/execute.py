@@ -6,7 +6,7 @@ batch axis of the model is set to the number of frames.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,9 @@ from codesign.frontend.check import input_shape
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
 
+#: Frames at once, and float32 numbers at once: every tensor of a chunk is kept.
 CHUNK = 2048
+NUMBERS = 1 << 26
 
 
 def execute_batch(
@@ -35,8 +37,10 @@ def execute_batch(
     inputs = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, *shape[1:])
     if not len(inputs):
         raise UsageError("no inputs to execute")
-    runner = _Runner(model, shape[0])
-    parts = [runner(inputs[i : i + CHUNK], wanted) for i in range(0, len(inputs), CHUNK)]
+    runner = _Runner(imported, shape[0])
+    numbers = sum(math.prod(s) for s in imported.tensor_shapes.values())
+    chunk = max(shape[0], min(CHUNK, NUMBERS // max(1, numbers)) // shape[0] * shape[0])
+    parts = [runner(inputs[i : i + chunk], wanted) for i in range(0, len(inputs), chunk)]
     return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
@@ -44,8 +48,8 @@ class _Runner:
     """Runs chunks; falls back to frame by frame when the model fixes its batch in a way that
     cannot be lifted."""
 
-    def __init__(self, model: ModelProto, batch: int) -> None:
-        self._model = model
+    def __init__(self, imported: Imported, batch: int) -> None:
+        self._imported = imported
         self._batch = batch
         self._ready: dict[int, Any] = {}
         self._single = False
@@ -68,10 +72,10 @@ class _Runner:
         from qonnx.core.onnx_exec import execute_onnx
 
         count = len(inputs)
-        port = self._model.graph.input[0].name
+        port = self._imported.model.graph.input[0].name
         try:
             if count not in self._ready:
-                self._ready = {count: _wrap(with_batch(self._model, count))}
+                self._ready = {count: _wrap(with_batch(self._imported, count))}
             with warnings.catch_warnings():  # about shapes, which are checked below
                 warnings.simplefilter("ignore")
                 context = execute_onnx(self._ready[count], {port: inputs}, True)
@@ -93,34 +97,32 @@ def _wrap(model: ModelProto) -> Any:
     return ModelWrapper(model).transform(InferShapes())
 
 
-def with_batch(model: ModelProto, batch: int) -> ModelProto:
-    """A copy of a cleaned model whose batch axis has ``batch`` frames, also in constant
-    ``Reshape`` targets."""
+def with_batch(imported: Imported, batch: int) -> ModelProto:
+    """A copy of the cleaned model whose batch axis has ``batch`` frames, also where a Reshape,
+    an Expand or a Resize names the sizes of its result."""
     out = ModelProto()
-    out.CopyFrom(model)
-    shape = input_shape(out.graph.input[0])
-    old = shape[0]
-    port = helper.make_tensor_value_info(out.graph.input[0].name, 1, (batch, *shape[1:]))
-    del out.graph.input[:]
-    out.graph.input.append(port)
-    constants = {t.name: t for t in out.graph.initializer}
-    producers = {node.output[0]: node for node in out.graph.node if node.op_type == "Constant"}
-    for node in out.graph.node:
-        if node.op_type != "Reshape" or len(node.input) < 2:
+    out.CopyFrom(imported.model)
+    graph = out.graph
+    shape = input_shape(graph.input[0])
+    port = helper.make_tensor_value_info(graph.input[0].name, 1, (batch, *shape[1:]))
+    del graph.input[:]
+    graph.input.append(port)
+    if batch == shape[0]:
+        return out
+    taken = {t.name for t in graph.initializer} | {o for n in graph.node for o in n.output}
+    for number, node in enumerate(graph.node):
+        index = _TARGETS.get(node.op_type)
+        result = imported.tensor_shapes.get(node.output[0])
+        if index is None or result is None or index >= len(node.input) or not node.input[index]:
             continue
-        tensor = constants.get(node.input[1])
-        if tensor is None and node.input[1] in producers:
-            attribute = producers[node.input[1]].attribute
-            tensor = attribute[0].t if attribute and attribute[0].HasField("t") else None
-        if tensor is not None:
-            with contextlib.suppress(ValueError):
-                _lift(tensor, old, batch)
+        name = f"codesign_target_{number}"
+        while name in taken:
+            name += "_"
+        target = np.array([batch, *result], dtype=np.int64)
+        graph.initializer.append(numpy_helper.from_array(target, name))
+        node.input[index] = name
     return out
 
 
-def _lift(tensor: Any, old: int, batch: int) -> None:
-    """Replace a leading ``old`` batch in a Reshape target by ``batch``."""
-    target = numpy_helper.to_array(tensor).copy()
-    if target.ndim == 1 and target.size > 1 and target[0] == old:
-        target[0] = batch
-        tensor.CopyFrom(numpy_helper.from_array(target, tensor.name))
+#: Which input of an operator is the shape of its result.
+_TARGETS = {"Reshape": 1, "Expand": 1, "Resize": 3}

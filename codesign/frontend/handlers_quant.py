@@ -11,6 +11,7 @@ from codesign.formats.rounding import ROUNDING
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
 from codesign.frontend.layout import fit_constant, varying_last
 from codesign.frontend.names import printable
+from codesign.ops.bipolar import Bipolar
 from codesign.ops.quant import MAX_ACTIVATION_BITS, Quant, quantize
 
 
@@ -56,32 +57,23 @@ def quant(ctx: Context, node: NodeProto) -> None:
 
 @handles("BipolarQuant", quantizer=True)
 def bipolar_quant(ctx: Context, node: NodeProto) -> None:
-    """``BipolarQuant(x, scale)`` of weights: codes -1 and +1."""
-    const = ctx.constant(node, 0)
-    if const is None:
-        raise ctx.error(
-            node,
-            "bipolar activations are not supported yet",
-            "use an unsigned 1-bit or a signed 2-bit activation quantizer",
-        )
+    """``BipolarQuant(x, scale)``: codes -1 and +1."""
+    attributes(ctx, node)
     scale = read_scale(ctx, node)
-    codes = np.where(const.array >= 0, np.int64(1), np.int64(-1))
-    ctx.define(node, _constant(ctx, node, codes, scale, const.source))
-
-
-@handles("FloatQuant", "Trunc", quantizer=True)
-def unsupported(ctx: Context, node: NodeProto) -> None:
-    """Known, and refused by name."""
-    raise ctx.error(
-        node,
-        f"quantizer '{node.op_type}' is not supported yet",
-        "use an integer quantizer (QONNX Quant)",
-    )
+    const = ctx.constant(node, 0)
+    if const is not None:
+        codes = np.where(const.array >= 0, np.int64(1), np.int64(-1))
+        ctx.define(node, quantized_constant(ctx, node, codes, scale, const.source))
+        return
+    x = varying_last(ctx, node, ctx.tensor(node, 0), scale, "scale")
+    # The sign does not depend on the scale, and x / scale could round to zero.
+    op = Bipolar(fit_constant(ctx, node, scale, x, "scale"))
+    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 
 
 def quantize_constant(ctx: Context, node: NodeProto, const: Const, settings: Settings) -> Const:
     """Weights or a bias through their quantizer: float32 values and integer codes."""
-    array = _float32(ctx, node, const.array, "the tensor it quantizes")
+    array = float32_array(ctx, node, const.array, "the tensor it quantizes")
     for name, parameter in (("scale", settings.scale), ("zero point", settings.zero_point)):
         _check_broadcast(ctx, node, parameter, array.shape, name)
     codes = quantize(
@@ -94,12 +86,13 @@ def quantize_constant(ctx: Context, node: NodeProto, const: Const, settings: Set
         rounding=settings.rounding,
     )
     offset = settings.zero_point.astype(np.int64)
-    return _constant(ctx, node, codes - offset, settings.scale, const.source)
+    return quantized_constant(ctx, node, codes - offset, settings.scale, const.source)
 
 
-def _constant(
+def quantized_constant(
     ctx: Context, node: NodeProto, codes: np.ndarray, scale: np.ndarray, source: str
 ) -> Const:
+    """A constant of integer ``codes`` (zero point subtracted) times ``scale`` (float32)."""
     _check_broadcast(ctx, node, scale, codes.shape, "scale")
     full = np.broadcast_to(scale, codes.shape)
     return Const(
@@ -117,15 +110,8 @@ def read_settings(ctx: Context, node: NodeProto) -> Settings:
     for name in ("signed", "narrow"):
         if attrs[name] not in (0, 1):
             raise ctx.error(node, f"attribute '{name}' is {attrs[name]}", "it must be 0 or 1")
-    rounding = str(attrs["rounding_mode"])
-    if rounding not in ROUNDING:
-        modes = ", ".join(sorted(ROUNDING))
-        raise ctx.error(
-            node,
-            f"rounding mode '{printable(rounding, 40)}' is not supported",
-            f"supported: {modes}",
-        )
-    bits = read_bits(ctx, node)
+    rounding = read_rounding(ctx, node, attrs)
+    bits = read_bits(ctx, node, 3)
     return Settings(
         scale=read_scale(ctx, node),
         zero_point=read_zero_point(ctx, node),
@@ -136,7 +122,21 @@ def read_settings(ctx: Context, node: NodeProto) -> Settings:
     )
 
 
-def _parameter(ctx: Context, node: NodeProto, index: int, name: str) -> np.ndarray:
+def read_rounding(ctx: Context, node: NodeProto, attrs: dict[str, object]) -> str:
+    """The rounding mode, in upper case."""
+    rounding = str(attrs["rounding_mode"]).upper()
+    if rounding not in ROUNDING:
+        modes = ", ".join(sorted(ROUNDING))
+        raise ctx.error(
+            node,
+            f"rounding mode '{printable(rounding, 40)}' is not supported",
+            f"supported: {modes}",
+        )
+    return rounding
+
+
+def read_parameter(ctx: Context, node: NodeProto, index: int, name: str) -> np.ndarray:
+    """Input ``index``, which must be known at import."""
     const = ctx.constant(node, index)
     if const is None:
         missing = index >= len(node.input) or not node.input[index]
@@ -145,9 +145,9 @@ def _parameter(ctx: Context, node: NodeProto, index: int, name: str) -> np.ndarr
     return const.array
 
 
-def read_bits(ctx: Context, node: NodeProto) -> int:
-    """The bit width: one integer from 1 to 32."""
-    bits = _parameter(ctx, node, 3, "bit width")
+def read_bits(ctx: Context, node: NodeProto, index: int, what: str = "bit width") -> int:
+    """A bit width: one integer from 1 to 32."""
+    bits = read_parameter(ctx, node, index, what)
     if bits.size != 1:
         raise ctx.error(node, "it has one bit width per channel", "use one bit width per tensor")
     width = float(bits.ravel()[0])
@@ -162,7 +162,7 @@ def read_bits(ctx: Context, node: NodeProto) -> int:
 
 def read_scale(ctx: Context, node: NodeProto) -> np.ndarray:
     """The scale: float32, positive."""
-    scale = _float32(ctx, node, _parameter(ctx, node, 1, "scale"), "the scale")
+    scale = float32_array(ctx, node, read_parameter(ctx, node, 1, "scale"), "the scale")
     if scale.size == 0:
         raise ctx.error(node, "the scale is empty", "give one scale per tensor or per channel")
     if not (np.isfinite(scale) & (scale > 0)).all():
@@ -173,7 +173,7 @@ def read_scale(ctx: Context, node: NodeProto) -> np.ndarray:
 
 def read_zero_point(ctx: Context, node: NodeProto) -> np.ndarray:
     """The zero point: integral values, as float32."""
-    array = _parameter(ctx, node, 2, "zero point")
+    array = read_parameter(ctx, node, 2, "zero point")
     if not (array == np.round(array)).all():
         raise ctx.error(node, "the zero point is not an integer", "use an integer zero point")
     if np.abs(array.astype(np.float64)).max(initial=0) > 1 << 24:
@@ -187,7 +187,8 @@ def read_zero_point(ctx: Context, node: NodeProto) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _float32(ctx: Context, node: NodeProto, array: np.ndarray, what: str) -> np.ndarray:
+def float32_array(ctx: Context, node: NodeProto, array: np.ndarray, what: str) -> np.ndarray:
+    """``array``, refused unless it is float32."""
     if array.dtype != np.float32:
         raise ctx.error(
             node, f"{what} is {array.dtype}, not float32", "export the model in float32"

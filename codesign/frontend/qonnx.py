@@ -8,11 +8,13 @@ from pathlib import Path
 from onnx import ModelProto, NodeProto
 
 from codesign.errors import UnsupportedModel
+from codesign.formats import ScaledInt
 from codesign.frontend import (
     handlers_conv,
     handlers_join,
     handlers_math,
     handlers_move,
+    handlers_output,
     handlers_pool,
     handlers_quant,
     handlers_shape,
@@ -21,8 +23,10 @@ from codesign.frontend.check import QUANT_OPS, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
 from codesign.frontend.fold import try_fold
+from codesign.frontend.input_format import quantize_input
 from codesign.frontend.load import load_model
 from codesign.frontend.names import printable, safe
+from codesign.frontend.orient_input import orient_input
 from codesign.ir import Graph, verify
 
 __all__ = ["Imported", "import_qonnx"]
@@ -32,14 +36,13 @@ _LOADED = (  # importing them registers handlers
     handlers_join,
     handlers_math,
     handlers_move,
+    handlers_output,
     handlers_pool,
     handlers_quant,
     handlers_shape,
 )
 
 _HINTS = {
-    "Softmax": "remove the Softmax: the largest logit is the largest probability",
-    "LogSoftmax": "remove the LogSoftmax: the largest logit is the largest probability",
     "InstanceNormalization": "use batch norm: its statistics are known before the network runs",
     "FloatQuant": "only integer quantizers are supported so far",
     "Trunc": "average pooling with truncation is not supported so far",
@@ -56,24 +59,35 @@ _HINTS = {
 class Imported:
     """An imported model.
 
-    ``tensor_names``: value name in ``graph`` to tensor name in the file; ``tensor_axes``: how that
-    tensor lies in the value (see :mod:`codesign.frontend.layout`); ``node_names``: node
-    name in ``graph`` to node name in the file (several may share one); ``model``: the cleaned
-    ONNX model, which qonnx can run; ``source``: the model as it was read, in one piece.
+    ``tensor_names``: value name in ``graph`` to tensor name in the file; ``tensor_axes``: how
+    that tensor lies in the value (see :mod:`codesign.frontend.layout`); ``tensor_shapes``: every
+    computed tensor of the file, without batch; ``node_names``: node name in ``graph`` to node
+    name in the file (several may share one); ``model``: the cleaned ONNX model, which qonnx can
+    run; ``source``: the model as it was read, in one piece, with the quantizer of
+    ``input_format`` if one was given.
     """
 
     graph: Graph
     tensor_names: dict[str, str]
     tensor_axes: dict[str, tuple[int, ...]]
+    tensor_shapes: dict[str, tuple[int, ...]]
     node_names: dict[str, str]
     model: ModelProto
     source: ModelProto
 
 
-def import_qonnx(source: str | Path | ModelProto, *, name: str = "") -> Imported:
-    """Import a QONNX file or model; errors name the node, the attribute and the way out."""
+def import_qonnx(
+    source: str | Path | ModelProto, *, name: str = "", input_format: ScaledInt | None = None
+) -> Imported:
+    """Import a QONNX file or model; errors name the node, the attribute and the way out.
+
+    ``input_format``: the codes of the network input where the file has no quantizer for it; one
+    is put there, in the graph and in ``source`` and ``model`` of the result.
+    """
     model = source if isinstance(source, ModelProto) else load_model(source)
     check_model(model)
+    if input_format is not None:
+        model = quantize_input(model, input_format)
     cleaned = clean(model)
     if len(cleaned.graph.input) != 1:
         raise UnsupportedModel(
@@ -81,12 +95,16 @@ def import_qonnx(source: str | Path | ModelProto, *, name: str = "") -> Imported
             hint="the output is a constant; Brevitas' dynamo export of recurrent layers does this",
         )
     ctx = Context(cleaned)
+    orient_input(ctx)
     for node in cleaned.graph.node:
         import_node(ctx, node)
     stem = "" if isinstance(source, ModelProto) else Path(source).stem
     graph = ctx.graph(safe(name or stem or model.graph.name, "model"))
     verify(graph)
-    return Imported(graph, ctx.tensor_names, ctx.tensor_axes, ctx.node_names, cleaned, model)
+    shapes = {name: tensor.shape for name, tensor in ctx.tensors.items()}
+    return Imported(
+        graph, ctx.tensor_names, ctx.tensor_axes, shapes, ctx.node_names, cleaned, model
+    )
 
 
 def import_node(ctx: Context, node: NodeProto) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +20,16 @@ class Boundary:
 
     value: Value
     tensor: str  # its name in the ONNX file
+    axes: tuple[int, ...] | None = None  # that tensor is value.transpose(axes); None: as it is
 
     def codes(self, floats: np.ndarray) -> np.ndarray:
-        """int64 codes of a float tensor as the model computes it.
+        """int64 codes [n, elements], in the value's layout, of a float tensor of the file.
 
         A float output (logits) is compared by its float32 bits. For integer formats every value
         must be exactly ``decode(code)`` of some code; one that is not becomes a code outside the
         format, so that the comparison reports it.
         """
-        floats = np.asarray(floats, dtype=np.float32).reshape(len(floats), -1)
+        floats = self._in_layout(np.asarray(floats, dtype=np.float32))
         format = self.value.format
         if isinstance(format, Real):
             return (floats + np.float32(0)).view(np.int32).astype(np.int64)  # -0 equals 0
@@ -37,12 +39,28 @@ class Boundary:
         exact = format.decode(codes.reshape(-1, *self.value.shape)).reshape(codes.shape) == floats
         return np.where(exact, codes, np.int64(1) << 40)
 
+    def _in_layout(self, floats: np.ndarray) -> np.ndarray:
+        """``floats`` [n, ...] of the file as [n, elements] of the value."""
+        n, axes = len(floats), self.axes
+        if axes is None or axes == tuple(range(len(axes))):
+            return floats.reshape(n, -1)
+        floats = floats.reshape(n, *(self.value.shape[a] for a in axes))
+        return floats.transpose(0, *(1 + int(a) for a in np.argsort(axes))).reshape(n, -1)
 
-def boundaries(graph: Graph, names: dict[str, str]) -> list[Boundary]:
-    """Every quantizer output and every graph output. ``names``: value -> ONNX tensor."""
+
+def boundaries(
+    graph: Graph, names: Mapping[str, str], axes: Mapping[str, tuple[int, ...]] | None = None
+) -> list[Boundary]:
+    """Every quantizer output and every graph output. ``names``: value -> ONNX tensor; ``axes``:
+    value -> how that tensor lies in it (``Imported.tensor_axes``)."""
     picked = [n.output for n in graph.nodes if isinstance(n.op, Quant | Requant)]
     picked += [name for name in graph.outputs if name not in picked]
-    found = [Boundary(graph.values[name], names[name]) for name in picked if name in names]
+    layout = axes or {}
+    found = [
+        Boundary(graph.values[name], names[name], layout.get(name))
+        for name in picked
+        if name in names
+    ]
     if not found:
         raise MismatchError("no tensor of the model can be compared", where=graph.name)
     return found

@@ -1,0 +1,39 @@
+"""An imported graph run by the reference must equal qonnx's execution of the file, bit by bit."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto
+
+from codesign import reference
+from codesign.frontend import Imported, import_qonnx
+from codesign.frontend.execute import execute_batch
+
+
+def tensors(imported: Imported, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Every named tensor as the reference computes it, in the file's layout."""
+    graph, names = imported.graph, imported.tensor_names
+    keep = [name for name in names if name not in graph.inputs]
+    found = reference.run(graph, {graph.inputs[0]: x}, keep=keep)
+    out = {}
+    for name in keep:
+        decoded = graph.values[name].format.decode(found[name])
+        order = [0, *(a + 1 for a in imported.tensor_axes[name])]
+        out[names[name]] = decoded.transpose(order)
+    return out
+
+
+def agrees(model: ModelProto, x: np.ndarray, **options: object) -> Imported:
+    """Import ``model``; every tensor on ``x`` must be qonnx's, shape and bits."""
+    imported = import_qonnx(model, **options)
+    ours = tensors(imported, x)
+    theirs = execute_batch(imported, x, list(ours))
+    for name, array in theirs.items():
+        assert ours[name].shape == array.shape, name
+        assert np.array_equal(ours[name], array), name
+    return imported
+
+
+def kinds(imported: Imported) -> list[str]:
+    """Kinds of the graph's operations, in order."""
+    return [n.op.kind for n in imported.graph.nodes]
