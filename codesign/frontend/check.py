@@ -15,7 +15,9 @@ from codesign.frontend.names import printable
 STANDARD = ("", "ai.onnx")
 #: The domains under which Brevitas, FINN and QONNX have published the same quantizers.
 QUANT_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general", "")
-QUANT_OPS = frozenset({"Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc"})
+QUANT_OPS = frozenset(
+    {"Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc", "MultiThreshold"}
+)
 
 _DTYPES = frozenset(
     {

@@ -89,6 +89,8 @@ def _opsets(model: ModelProto) -> None:
     version = next(o.version for o in model.opset_import if o.domain in STANDARD)
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", version))
-    model.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 1))
+    # qonnx takes the version of Trunc from the domain; version 2 has six inputs.
+    second = any(n.op_type == "Trunc" and len(n.input) == 6 for n in model.graph.node)
+    model.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 2 if second else 1))
     # 13 is the newest that onnxruntime 1.31 reads.
     model.ir_version = max(4, min(model.ir_version, 13))

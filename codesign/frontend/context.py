@@ -183,6 +183,10 @@ class Context:
             return f"{self._nodes[-1].name}_{suffix}" if self._nodes else suffix
         return label.step(node, op.kind)
 
+    def so_far(self) -> Graph:
+        """What was built until now, without outputs; for handlers that look back."""
+        return Graph("", tuple(self._nodes), self._all, (self.input.name,), ())
+
     def graph(self, name: str) -> Graph:
         """The finished graph; its output is the model's first output."""
         output = self.model.graph.output[0].name

@@ -131,9 +131,7 @@ def inferred_shapes(
     return shapes
 
 
-def run_node(
-    ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]
-) -> list[np.ndarray]:
+def run_node(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> list[np.ndarray]:
     """The node's outputs for ``arrays`` (None: input left out), computed by onnxruntime as
     qonnx does. Outputs without a name are empty arrays."""
     import onnxruntime

@@ -23,8 +23,14 @@ from codesign.ops.concat import Concat
 from codesign.ops.mul import Div, Mul
 
 _FUNCTIONS = {
-    "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Min": "min", "Max": "max", "Sum": "add",
-}  # fmt: skip
+    "Add": "add",
+    "Sum": "add",
+    "Sub": "sub",
+    "Mul": "mul",
+    "Div": "div",
+    "Min": "min",
+    "Max": "max",
+}
 
 
 @handles("Add", "Sub", "Mul", "Div")

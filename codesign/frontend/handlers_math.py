@@ -25,7 +25,7 @@ from codesign.ops.relu import Relu
 
 @handles("MatMul")
 def matmul(ctx: Context, node: NodeProto) -> None:
-    """``x @ W`` with constant ``W`` [K, N] over the last axis, or ``W @ x`` over the last but one."""
+    """``x @ W`` with constant ``W`` [K, N] over the last axis, or ``W @ x`` over the one before."""
     attributes(ctx, node)
     _two_inputs(ctx, node)
     left = ctx.constant(node, 0)

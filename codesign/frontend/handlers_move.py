@@ -68,10 +68,11 @@ def _left_to_conv(ctx: Context, node: NodeProto, attrs: dict[str, object]) -> bo
     """Whether every reader is a convolution that can pad by itself; noted in ``ctx.padded``."""
     x = ctx.tensor(node, 0)
     const = ctx.constant(node, 1)
-    pads = const.array.ravel().tolist() if const is not None else attrs["pads"]
+    given = const.array.ravel().tolist() if const is not None else attrs["pads"]
+    pads = [int(p) for p in given] if isinstance(given, list) else []
     readers = ctx.readers(node.output[0])
     is_output = node.output[0] == ctx.model.graph.output[0].name
-    plain = isinstance(pads, list) and len(pads) == 2 * (x.rank + 1) and len(node.input) < 4
+    plain = len(pads) == 2 * (x.rank + 1) and len(node.input) < 4
     if not plain or is_output or any(not 0 <= p < 1 << 15 for p in pads):
         return False
     begins, ends = pads[: x.rank + 1], pads[x.rank + 1 :]

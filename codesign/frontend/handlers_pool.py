@@ -59,9 +59,7 @@ def average_pool(ctx: Context, node: NodeProto) -> None:
     _divided(ctx, node, x, op, divisor.astype(np.float32))
 
 
-def _kernel(
-    ctx: Context, node: NodeProto, attrs: dict[str, object], x: Tensor
-) -> tuple[int, ...]:
+def _kernel(ctx: Context, node: NodeProto, attrs: dict[str, object], x: Tensor) -> tuple[int, ...]:
     rank = spatial_rank(ctx, node, x.shape)
     if attrs["kernel_shape"] is None:
         raise ctx.error(node, "attribute 'kernel_shape' is missing", "export the model again")
@@ -125,9 +123,9 @@ def _reduce(
     for low, high in _runs(sorted(gone)):
         before, after = math.prod(sizes[:low]), math.prod(sizes[high:])
         length = math.prod(sizes[low:high])
-        shape = (before, length, after) if before > 1 else (length, after)
         if length > 1:
-            value = _viewed(ctx, node, value, shape)
+            view = (before, length, after) if before > 1 else (length, after)
+            value = _viewed(ctx, node, value, view)
             op = make((1, length), (1, length), (1, 1), (0, 0, 0, 0))
             value = ctx.emit(node, op, [value], suffix=function if value != x.value else "")
         sizes[low:high] = [1] * (high - low)

@@ -160,9 +160,9 @@ def read_bits(ctx: Context, node: NodeProto, index: int, what: str = "bit width"
     return int(width)
 
 
-def read_scale(ctx: Context, node: NodeProto) -> np.ndarray:
+def read_scale(ctx: Context, node: NodeProto, index: int = 1) -> np.ndarray:
     """The scale: float32, positive."""
-    scale = float32_array(ctx, node, read_parameter(ctx, node, 1, "scale"), "the scale")
+    scale = float32_array(ctx, node, read_parameter(ctx, node, index, "scale"), "the scale")
     if scale.size == 0:
         raise ctx.error(node, "the scale is empty", "give one scale per tensor or per channel")
     if not (np.isfinite(scale) & (scale > 0)).all():

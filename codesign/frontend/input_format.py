@@ -30,7 +30,9 @@ def quantize_input(model: ModelProto, format: ScaledInt) -> ModelProto:
             hint="leave the input format out",
         )
     taken = constants | {o for n in graph.node for o in n.output} | {i.name for i in graph.input}
-    name = next(n for k in range(len(taken) + 1) if (n := f"{port}_quantized{k or ''}") not in taken)
+    name = next(
+        n for k in range(len(taken) + 1) if (n := f"{port}_quantized{k or ''}") not in taken
+    )
     for reader in readers:
         reader.input[:] = [name if i == port else i for i in reader.input]
     graph.node.insert(0, _node(out, port, name, format, settings))

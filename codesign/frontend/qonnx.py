@@ -44,14 +44,11 @@ _LOADED = (  # importing them registers handlers
 
 _HINTS = {
     "InstanceNormalization": "use batch norm: its statistics are known before the network runs",
-    "FloatQuant": "only integer quantizers are supported so far",
-    "Trunc": "average pooling with truncation is not supported so far",
     "QuantLSTMCell": "recurrent layers are not supported so far",
     "LSTM": "recurrent layers are not supported so far",
     "GRU": "recurrent layers are not supported so far",
     "QuantizeLinear": "export QONNX (brevitas.export.export_qonnx), not QDQ",
     "DequantizeLinear": "export QONNX (brevitas.export.export_qonnx), not QDQ",
-    "MultiThreshold": "import the QONNX model from before its conversion to FINN",
 }
 
 

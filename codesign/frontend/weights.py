@@ -66,7 +66,9 @@ def bias_vector(ctx: Context, node: NodeProto, index: int, channels: int) -> np.
     bias = float_constant(ctx, node, index, "the bias")
     if bias.shape != (channels,):
         raise ctx.error(
-            node, f"the bias has shape {bias.shape}", f"{channels} numbers are needed, one a channel"
+            node,
+            f"the bias has shape {bias.shape}",
+            f"{channels} numbers are needed, one a channel",
         )
     return bias
 
@@ -88,5 +90,3 @@ def require_codes(ctx: Context, node: NodeProto, x: Value, what: str) -> None:
         f"{what} reads a value that is not quantized",
         "put an activation quantizer (Brevitas QuantIdentity) before the layer",
     )
-
-

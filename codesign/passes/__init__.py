@@ -2,6 +2,7 @@
 
 from codesign.ir import Graph
 from codesign.passes.absorb_bias import AbsorbBias
+from codesign.passes.absorb_rearrange import AbsorbRearrange
 from codesign.passes.base import Pass, PassError, run_passes
 from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_dense import FoldBias, LowerDense
@@ -11,7 +12,9 @@ from codesign.passes.tabulate import Tabulate
 
 def lower(graph: Graph) -> Graph:
     """Model-level graph -> circuit operations on codes, with float32 only at the two ends."""
-    return run_passes(graph, [LowerDense(), Tabulate(), FoldBias(), LowerArgMax(), Orient()])
+    return run_passes(
+        graph, [AbsorbRearrange(), LowerDense(), Tabulate(), FoldBias(), LowerArgMax(), Orient()]
+    )
 
 
-__all__ = ["AbsorbBias", "Pass", "PassError", "lower", "run_passes"]
+__all__ = ["AbsorbBias", "AbsorbRearrange", "Pass", "PassError", "lower", "run_passes"]
