@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto
 
+from codesign import frontend
 from codesign.errors import UnsupportedModel
 from codesign.formats import ScaledInt
-from codesign.frontend import (
-    handlers_conv,
-    handlers_join,
-    handlers_math,
-    handlers_move,
-    handlers_output,
-    handlers_pool,
-    handlers_quant,
-    handlers_shape,
-)
 from codesign.frontend.check import QUANT_OPS, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
@@ -31,16 +24,9 @@ from codesign.ir import Graph, verify
 
 __all__ = ["Imported", "import_qonnx"]
 
-_LOADED = (  # importing them registers handlers
-    handlers_conv,
-    handlers_join,
-    handlers_math,
-    handlers_move,
-    handlers_output,
-    handlers_pool,
-    handlers_quant,
-    handlers_shape,
-)
+for _module in pkgutil.iter_modules(frontend.__path__):
+    if _module.name.startswith("handlers_"):  # importing them registers handlers
+        importlib.import_module(f"{frontend.__name__}.{_module.name}")
 
 _HINTS = {
     "InstanceNormalization": "use batch norm: its statistics are known before the network runs",

@@ -37,15 +37,19 @@ def quantize(
     signed: bool,
     narrow: bool,
     rounding: str,
+    integer_zero: bool = False,
 ) -> np.ndarray:
     """float32 ``x`` to int64 codes: ``round(clip(x / scale + zero_point))``, op by op in float32.
 
     ``scale`` and ``zero_point`` are float32 and broadcast against ``x``. This is what
-    ``qonnx.custom_op.general.intquant.int_quant`` computes before it scales back.
+    ``qonnx.custom_op.general.intquant.int_quant`` computes before it scales back. With
+    ``integer_zero`` the zero point is added after rounding, as ONNX QuantizeLinear does:
+    ``clip(round(x / scale) + zero_point)``.
     """
     x = np.asarray(x, dtype=np.float32)
-    with np.errstate(over="ignore", under="ignore"):
-        y = x / scale + zero_point
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        y = x / scale
+        y = ROUNDING[rounding](y) + zero_point if integer_zero else y + zero_point
     if np.isnan(y).any():
         raise UsageError(
             "a quantizer was given NaN", hint="NaN has no integer code: clean the data"
@@ -67,7 +71,7 @@ class Quant(Quantizer):
     trailing axes; the zero points are integral. A scale per element of more than the last axis
     has no format and is refused. Where zero points differ, the code emitted is
     ``code - zero_point``, so that the format needs none; the values are the same.
-    Signed 1-bit codes are bipolar: -1 and +1.
+    Signed 1-bit codes are bipolar: -1 and +1. ``integer_zero``: see :func:`quantize`.
     """
 
     scale: np.ndarray
@@ -76,6 +80,7 @@ class Quant(Quantizer):
     signed: bool
     narrow: bool = False
     rounding: str = "ROUND"
+    integer_zero: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", constant(np.atleast_1d(self.scale), np.float32))
@@ -109,6 +114,7 @@ class Quant(Quantizer):
             signed=self.signed,
             narrow=self.narrow,
             rounding=self.rounding,
+            integer_zero=self.integer_zero,
         )
         return codes if self._one_zero_point else codes - self.zero_point.astype(np.int64)
 
