@@ -206,6 +206,21 @@ class Evidence(Strict):
     note: str = ""
     first: Mismatch | None = None
 
+    @staticmethod
+    def merged(parts: list[Evidence]) -> Evidence:
+        """The evidence of successive frames as one."""
+        totals = {
+            name: sum(getattr(part, name) for part in parts)
+            for name in ("frames", "codes", "mismatches", "explained", "seconds")
+        }
+        before, first = 0, None
+        for part in parts:
+            if part.first is not None and first is None:
+                first = part.first.model_copy(update={"frame": part.first.frame + before})
+            before += part.frames
+        note = next((part.note for part in parts if part.note), "")
+        return parts[0].model_copy(update={**totals, "first": first, "note": note})
+
 
 class VerifyReport(Strict):
     """Result of ``codesign verify``."""

@@ -13,6 +13,10 @@ from codesign.errors import MismatchError, UsageError
 
 Build = Annotated[Path, typer.Argument(help="A build folder made by 'codesign generate'.")]
 
+InputFormat = Annotated[
+    str | None, typer.Option(help="Codes of an input the file does not quantize: int16:2^-10.")
+]
+
 
 def train(
     dataset: Annotated[str, typer.Argument(help="digits, or mnist with --data.")],
@@ -79,6 +83,34 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def check(
+    model: Annotated[Path, typer.Argument(help="A QONNX file.")],
+    input_format: InputFormat = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """List what of a model is supported, each tensor's format and range, and all that blocks.
+
+    Generates nothing. Exit code 0 when the model can be built, else 4.
+
+    [bold]Examples[/bold]
+
+      codesign check model.onnx
+
+      codesign check model.onnx --input-format int16:2^-10 --json
+    """
+    from codesign import api
+    from codesign.cli.check import as_json, tensor_table, verdict
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    with ui.working(f"checking {model}"):
+        found = api.check(model, input_format=input_format, progress=ui.step)
+    ui.result(as_json(found), tensor_table(found), *verdict(found))
+    if not found.supported:
+        raise typer.Exit(4)
+
+
 def generate(
     model: Annotated[Path, typer.Argument(help="A QONNX file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The build folder to write.")],
@@ -126,7 +158,12 @@ def generate(
 def verify(
     build: Build,
     inputs: Annotated[Path | None, typer.Option(help="A .npy of float inputs.")] = None,
-    random_frames: Annotated[int, typer.Option("--random", help="Random frames.", min=1)] = 10_000,
+    random_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--random", help="Random frames (10,000, or fewer if slow).", min=1
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random vectors and stalls.")] = 1,
     waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (cocotb).")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit results here.")] = None,
@@ -250,4 +287,4 @@ def init_ci(
     ui.result({"workflow": str(out)}, f"[bold]{out}[/bold] runs 'codesign verify' on every push")
 
 
-ALL = (train, generate, verify, synth, report, doctor, init_ci)
+ALL = (train, check, generate, verify, synth, report, doctor, init_ci)

@@ -166,7 +166,7 @@ def exit_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
 def deadlock(flow: Dataflow, run: Run) -> UsageError:
     """The error for a design whose blocks wait for each other, naming the circle."""
     waits: dict[str, list[str]] = {name: [] for name in run.models}
-    for (a, out), (b, into) in flow.links:
+    for (a, out), (b, _into) in flow.links:
         stage, port = run.models[a].ports[out]
         wire = getattr(stage, port)
         if wire.waits:

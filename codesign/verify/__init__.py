@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,14 +22,22 @@ from codesign.ir.serialize import load_graph
 from codesign.plan import Circuit, partition
 from codesign.reference import run
 from codesign.verify.boundaries import Boundary, boundaries
-from codesign.verify.chain import compare
+from codesign.verify.chain import Codes, compare
 from codesign.verify.golden import golden_vectors
 from codesign.verify.vectors import VectorSet, random_vectors, user_vectors
+
+if TYPE_CHECKING:
+    from codesign.sim.native import SimResult
 
 Progress = Callable[[str], None]
 
 #: cocotb runs at most about this many clock cycles a bench: protocol and a sample of the data.
 COCOTB_CYCLES = 40_000
+#: Random frames are chosen to take about this many clock cycles, between these two counts.
+RANDOM_CYCLES = 4_000_000
+RANDOM_FRAMES = (20, 10_000)
+#: Codes of all compared tensors that are held at once (8 bytes each, in three executions).
+CODES_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Subject:
         """Load everything from the folder."""
         graph = load_graph(build.root / "model")
         imported = import_qonnx(build.root / "model" / "model.onnx")
-        points = boundaries(graph, imported.tensor_names)
+        points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
         return Subject(build, build.manifest, graph, partition(graph), imported, points)
 
 
@@ -55,7 +64,7 @@ def verify(
     build: BuildDir,
     *,
     inputs: np.ndarray | None = None,
-    random_frames: int = 10_000,
+    random_frames: int | None = None,
     seed: int = 1,
     threads: int = 0,
     cocotb: bool = True,
@@ -66,25 +75,37 @@ def verify(
     """Run the whole chain and write ``reports/verify.json``.
 
     ``inputs``: float32 [n, ...] to use instead of the recorded and random vectors.
+    ``random_frames``: random frames with every corner; by default 10,000, fewer where a frame
+    takes long.
     ``threads``: of the native simulation, 0 for all cores. Nothing is raised for a mismatch:
     see :attr:`VerifyReport.ok` and the evidence.
     """
     subject = Subject.open(build)
-    sets = _vector_sets(subject, inputs, random_frames, seed)
+    frames = random_frames or _affordable_frames(subject.manifest)
+    sets = _vector_sets(subject, inputs, frames, seed)
     evidence: list[Evidence] = []
     accuracy, labelled = None, 0
     sampled: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
     latency = ii = None
-    for vectors in sets:
-        progress(f"reference: {vectors.name}")
-        expected = _reference(subject, vectors)
-        evidence += _software_links(subject, vectors, expected, progress)
-        progress(f"RTL: {vectors.name}")
-        found, latency, ii = _hardware_links(subject, vectors, expected, threads, seed)
-        evidence += found
-        if vectors.labels is not None and not any(e.mismatches for e in found):
-            accuracy, labelled = _accuracy(subject, vectors, expected), len(vectors.labels)
-        sampled = sampled or (vectors.codes, _taps(subject, expected))
+    for whole in sets:
+        parts: list[list[Evidence]] = []
+        right = 0.0
+        for vectors in whole.parts(_frames_at_once(subject)):
+            progress(f"reference: {vectors.name}")
+            expected = _reference(subject, vectors)
+            links = _software_links(subject, vectors, expected, progress)
+            progress(f"RTL: {vectors.name}")
+            first = not parts
+            found, *cycles = _hardware_links(subject, vectors, expected, threads, seed, first)
+            if first:
+                latency, ii = cycles
+                sampled = sampled or (vectors.codes, _taps(subject, expected))
+            parts.append(links + found)
+            if vectors.labels is not None and not any(e.mismatches for e in found):
+                right += _right(subject, vectors, expected)
+        evidence += [Evidence.merged(same) for same in _by_link(parts)]
+        if whole.labels is not None and not any(e.mismatches for e in evidence):
+            accuracy, labelled = right / max(1, len(whole.labels)), len(whole.labels)
     benches: list[BenchResult] = []
     if cocotb and sampled is not None:
         progress("cocotb benches")
@@ -100,6 +121,24 @@ def verify(
     )
     build.write("reports/verify.json", report)
     return report
+
+
+def _affordable_frames(manifest: Manifest) -> int:
+    low, high = RANDOM_FRAMES
+    return max(low, min(high, RANDOM_CYCLES // max(1, manifest.ii)))
+
+
+def _frames_at_once(subject: Subject) -> int:
+    """Frames whose codes fit in memory together."""
+    sizes = {tap.port.tensor: tap.port.elements for tap in subject.manifest.taps}
+    sizes |= {point.value.name: point.value.elements for point in subject.points}
+    return max(1, CODES_AT_ONCE // max(1, sum(sizes.values())))
+
+
+def _by_link(parts: list[list[Evidence]]) -> list[list[Evidence]]:
+    """The evidence of all parts of a vector set, one list per link and kind of vectors."""
+    keys = dict.fromkeys((e.link, e.vectors) for part in parts for e in part)
+    return [[e for part in parts for e in part if (e.link, e.vectors) == key] for key in keys]
 
 
 def _vector_sets(
@@ -182,38 +221,43 @@ def _hardware_links(
     expected: dict[str, np.ndarray],
     threads: int,
     seed: int,
+    stalls: bool,
 ) -> tuple[list[Evidence], int | None, float | None]:
-    """reference = RTL on every frame, then again on some under random stalls."""
+    """reference = RTL on every frame; with ``stalls``, again on some under random ones."""
     from codesign.sim.native import run_native
 
     taps = _taps(subject, expected)
     plain = run_native(subject.build, vectors.codes, taps, threads=threads)
+    if not stalls:
+        return [_rtl_evidence(vectors, plain, taps, "back to back", vectors.seed)], None, None
     some = min(len(vectors.codes), 2000)
     part = {name: codes[:some] for name, codes in taps.items()}
     stalled = run_native(
         subject.build, vectors.codes[:some], part, threads=threads, stall_seed=seed
     )
-    links = []
-    for result, codes, note, used in (
-        (plain, taps, "back to back", vectors.seed),
-        (stalled, part, "random stalls on both sides", seed),
-    ):
-        hang = 1 if result.hang and not result.mismatches else 0
-        links.append(
-            Evidence(
-                link="reference = RTL",
-                vectors=f"{vectors.name}, {note}",
-                frames=result.frames,
-                tensors=list(codes),
-                codes=sum(c.size for c in codes.values()),
-                mismatches=result.mismatches + hang,
-                seed=used,
-                seconds=result.seconds,
-                note="the circuit stopped answering" if result.hang else "",
-                first=result.first,
-            )
-        )
+    links = [
+        _rtl_evidence(vectors, plain, taps, "back to back", vectors.seed),
+        _rtl_evidence(vectors, stalled, part, "random stalls on both sides", seed),
+    ]
     return links, plain.latency, plain.ii
+
+
+def _rtl_evidence(
+    vectors: VectorSet, result: SimResult, codes: Codes, note: str, seed: int | None
+) -> Evidence:
+    hang = 1 if result.hang and not result.mismatches else 0
+    return Evidence(
+        link="reference = RTL",
+        vectors=f"{vectors.name}, {note}",
+        frames=result.frames,
+        tensors=list(codes),
+        codes=sum(c.size for c in codes.values()),
+        mismatches=result.mismatches + hang,
+        seed=seed,
+        seconds=result.seconds,
+        note="the circuit stopped answering" if result.hang else "",
+        first=result.first,
+    )
 
 
 def _cocotb(
@@ -234,18 +278,14 @@ def _cocotb(
     ).benches
 
 
-def _accuracy(
-    subject: Subject, vectors: VectorSet, expected: dict[str, np.ndarray]
-) -> float | None:
-    """Share of labelled frames the circuit classifies right (its codes, then the host's part)."""
+def _right(subject: Subject, vectors: VectorSet, expected: Codes) -> int:
+    """Labelled frames the circuit classifies right (its codes, then the host's part)."""
     assert vectors.labels is not None
-    target, n = subject.circuit.target, len(vectors.labels)
-    if n == 0:
-        return None
+    target, n = subject.circuit.target, len(vectors.codes)
     given = {target.name: expected[target.name].reshape(n, *target.shape)}
     out = run(subject.graph, given)[subject.graph.outputs[0]].reshape(n, -1)
     chosen = out[:, 0] if out.shape[1] == 1 else out.argmax(axis=1)
-    return float((chosen == vectors.labels).mean())
+    return int((chosen == vectors.labels).sum())
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy as np
 from codesign.errors import UsageError
 from codesign.formats import Format
 from codesign.ir import Graph
+from codesign.ops.quant import Quant
+from codesign.ops.rearrange import Rearrange
+from codesign.ops.reshape import Reshape
 from codesign.plan import Circuit
 from codesign.reference import run
 
@@ -24,6 +28,19 @@ class VectorSet:
     labels: np.ndarray | None = None  # int64 [n]
     seed: int | None = None
     torch: dict[str, np.ndarray] = field(default_factory=dict)  # ONNX tensor -> float32
+
+    def parts(self, frames: int) -> Iterator[VectorSet]:
+        """Pieces of at most ``frames`` frames."""
+        for start in range(0, len(self.codes), frames):
+            cut = slice(start, start + frames)
+            yield VectorSet(
+                self.name,
+                self.codes[cut],
+                None if self.floats is None else self.floats[cut],
+                None if self.labels is None else self.labels[cut],
+                self.seed,
+                {name: array[cut] for name, array in self.torch.items()},
+            )
 
 
 def load_inputs(path: Path) -> np.ndarray:
@@ -92,9 +109,22 @@ def corner_frames(format: Format, elements: int, rng: np.random.Generator) -> np
 def host_floats(circuit: Circuit, codes: np.ndarray) -> np.ndarray | None:
     """Float inputs that the host quantizes to exactly ``codes``; None when there are none.
 
-    Found only where the host does nothing but quantize; checked by quantizing them again.
+    Found only where the host does nothing but move and quantize; checked by quantizing again.
     """
-    source = circuit.source
-    value = circuit.graph.values[circuit.graph.inputs[0]]
-    floats = source.format.decode(codes.reshape(-1, *source.shape)).reshape(-1, *value.shape)
+    graph, source = circuit.graph, circuit.source
+    values = source.format.decode(codes.reshape(-1, *source.shape)).reshape(len(codes), -1)
+    node = graph.producer(source.name)
+    while node is not None:
+        before = graph.ins(node)[0]
+        if isinstance(node.op, Rearrange):
+            index = node.op.index.reshape(-1)
+            if sorted(index.tolist()) != list(range(before.elements)):
+                return None
+            moved = np.empty_like(values)
+            moved[:, index] = values
+            values = moved
+        elif not isinstance(node.op, Quant | Reshape):
+            return None
+        node = graph.producer(before.name)
+    floats = values.reshape(-1, *graph.values[graph.inputs[0]].shape)
     return floats if (host_codes(circuit, floats) == codes).all() else None
