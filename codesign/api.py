@@ -12,8 +12,12 @@ import onnx
 
 from codesign.build import Progress, generate_into
 from codesign.builddir import BuildDir, Manifest, SynthReport, VerifyReport
-from codesign.errors import MismatchError, UsageError
-from codesign.plan import Goal
+from codesign.errors import MismatchError, UnsupportedModel, UsageError
+from codesign.formats import parse_format
+from codesign.frontend import import_qonnx, load_model
+from codesign.frontend.survey import Survey, survey
+from codesign.passes import lower
+from codesign.plan import Goal, partition
 from codesign.plan.planfile import PlanFile, read_plan
 
 
@@ -93,6 +97,68 @@ def generate(
         if scratch is not None:
             scratch.cleanup()
     return Design(target)
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """One reason why a model cannot be built, and the nodes that wait for it."""
+
+    where: str
+    problem: str
+    hint: str
+    holds_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """What :func:`check` found. ``layers``: name and kind of each layer of hardware."""
+
+    model: str
+    survey: Survey
+    blockers: tuple[Blocker, ...]
+    layers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def supported(self) -> bool:
+        """Whether the model can be built."""
+        return not self.blockers
+
+
+def check(
+    model: str | Path | onnx.ModelProto,
+    *,
+    input_format: str | None = None,
+    progress: Progress = lambda _: None,
+) -> Check:
+    """What of a model is supported, without generating: every tensor's format and range, and
+    everything that blocks, not just the first. ``input_format``: the codes of a network input
+    that the file does not quantize, such as ``int16:2^-10``.
+
+    Raises ``UsageError`` for a file that cannot be read and ``UnsupportedModel`` for a graph so
+    malformed that it cannot be walked.
+    """
+    proto = model if isinstance(model, onnx.ModelProto) else load_model(model)
+    name = "" if isinstance(model, onnx.ModelProto) else str(model)
+    progress("trying every node")
+    format = parse_format(input_format) if input_format is not None else None
+    found = survey(proto, input_format=format)
+    held: dict[str, list[str]] = {}
+    for row in found.rows:
+        for blocker in row.waits_for:
+            held.setdefault(blocker, []).append(row.node)
+    blockers = tuple(
+        Blocker(row.node, row.problem, row.hint, tuple(dict.fromkeys(held.get(row.node, ()))))
+        for row in found.blocked
+    )
+    if blockers:
+        return Check(name, found, blockers)
+    progress("lowering to integer codes")
+    try:
+        circuit = partition(lower(import_qonnx(proto, input_format=format).graph))
+    except UnsupportedModel as error:
+        return Check(name, found, (Blocker(error.where, error.what, error.hint),))
+    layers = tuple((layer.name, layer.head.kind) for layer in circuit.layers)
+    return Check(name, found, (), layers)
 
 
 def _resolve(

@@ -36,7 +36,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_verb_helps_with_examples(capsys) -> None:
-    for verb in ("train", "generate", "verify", "synth", "report", "doctor", "init-ci"):
+    for verb in ("train", "check", "generate", "verify", "synth", "report", "doctor", "init-ci"):
         code, out, _ = run(capsys, verb, "--help")
         assert code == 0
         assert "Example" in out and f"codesign {verb}" in out

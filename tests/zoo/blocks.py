@@ -40,6 +40,11 @@ def conv(k: int, n: int, size: int, **options: Any) -> Any:
     return qnn.QuantConv2d(k, n, size, **{"bias": False, **FIXED, **options})
 
 
+def plain(x: Any) -> Any:
+    """The tensor of a QuantTensor (while exporting there are only tensors)."""
+    return getattr(x, "value", x)
+
+
 @network((3, 8, 8))
 def mobilenet_block() -> Any:
     """Full, depthwise with stride, pointwise; pooled to one pixel; a classifier."""
@@ -136,7 +141,7 @@ class TwoScales(nn.Module):
 
     def forward(self, x: Any) -> Any:
         left = self.left(x)
-        return self.out(self.right(self.fc(left)).value + left.value)
+        return self.out(plain(self.right(self.fc(left))) + plain(left))
 
 
 @network((10,), exact=False)
@@ -181,20 +186,24 @@ class Unet(nn.Module):
         self.middle = nn.Sequential(conv(4, 4, 3, padding=1), nn.BatchNorm2d(4), relu())
         self.up = up
         self.cat = Cat(
-            input_quant=Int8ActPerTensorFixedPoint, input_bit_width=5, return_quant_tensor=True
+            input_quant=Int8ActPerTensorFixedPoint,
+            input_bit_width=5,
+            output_quant=Int8ActPerTensorFixedPoint,
+            output_bit_width=5,
+            return_quant_tensor=True,
         )
         self.last = conv(8, 3, 3, padding=1)
 
     def forward(self, x: Any) -> Any:
         skip = self.down(self.inp(x))
-        deep = self.up(self.middle(self.pool(skip.value)))
+        deep = self.up(self.middle(self.pool(plain(skip))))
         return self.last(self.cat([deep, skip], dim=1))
 
 
 @network((2, 8, 8))
 def unet_nearest() -> Any:
     """Upsampling by nearest neighbour, ``QuantCat``."""
-    return Unet(nn.Sequential(Value(), nn.Upsample(scale_factor=2, mode="nearest")))
+    return Unet(nn.Sequential(Plain(), nn.Upsample(scale_factor=2, mode="nearest")))
 
 
 @network((2, 8, 8))
@@ -211,8 +220,8 @@ def conv_transpose_padded() -> Any:
     return nn.Sequential(source(4), qnn.QuantConvTranspose2d(2, 3, 3, **options), relu())
 
 
-class Value(nn.Module):
-    """The plain tensor of a QuantTensor."""
+class Plain(nn.Module):
+    """:func:`plain` as a layer."""
 
     def forward(self, x: Any) -> Any:
-        return getattr(x, "value", x)
+        return plain(x)

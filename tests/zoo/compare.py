@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from codesign.formats import Real, ScaledInt
+from codesign.formats import ScaledInt
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.frontend.load import load_model
@@ -86,9 +86,10 @@ def compared(imported: Imported) -> list[str]:
 
 
 def step(imported: Imported, value: str) -> float:
-    """The largest scale of a quantized value, 0 for a float one."""
-    format = imported.graph.values[value].format
-    return 0.0 if isinstance(format, Real) else float(np.max(format.scale))
+    """The largest scale of a quantizer's output, 0 for others (floats, sums)."""
+    producer = imported.graph.producer(value)
+    quantized = producer is not None and isinstance(producer.op, Quant)
+    return float(np.max(imported.graph.values[value].format.scale)) if quantized else 0.0
 
 
 def reference(imported: Imported, x: np.ndarray) -> dict[str, np.ndarray]:

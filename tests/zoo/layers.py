@@ -27,7 +27,7 @@ from brevitas.quant import (
 from brevitas.quant.fixed_point import Int8BiasPerTensorFixedPointInternalScaling
 from torch import nn
 
-from tests.zoo.blocks import FIXED, FLOAT, conv, relu, source
+from tests.zoo.blocks import FIXED, FLOAT, conv, plain, relu, source
 from tests.zoo.registry import QCDQ, enlist, network
 
 # biases ---------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Normed(nn.Module):
         self.inp, self.norm, self.out = source(5), nn.LayerNorm(8), source(5)
 
     def forward(self, x: Any) -> Any:
-        return self.out(self.norm(self.inp(x).value))
+        return self.out(self.norm(plain(self.inp(x))))
 
 
 @network((8,))
