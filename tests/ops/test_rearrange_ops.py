@@ -8,7 +8,7 @@ import pytest
 from codesign.errors import UnsupportedModel
 from codesign.formats import Real, ScaledInt
 from codesign.ir import Value
-from codesign.ops.combine import Combine
+from codesign.ops.combine import Combine, exact_join
 from codesign.ops.concat import Concat
 from codesign.ops.join import Join
 from codesign.ops.rearrange import Rearrange
@@ -75,6 +75,7 @@ def test_combine_is_float32():
     want = np.float32(x * 0.25) + b.format.decode(y)
     assert np.array_equal(Combine("add").execute([a, b], x, y), want)
     assert Combine("div").infer(a, b) == ((2,), Real())
+    assert Combine("add").infer(a, b) == ((2,), Real())
     with pytest.raises(UnsupportedModel, match="shapes"):
         Combine("add").infer(a, value((3,)))
     with pytest.raises(ValueError, match="unknown function"):
@@ -98,3 +99,33 @@ def test_table_join():
     assert op.infer(a, b) == ((2,), ScaledInt(0, 4))
     x, y = np.array([[-1, 1]]), np.array([[3, 0]])
     assert op.execute([a, b], x, y).tolist() == [[table[0, 0, 3], table[1, 2, 0]]]
+
+
+SCALES = [0.25, 0.0625, 0.375, 3.0, 0.3, 2.0**-140]
+
+
+@pytest.mark.parametrize("function", ["add", "sub", "mul", "min", "max", "div"])
+@pytest.mark.parametrize("left", SCALES)
+@pytest.mark.parametrize("right", SCALES)
+def test_exact_join_is_float32(function, left, right):
+    """Codes come out only where float32 does the very same on all pairs."""
+    a, b = value((1,), -8, 7, (left,), 1), value((1,), 0, 15, (right,), -2)
+    if function in ("min", "max") and left == right:
+        b = value((1,), 0, 15, (right,), 1)
+    join = exact_join(function, a.format, b.format)
+    x, y = (g.reshape(-1, 1) for g in np.meshgrid(np.arange(-8, 8), np.arange(16)))
+    want = Combine(function).evaluate(a.format.decode(x), b.format.decode(y))
+    if join is None:
+        dyadic = left in SCALES[:4] and right in SCALES[:4]
+        assert not dyadic or function in ("div", "min", "max")
+        return
+    out = Value("o", *join.infer(a, b))
+    got = Combine(function).execute([a, b], x, y)
+    assert got.dtype == np.int64
+    assert np.array_equal(out.format.decode(got), want)
+
+
+def test_sums_beyond_float32_stay_float():
+    wide = ScaledInt(0, (1 << 23) + 5, (0.25,))
+    assert exact_join("add", wide, ScaledInt(0, 3, (0.25,))) is not None
+    assert exact_join("add", wide, wide) is None
