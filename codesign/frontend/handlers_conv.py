@@ -175,6 +175,13 @@ def _spreads(
         begin, end = pads[i], pads[n + i]
         if wanted is not None or str(auto).startswith("SAME"):
             out = wanted[i] if wanted is not None else sizes[i] * strides[i]
+            if wanted is None and out > full:
+                raise ctx.error(
+                    node,
+                    f"attribute 'auto_pad' is {auto} with a kernel smaller than the stride: ONNX "
+                    f"asks for {out} outputs, onnxruntime computes {full}",
+                    "give explicit pads and output_padding",
+                )
             total = max(full - out, 0)
             begin, end = total - total // 2, total // 2
             if auto == "SAME_UPPER":
