@@ -30,7 +30,7 @@ from codesign.errors import UnsupportedModel, UsageError
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.frontend.names import printable
-from codesign.ops.quant import Quant
+from codesign.ops.quantizer import Quantizer
 from codesign.train.needs import need
 
 VERSION = 1
@@ -93,11 +93,11 @@ def random_inputs(imported: Imported, shape: tuple[int, ...], frames: int, seed:
     """float32 [frames, *shape]: decoded random codes (corner codes often), exact ties between
     codes and their neighbours one ulp away, and values spread beyond the range."""
     rng = np.random.default_rng(seed)
-    first = next((n.op for n in imported.graph.nodes if isinstance(n.op, Quant)), None)
+    first = next((n.op for n in imported.graph.nodes if isinstance(n.op, Quantizer)), None)
     lo, hi, step = -1.0, 1.0, np.float32(1)
     corners = np.array([-1.0, 0.0, 1.0])
     if first is not None:
-        format, step = first.out_format, np.float32(first.scale[0])
+        format, step = first.out_format, np.float32(first.out_format.scale[0])
         lo, hi = format.lo - format.zero_point, format.hi - format.zero_point
         corners = format.corner_codes().astype(np.float64) - format.zero_point
     size = (frames, *shape)
@@ -156,7 +156,7 @@ def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[st
     """ONNX tensor name to index in ``found``: quantizers by their order, then the output; each
     pair must agree numerically as executed by qonnx."""
     graph = imported.graph
-    quantizers = [graph.out(n).name for n in graph.nodes if isinstance(n.op, Quant)]
+    quantizers = [graph.out(n).name for n in graph.nodes if isinstance(n.op, Quantizer)]
     names = [imported.tensor_names[v] for v in quantizers]
     output = imported.model.graph.output[0].name
     executed = execute_batch(imported, x, [*names, output])

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.errors import MismatchError
 from codesign.formats import Real, ScaledInt
 from codesign.ir import Graph, Value
-from codesign.ops.quant import Quant
+from codesign.ops.quantizer import Quantizer
 from codesign.ops.requant import Requant
 
 
@@ -53,7 +53,7 @@ def boundaries(
 ) -> list[Boundary]:
     """Every quantizer output and every graph output. ``names``: value -> ONNX tensor; ``axes``:
     value -> how that tensor lies in it (``Imported.tensor_axes``)."""
-    picked = [n.output for n in graph.nodes if isinstance(n.op, Quant | Requant)]
+    picked = [n.output for n in graph.nodes if isinstance(n.op, Quantizer | Requant)]
     picked += [name for name in graph.outputs if name not in picked]
     layout = axes or {}
     found = [

@@ -11,7 +11,7 @@ import numpy as np
 from codesign.errors import UsageError
 from codesign.formats import Format
 from codesign.ir import Graph
-from codesign.ops.quant import Quant
+from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.reshape import Reshape
 from codesign.plan import Circuit
@@ -123,7 +123,7 @@ def host_floats(circuit: Circuit, codes: np.ndarray) -> np.ndarray | None:
             moved = np.empty_like(values)
             moved[:, index] = values
             values = moved
-        elif not isinstance(node.op, Quant | Reshape):
+        elif not isinstance(node.op, Quantizer | Reshape):
             return None
         node = graph.producer(before.name)
     floats = values.reshape(-1, *graph.values[graph.inputs[0]].shape)
