@@ -21,8 +21,8 @@ InputFormat = Annotated[
 def train(
     dataset: Annotated[str, typer.Argument(help="digits, or mnist with --data.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the QONNX file.")],
-    weights: Annotated[int, typer.Option(help="Weight bits.", min=1, max=8)] = 4,
-    activations: Annotated[int, typer.Option(help="Activation bits.", min=1, max=8)] = 4,
+    weights: Annotated[int, typer.Option(help="Weight bits.", min=2, max=8)] = 4,
+    activations: Annotated[int, typer.Option(help="Activation bits.", min=2, max=8)] = 4,
     layers: Annotated[
         str, typer.Option("--layers", "--hidden", help="Hidden layer sizes, comma separated.")
     ] = "32,16",

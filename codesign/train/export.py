@@ -17,12 +17,12 @@ import onnx
 from onnx import numpy_helper
 
 from codesign.errors import UnsupportedModel
-from codesign.frontend.check import check_model
+from codesign.frontend.check import QUANT_OPS, check_model
 from codesign.frontend.clean import clean
 from codesign.frontend.context import Const, Context
 from codesign.frontend.fold import try_fold
-from codesign.frontend.handlers_quant import quantize_constant, read_settings
 from codesign.frontend.load import load_model
+from codesign.frontend.qonnx import import_node
 from codesign.train.needs import need
 
 #: Newest ONNX file version that every onnxruntime we accept reads.
@@ -37,8 +37,9 @@ def export_module(module: Any, example_input: Any, *, dynamo: bool = False) -> o
 
     Brevitas loses the rounding of weight quantizers (everything but ROUND), so the exported
     weights are compared with the module's own, and replaced by pre-rounded ones where they
-    differ.
+    differ. It writes every 1-bit activation quantizer as ``BipolarQuant``: any other is refused.
     """
+    check_one_bit_activations(module)
     torch = need("torch")
     export_qonnx = need("brevitas.export").export_qonnx
     net = copy.deepcopy(module).eval()
@@ -67,6 +68,29 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def check_one_bit_activations(module: Any) -> None:
+    """Refuse 1-bit activation quantizers whose codes are not -1 and +1 (``x < 0``, else)."""
+    torch = need("torch")
+    proxies = need("brevitas.proxy.runtime_quant").ActQuantProxyFromInjectorBase
+    for path, proxy in module.named_modules():
+        if not isinstance(proxy, proxies) or not getattr(proxy, "is_quant_enabled", False):
+            continue
+        bits = getattr(proxy, "bit_width", lambda: None)()
+        if bits is None or int(bits) != 1:
+            continue
+        with torch.no_grad():
+            scale = proxy.scale()
+            steps = torch.tensor([-9.0, -0.6, -0.1, 0.0, 0.1, 0.6, 9.0])
+            x = steps.reshape(-1, *[1] * max(0, scale.dim())) * scale
+            found = proxy.fused_activation_quant_proxy.tensor_quant(x)[0]
+        if not torch.equal(found, torch.where(x >= 0, scale, -scale).expand_as(found)):
+            raise UnsupportedModel(
+                "Brevitas exports this 1-bit quantizer as BipolarQuant, -1 and +1, which it is not",
+                where=f"quantizer '{path}'",
+                hint="use 2 bits, or a bipolar quantizer (SignedBinaryActPerTensorConst)",
+            )
 
 
 def quantized_weights(module: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -111,12 +135,13 @@ def _exported(model: onnx.ModelProto, raw: np.ndarray) -> tuple[str, np.ndarray]
     cleaned = clean(model)
     ctx = Context(cleaned)
     for node in cleaned.graph.node:
-        if try_fold(ctx, node) or node.op_type != "Quant":
+        if try_fold(ctx, node) or node.op_type not in QUANT_OPS:
             continue
         const: Const | None = ctx.constant(node, 0)
         if const is None or const.array.shape != raw.shape or not np.array_equal(const.array, raw):
             continue
-        return const.source, quantize_constant(ctx, node, const, read_settings(ctx, node)).array
+        import_node(ctx, node)
+        return const.source, ctx.constants[node.output[0]].array
     return None
 
 

@@ -40,6 +40,11 @@ class MlpConfig:
                 raise UsageError(f"{name} must be 1 to 16 bits, got {getattr(self, name)}")
         if self.weights == 1:
             raise UsageError("weights need at least 2 bits", hint="weights=2 is ternary (-1, 0, 1)")
+        if self.activations == 1:
+            raise UsageError(
+                "activations need at least 2 bits",
+                hint="Brevitas exports 1-bit activations of 0 and 1 as -1 and +1",
+            )
         if self.scale not in ("power_of_two", "float"):
             raise UsageError(f"scale is power_of_two or float, got '{self.scale}'")
 

@@ -302,6 +302,7 @@ def test_digits_split_is_fixed() -> None:
     [
         ({"sizes": (64, 0, 10)}, "layer sizes must be positive"),
         ({"sizes": (64, 10), "weights": 1}, "weights need at least 2 bits"),
+        ({"sizes": (64, 10), "activations": 1}, "activations need at least 2 bits"),
         ({"sizes": (64, 10), "activations": 99}, "activations must be 1 to 16 bits"),
         ({"sizes": (64, 10), "scale": "log"}, "scale is power_of_two or float"),
     ],

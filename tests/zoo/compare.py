@@ -15,7 +15,7 @@ from codesign.formats import ScaledInt
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.frontend.load import load_model
-from codesign.ops.quant import Quant
+from codesign.ops.quantizer import Quantizer
 from codesign.train import golden
 from codesign.train.export import IR_VERSION, export_module, quiet
 from tests.zoo.registry import DYNAMO, QCDQ, Entry, build
@@ -80,7 +80,7 @@ def run(entry: Entry, path: str, frames: int = FRAMES) -> Runs:
 def compared(imported: Imported) -> list[str]:
     """ONNX names of the quantizers' outputs and of the network's output."""
     graph = imported.graph
-    values = [n.output for n in graph.nodes if isinstance(n.op, Quant)]
+    values = [n.output for n in graph.nodes if isinstance(n.op, Quantizer)]
     values += [v for v in graph.outputs if v not in values]
     return [imported.tensor_names[v] for v in values if v in imported.tensor_names]
 
@@ -88,7 +88,7 @@ def compared(imported: Imported) -> list[str]:
 def step(imported: Imported, value: str) -> float:
     """The largest scale of a quantizer's output, 0 for others (floats, sums)."""
     producer = imported.graph.producer(value)
-    quantized = producer is not None and isinstance(producer.op, Quant)
+    quantized = producer is not None and isinstance(producer.op, Quantizer)
     return float(np.max(imported.graph.values[value].format.scale)) if quantized else 0.0
 
 
