@@ -11,6 +11,7 @@ from codesign.hdl.geometry import Geometry
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
+from codesign.hdl.window import check_lanes, check_padding, padded_range
 from codesign.hdl.window_delay import memories, tapped_delay
 
 
@@ -48,10 +49,8 @@ class PixelWindow(Component):
     ) -> None:
         self.schedule = PixelSchedule(geometry, channels, lanes, pixels)
         self._pad = int(pad_code)
-        padded = any(geometry.pads)
         self._in_shape = range_shape(lo, hi)
-        self.out_lo = min(lo, self._pad) if padded else lo
-        self.out_hi = max(hi, self._pad) if padded else hi
+        self.out_lo, self.out_hi = padded_range(geometry, lo, hi, self._pad)
         out_shape = range_shape(self.out_lo, self.out_hi)
         self.lanes_out = pixels * geometry.taps * lanes
         super().__init__(
@@ -299,14 +298,8 @@ def _within(value: Value, first: int, last: int, count: int) -> Value:
 
 
 def _check(g: Geometry, channels: int, lanes: int, pixels: int) -> None:
-    if lanes < 1 or channels % lanes:
-        raise ValueError(f"lanes must divide the {channels} channels, got {lanes}")
-    top, left, bottom, right = g.pads
-    if top + bottom > g.reach[0] or left + right > g.reach[1]:
-        raise ValueError(
-            f"padding {g.pads} exceeds the reach {g.reach} of a {g.kernel[0]} x {g.kernel[1]} "
-            "kernel: pad the map before the window"
-        )
+    check_lanes(channels, lanes)
+    check_padding(g)
     if pixels == 1:
         return
     if lanes != channels or g.strides[1] != 1:

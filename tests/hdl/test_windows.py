@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from codesign.hdl.geometry import Geometry
 from codesign.hdl.timing import drive, run_chain
 from codesign.hdl.window_pixel import PixelWindow
+from codesign.hdl.window_tap import TapWindow
 from tests.hdl import harness
 
 CASES = settings(max_examples=25, derandomize=True, deadline=None, database=None)
@@ -84,6 +85,27 @@ def test_several_pixels_a_beat(data, stalls):
     check(dut, x, expected(x, g, 0, channels), stalls, dut.schedule.beats_in)
     s = dut.schedule
     assert run_chain(lambda: [dut.timing()], s.beats_in)[1] == s.beats_in
+
+
+@CASES
+@given(maps(), st.sampled_from([(1, 1, 1), (1, 2, 2), (1, 3, 1), (3, 1, 1), (2, 2, 1)]), STALLS,
+       st.integers(-3, 4))  # fmt: skip
+def test_tap_window(g, channel_shape, stalls, pad):
+    groups, folds, lanes = channel_shape
+    channels = groups * folds * lanes
+    assume((g.indices() >= 0).any())
+    dut = TapWindow(g, lo=-2, hi=3, channels=channels, lanes=lanes, groups=groups, pad_code=pad)
+    x = np.random.default_rng(1).integers(-2, 4, (4, *g.size, channels))
+    want = expected(x, g, pad, channels // groups)
+    s = dut.schedule
+    check(dut, x, want, stalls, s.beats_in)
+    ii = max(s.beats_in, s.beats_out)
+    assert run_chain(lambda: [dut.timing()], s.beats_in)[1] == ii
+    if s.depth > s.span:  # tight: one place less loses cycles
+        from codesign.hdl.window_tap import TapTiming
+
+        less = run_chain(lambda: [TapTiming(s, s.depth - 1, 2)], s.beats_in)[1]
+        assert less > ii
 
 
 def test_first_output_within_two_lines():

@@ -1,0 +1,321 @@
+"""A sliding window that reads one tap a cycle out of a cyclic buffer of a few lines."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl.events import Process, Stage, Times
+from codesign.hdl.geometry import Geometry
+from codesign.hdl.memories import Counter, style_for
+from codesign.hdl.stream import Component, range_shape, stream_signature
+from codesign.hdl.timing import Clock
+from codesign.hdl.window import check_lanes, check_padding, padded_range
+
+
+class TapWindow(Component):
+    """Each output pixel's taps one after the other, a beat of ``lanes`` channels a cycle.
+
+    ``i``: the map (H, W, C) in beats of ``lanes`` codes in ``lo..hi``. ``o``: beats of ``lanes``
+    in the order (oy, ox, group, ky, kx, fold): each of ``groups`` equal groups of channels walks
+    the whole window before the next one. Dense convolutions have one group; depthwise ones and
+    pools one per beat of a pixel. Positions outside the map read ``pad_code``.
+
+    The buffer holds the lines a window spans and what keeps both sides busy: the initiation
+    interval is the larger of input and output beats. Writing goes on while reading, across
+    frames. A beat can be read in the cycle after its transfer; ``latency`` cycles later it leaves.
+
+    ``ValueError``: lanes that do not divide C / groups; more padding than the kernel reaches over
+    (top + bottom > (kh - 1) * dy, or sideways): pad the map first.
+    """
+
+    latency = 2
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        *,
+        lo: int,
+        hi: int,
+        channels: int,
+        lanes: int,
+        groups: int = 1,
+        pad_code: int = 0,
+    ) -> None:
+        self.schedule = TapSchedule(geometry, channels, lanes, groups)
+        self._pad, self._lanes = int(pad_code), lanes
+        self._in_shape = range_shape(lo, hi)
+        self.out_lo, self.out_hi = padded_range(geometry, lo, hi, self._pad)
+        self.depth = max(2, self.schedule.depth)
+        if style_for(self.depth, self._in_shape.width * lanes) == "block":
+            # Address wrapping is free at a power of two, and a block memory has 512 words.
+            self.depth = max(self.depth, min(512, 1 << (self.depth - 1).bit_length()))
+        super().__init__(
+            {
+                "i": In(stream_signature(self._in_shape, lanes)),
+                "o": Out(stream_signature(range_shape(self.out_lo, self.out_hi), lanes)),
+            }
+        )
+
+    def timing(self) -> "TapTiming":
+        """The event model of this component."""
+        return TapTiming(self.schedule, self.depth, self.latency)
+
+    def memories(self) -> list[tuple[int, int]]:
+        """(words, bits) of the line buffer."""
+        return [(self.depth, len(self.i.payload.data.as_value()))]
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        ce, take = Signal(), Signal()
+        m.d.comb += [
+            ce.eq(~self.o.valid | self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+        ]
+        walk = _Walk(m, self.schedule, self.depth, ce, take)
+        m.d.comb += self.i.ready.eq(walk.ready)
+        data = self._buffer(m, ce, take, walk.address)
+        flags = Cat(walk.issue, walk.last, walk.inside)
+        held = Signal(3, name="flags")
+        with m.If(ce):
+            m.d.sync += [
+                held.eq(flags),
+                self.o.valid.eq(held[0]),
+                self.o.payload.last.eq(held[1]),
+            ]
+        width = self._in_shape.width
+        for lane in range(self._lanes):
+            code = data[lane * width :][:width]
+            code = code.as_signed() if self._in_shape.signed else code
+            if any(self.schedule.geometry.pads):
+                code = Mux(held[2], code, self._pad)
+            with m.If(ce):
+                m.d.sync += self.o.payload.data[lane].eq(code)
+        return m
+
+    def _buffer(self, m: Module, ce: Value, take: Value, address: Value) -> Value:
+        payload = self.i.payload.data.as_value()
+        place = Counter(m, "write_place", self.depth, take)
+        style = "block" if style_for(self.depth, len(payload)) == "block" else "distributed"
+        memory = Memory(
+            shape=Shape(len(payload)), depth=self.depth, init=[], attrs={"ram_style": style}
+        )
+        m.submodules.lines = memory
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            write.addr.eq(place.value),
+            write.data.eq(payload),
+            write.en.eq(take),
+            read.addr.eq(address),
+            read.en.eq(ce),
+        ]
+        return read.data
+
+
+class TapSchedule:
+    """Where the reader goes, in beats counted from the frame's first one, and what it frees.
+
+    Positions in the padding count as if the map went on, so that every step is a constant.
+    """
+
+    def __init__(self, geometry: Geometry, channels: int, lanes: int, groups: int) -> None:
+        check_padding(geometry)
+        if (geometry.indices() < 0).all():
+            raise ValueError(f"a map of {geometry.size} pixels is too small: no tap lies in it")
+        check_lanes(channels, groups)
+        check_lanes(channels // groups, lanes)
+        self.geometry, self.groups = geometry, groups
+        self.inner = channels // groups // lanes  # beats of a group in one pixel
+        self.folds = self.inner * groups  # beats of a pixel
+        (h, w), (oh, ow) = geometry.size, geometry.out_size
+        self.beats_in = h * w * self.folds
+        self.beats_out = oh * ow * geometry.taps * self.folds
+        sy, sx = geometry.strides
+        self.span = (geometry.reach[0] * w + geometry.reach[1]) * self.folds + self.folds
+        #: How far the oldest beat still needed moves after a pixel, a row, a frame.
+        self.pixel = sx * self.folds
+        self.row = (sy * w - (ow - 1) * sx) * self.folds
+        self.frame = self.beats_in - ((oh - 1) * sy * w + (ow - 1) * sx) * self.folds
+        self.start = -(geometry.pads[0] * w + geometry.pads[1]) * self.folds
+        self.depth = self._depth()
+
+    def oldest(self) -> np.ndarray:
+        """int64 [output pixels]: first beat still needed while that pixel is read."""
+        g = self.geometry
+        y = np.arange(g.out_size[0])[:, None] * g.strides[0] * g.size[1]
+        x = np.arange(g.out_size[1])[None, :] * g.strides[1]
+        return ((y + x) * self.folds + self.start).reshape(-1)
+
+    def _depth(self) -> int:
+        """The fewest places at which neither side waits longer than for the other's rate.
+
+        Two frames suffice: demands repeat with the frame. Within a pixel the first group's first
+        beats are the most demanding ones.
+        """
+        g, pixels = self.geometry, self.geometry.pixels
+        per_pixel = g.taps * self.folds
+        taps = g.indices().reshape(pixels, g.taps)
+        need = np.where(taps < 0, np.iinfo(np.int64).min // 4, taps * self.folds + 1)
+        when = np.arange(pixels)[:, None] * per_pixel + np.arange(g.taps) * self.inner
+        lead = (need - when).max(axis=1)  # beats written when reading starts at once
+        late = np.arange(1, pixels + 1) * per_pixel - 1 - self.oldest()
+        step = self.beats_in - self.beats_out
+        lead, late = np.concatenate([lead, lead + step]), np.concatenate([late, late - step])
+        if step <= 0:
+            slack = lead[1:] + np.maximum.accumulate(late)[:-1] + 1 if len(lead) > 1 else lead
+            return max(self.span, int(slack.max()))
+        return max(self.span, int((late + np.maximum.accumulate(lead)).max()) + 1)
+
+    def steps(self) -> list[tuple[str, int, int, int]]:
+        """(counter that moves, beats, rows, columns) of each step, innermost first."""
+        g, (ry, rx) = self.geometry, self.geometry.reach
+        (sy, sx), (dy, dx), w = g.strides, g.dilations, g.size[1]
+        oh, ow = g.out_size
+        rest = self.inner - 1
+        back = (ry * w + rx) * self.folds
+        return [
+            ("fold", 1, 0, 0),
+            ("kx", dx * self.folds - rest, 0, dx),
+            ("ky", (dy * w - rx) * self.folds - rest, dy, -rx),
+            ("group", 1 - back, -ry, -rx),
+            ("ox", self.pixel - self.folds + 1 - back, -ry, sx - rx),
+            ("oy", self.row - self.folds + 1 - back, sy - ry, -(ow - 1) * sx - rx),
+            ("frame", self.frame - self.folds + 1 - back,
+             -(oh - 1) * sy - ry, -(ow - 1) * sx - rx),
+        ]  # fmt: skip
+
+    def limits(self) -> dict[str, int]:
+        """How many values each counter of :meth:`steps` takes."""
+        g = self.geometry
+        names = ("fold", "kx", "ky", "group", "ox", "oy")
+        sizes = (self.inner, g.kernel[1], g.kernel[0], self.groups, g.out_size[1], g.out_size[0])
+        return dict(zip(names, sizes, strict=True))
+
+
+class _Walk:
+    """The reader's counters, its address, and how far it is behind the writer."""
+
+    def __init__(self, m: Module, s: TapSchedule, depth: int, ce: Value, take: Value) -> None:
+        self.issue, self.last = Signal(name="issue"), Signal(name="last")
+        turns, step = [], self.issue
+        counters = {}
+        for name, limit in s.limits().items():
+            counters[name] = Counter(m, name, limit, step)
+            turns.append(step & ~counters[name].last)
+            step = step & counters[name].last
+        m.d.comb += self.last.eq(step)
+        self._moves = [*turns, step]  # one hot, with `issue`
+        self.inside = self._inside(m, s)
+        self.address = self._address(m, s, depth)
+        # Beats written minus the one wanted minus one; negative while it is not there yet.
+        start = -s.start
+        # Freed beats may not have come yet: rows that a stride leaves out at the end of a frame.
+        most = depth + s.span + max(s.pixel, s.row, s.frame)
+        ahead = Signal(signed(most.bit_length() + 1), name="ahead", init=start - 1)
+        m.d.sync += ahead.eq(ahead + take - self._pick(m, "beats", [b for _, b, _, _ in s.steps()]))
+        m.d.comb += self.issue.eq(ce & (~self.inside | (ahead >= 0)))
+        room = Signal(signed(most.bit_length() + 1), name="room", init=depth - start - 1)
+        freed = self._pick(m, "freed", [0, 0, 0, 0, s.pixel, s.row, s.frame])
+        m.d.sync += room.eq(room - take + freed)
+        self.ready = room >= 0
+
+    def _pick(self, m: Module, name: str, values: list[int]) -> Value:
+        """The value of the step that is made in this cycle, 0 if none is."""
+        lo, hi = min([0, *values]), max([0, *values])
+        chosen = Signal(range_shape(lo, hi), name=name)
+        for move, value in zip(self._moves, values, strict=True):
+            if value:
+                with m.If(move):
+                    m.d.comb += chosen.eq(value)
+        return chosen
+
+    def _inside(self, m: Module, s: TapSchedule) -> Value:
+        """Whether the present tap lies in the map."""
+        g = s.geometry
+        if not any(g.pads):
+            return Const(1, 1)
+        inside: Value = Const(1, 1)
+        for axis, name in enumerate("yx"):
+            before, after = g.pads[axis], g.pads[axis + 2]
+            if not before + after:
+                continue
+            shape = range_shape(-before, g.size[axis] + after)
+            place = Signal(shape, name=f"at_{name}", init=-before)
+            moves = [entry[2 + axis] for entry in s.steps()]
+            m.d.sync += place.eq(place + self._pick(m, f"move_{name}", moves))
+            inside = inside & (place >= 0) & (place < g.size[axis])
+        held = Signal(name="inside")
+        m.d.comb += held.eq(inside)
+        return held
+
+    def _address(self, m: Module, s: TapSchedule, depth: int) -> Value:
+        address = Signal(range(max(depth, 2)), name="address", init=s.start % depth)
+        deltas = [beats % depth for _, beats, _, _ in s.steps()]
+        onward = address + self._pick(m, "address_step", deltas)
+        if depth & (depth - 1) == 0:
+            m.d.sync += address.eq(onward)
+            return address
+        turned = Signal(signed(len(address) + 2), name="address_turned")
+        back = self._pick(m, "address_back", [d - depth for d in deltas])
+        m.d.comb += turned.eq(address + back)
+        with m.If(self.issue):
+            m.d.sync += address.eq(Mux(turned < 0, onward, turned))
+        return address
+
+
+class TapTiming(Stage):
+    """Event model of :class:`TapWindow`."""
+
+    def __init__(self, schedule: TapSchedule, depth: int, latency: int) -> None:
+        self._schedule, self._depth, self._latency = schedule, depth, latency
+
+    def processes(self) -> Iterable[Process]:
+        clock = Clock(self._latency, self.o)
+        done = Times()  # cycles in which a pixel's last tap is read
+        return [self._write(done), self._read(clock, done), clock.emissions()]
+
+    def _write(self, done: Times) -> Process:
+        n, previous, pixel = 0, -1, 0
+        ends = self._oldest()
+        oldest = next(ends)
+        while True:
+            if len(self.i.valid.at) <= n:
+                yield self.i.valid, n
+            taken = max(self.i.valid.at[n], previous + 1)
+            while n >= oldest + self._depth:
+                oldest, pixel = next(ends), pixel + 1
+            if pixel:
+                if len(done.at) < pixel:
+                    yield done, pixel - 1
+                taken = max(taken, done.at[pixel - 1] + 1)
+            self.i.taken.put(taken)
+            n, previous = n + 1, taken
+
+    def _oldest(self) -> Iterator[int]:
+        start, pixels = 0, self._schedule.oldest().tolist()
+        while True:
+            yield from (start + p for p in pixels)
+            start += self._schedule.beats_in
+
+    def _read(self, clock: Clock, done: Times) -> Process:
+        s, taken = self._schedule, self.i.taken
+        g, folds, inner = s.geometry, s.folds, range(s.inner)
+        pixels = g.indices().reshape(g.pixels, g.taps).tolist()
+        start, t = 0, 0
+        while True:
+            for taps in pixels:
+                for group in range(s.groups):
+                    for tap in taps:
+                        first = start + tap * folds + group * s.inner
+                        for fold in inner:
+                            t = 0
+                            if tap >= 0:
+                                if len(taken.at) <= first + fold:
+                                    yield taken, first + fold
+                                t = taken.at[first + fold] + 1
+                            t = yield from clock.issue(t)
+                            clock.emit()
+                done.put(t)
+            start += s.beats_in
