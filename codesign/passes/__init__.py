@@ -5,6 +5,7 @@ from codesign.passes.absorb_bias import AbsorbBias
 from codesign.passes.absorb_rearrange import AbsorbRearrange
 from codesign.passes.base import Pass, PassError, run_passes
 from codesign.passes.lower_argmax import LowerArgMax
+from codesign.passes.lower_combine import LowerCombine
 from codesign.passes.lower_dense import FoldBias, LowerDense
 from codesign.passes.orient import Orient
 from codesign.passes.tabulate import Tabulate
@@ -13,7 +14,16 @@ from codesign.passes.tabulate import Tabulate
 def lower(graph: Graph) -> Graph:
     """Model-level graph -> circuit operations on codes, with float32 only at the two ends."""
     return run_passes(
-        graph, [AbsorbRearrange(), LowerDense(), Tabulate(), FoldBias(), LowerArgMax(), Orient()]
+        graph,
+        [
+            AbsorbRearrange(),
+            LowerDense(),
+            LowerCombine(),
+            Tabulate(),
+            FoldBias(),
+            LowerArgMax(),
+            Orient(),
+        ],
     )
 
 
