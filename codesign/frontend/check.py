@@ -33,6 +33,8 @@ _DTYPES = frozenset(
         TensorProto.UINT32,
         TensorProto.UINT64,
         TensorProto.BOOL,
+        TensorProto.INT4,
+        TensorProto.UINT4,
     }
 )
 

@@ -6,6 +6,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.frontend.context import Context, attributes, handles
+from codesign.frontend.handlers_elementwise import bounded
 from codesign.frontend.layout import (
     Tensor,
     channels_last,
@@ -58,7 +59,7 @@ def _with_constant(ctx: Context, node: NodeProto, value: np.ndarray, left: bool)
     if node.op_type == "Mul":
         return Mul(value)
     if left:
-        raise ctx.error(node, "it divides a constant by a value", "divide by a constant instead")
+        return Div(value, reverse=True)
     if not value.all():
         raise ctx.error(node, "it divides by zero", "remove the zeros from the divisor")
     return Div(value)
@@ -122,8 +123,12 @@ def _common_axes(*tensors: Tensor) -> tuple[int, ...]:
 def variadic(ctx: Context, node: NodeProto) -> None:
     """Two or more computed values, combined from the left."""
     attributes(ctx, node)
-    if any(ctx.constant(node, i) is not None for i in range(len(node.input))):
-        raise ctx.error(node, "one of its inputs is a constant", "use Clip, Relu or Add instead")
+    constants = [i for i in range(len(node.input)) if ctx.constant(node, i) is not None]
+    if constants and node.op_type != "Sum":
+        bounded(ctx, node)
+        return
+    if constants:
+        raise ctx.error(node, "one of its inputs is a constant", "use Add instead")
     if len(node.input) == 1:
         ctx.alias(node, ctx.value(node, 0))
         return

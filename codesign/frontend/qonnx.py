@@ -33,8 +33,6 @@ _HINTS = {
     "QuantLSTMCell": "recurrent layers are not supported so far",
     "LSTM": "recurrent layers are not supported so far",
     "GRU": "recurrent layers are not supported so far",
-    "QuantizeLinear": "export QONNX (brevitas.export.export_qonnx), not QDQ",
-    "DequantizeLinear": "export QONNX (brevitas.export.export_qonnx), not QDQ",
 }
 
 

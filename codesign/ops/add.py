@@ -12,7 +12,7 @@ from codesign.ir import Elementwise, constant, register
 @register("add")
 @dataclass(frozen=True, eq=False)
 class Add(Elementwise):
-    """``x + value``; ``value`` is float32[1] or float32[C] (last axis).
+    """``x + value``; ``value`` is float32 that broadcasts against the value's trailing axes.
 
     A layer's bias is one of these: the exact sum of products is rounded to float32 once when it
     is decoded, then the bias is added in float32 (contract 4).
@@ -24,7 +24,8 @@ class Add(Elementwise):
         object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(x, dtype=np.float32) + self.value
+        with np.errstate(over="ignore"):
+            return np.asarray(x, dtype=np.float32) + self.value
 
     def direction(self) -> np.ndarray:
         return np.ones(1, dtype=np.int64)
@@ -33,7 +34,7 @@ class Add(Elementwise):
 @register("sub")
 @dataclass(frozen=True, eq=False)
 class Sub(Elementwise):
-    """``x - value``, or ``value - x`` when ``reverse``; ``value`` is float32[1] or float32[C]."""
+    """``x - value``, or ``value - x`` when ``reverse``; ``value`` broadcasts as in :class:`Add`."""
 
     value: np.ndarray
     reverse: bool = False

@@ -50,7 +50,7 @@ def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 class BatchNorm(Elementwise):
     """``gamma * (x - mean) / sqrt(var + epsilon) + beta`` per channel of the last axis.
 
-    Arrays are float32[C]; ``epsilon`` is rounded to float32.
+    The value has any rank. Arrays are float32[C]; ``epsilon`` is rounded to float32.
     """
 
     gamma: np.ndarray

@@ -12,7 +12,7 @@ from codesign.ir import Elementwise, constant, register
 @register("mul")
 @dataclass(frozen=True, eq=False)
 class Mul(Elementwise):
-    """``x * value``; ``value`` is float32[1] or float32[C] (last axis)."""
+    """``x * value``; ``value`` is float32 that broadcasts against the trailing axes."""
 
     value: np.ndarray
 
@@ -30,16 +30,21 @@ class Mul(Elementwise):
 @register("div")
 @dataclass(frozen=True, eq=False)
 class Div(Elementwise):
-    """``x / value``; ``value`` is float32[1] or float32[C] (last axis), nowhere zero."""
+    """``x / value``, or ``value / x`` when ``reverse``; ``value`` is float32 of any shape that
+    broadcasts against the value's trailing axes, nowhere zero as a divisor."""
 
     value: np.ndarray
+    reverse: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))
 
     def evaluate(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(x, dtype=np.float32) / self.value
+        x = np.asarray(x, dtype=np.float32)
+        with np.errstate(all="ignore"):
+            return self.value / x if self.reverse else x / self.value
 
     def direction(self) -> np.ndarray:
+        if self.reverse:  # falls on either side of zero only
+            return np.zeros(1, dtype=np.int64)
         return np.where(self.value >= 0, 1, -1).astype(np.int64)
