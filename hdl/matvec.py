@@ -19,12 +19,20 @@ from codesign.hdl.timing import MatVecTiming
 
 
 class MatVec(Component):
-    """Computes ``weights @ x + bias``.
+    """Computes ``weights @ x + bias`` for ``vectors`` vectors a frame.
 
     weights: int64 [N, K]; bias: int64 [N] or None. ``i``: beats of ``simd`` codes in
-    ``in_lo..in_hi``, K per frame. ``o``: beats of ``pe`` accumulators in ``acc_lo..acc_hi`` (the
-    exact reachable range over all outputs), N per frame. ``latency`` registers lie between the
-    transfer of a beat and that of the result it completes; at most ``max_stages``.
+    ``in_lo..in_hi``, K per vector. ``o``: beats of ``pe`` accumulators in ``acc_lo..acc_hi`` (the
+    exact reachable range over all outputs, or ``acc_range`` where the caller knows better), N per
+    vector. ``latency`` registers lie between the transfer of a beat and that of the result it
+    completes; at most ``max_stages``.
+
+    ``sets``: groups. The N rows are that many sets of N / sets rows, used in turn; a vector then
+    has ``sets`` parts of K codes, one for each. ``side``: so many channels travel side by side:
+    a beat holds [simd, side] codes and row ``p`` of the ``pe`` sees channel ``p * side // pe``.
+
+    ``ValueError`` when a frame has several parts and ``pe`` or ``simd`` does not divide N / sets
+    or K: streams have no padding within a frame.
     """
 
     def __init__(
@@ -39,23 +47,30 @@ class MatVec(Component):
         multiplier: str = "lut",
         weight_memory: str = "auto",
         max_stages: int = 6,
+        vectors: int = 1,
+        sets: int = 1,
+        side: int = 1,
+        acc_range: tuple[int, int] | None = None,
     ) -> None:
-        self.weights = _checked(weights, in_lo, in_hi, pe, simd)
+        self.weights = _checked(weights, in_lo, in_hi)
+        self.vectors, self.sets, self.side = vectors, sets, side
         n, k = self.weights.shape
+        _check_folding(n, k, pe, simd, vectors, sets, side)
         self.bias = np.zeros(n, np.int64) if bias is None else np.asarray(bias, dtype=np.int64)
         if self.bias.shape != (n,):
             raise ValueError(f"{n} outputs need a bias of shape ({n},), got {self.bias.shape}")
         self.pe, self.simd = pe, simd
-        self.nf, self.sf = -(-n // pe), -(-k // simd)
+        rows = n // sets
+        self.nf, self.sf = -(-rows // pe), -(-k // simd)
         self.in_lo, self.in_hi = int(in_lo), int(in_hi)
         self._in_shape = range_shape(self.in_lo, self.in_hi)
-        self._ranges()
-        self._padded = np.zeros((self.nf * pe, self.sf * simd), np.int64)
-        self._padded[:n, :k] = self.weights
+        self._ranges(acc_range)
+        self._padded = np.zeros((sets, self.nf * pe, self.sf * simd), np.int64)
+        self._padded[:, :rows, :k] = self.weights.reshape(sets, rows, k)
         # Rows beyond N are never looked at: repeating a real row keeps the set of digits small.
-        self._padded[n:, :k] = self.weights[:1]
+        self._padded[:, rows:, :k] = self._padded[:, :1, :k]
         self.recoding = products.recode(self._padded, multiplier)
-        words, width = self.nf * self.sf, self.recoding.width * pe * simd
+        words, width = sets * self.nf * self.sf, self.recoding.width * pe * simd
         self.memory_style = style_for(words, width, weight_memory)
         self.plan: MatVecPlan = plan_matvec(
             pe=pe,
@@ -72,7 +87,7 @@ class MatVec(Component):
         )
         super().__init__(
             {
-                "i": In(stream_signature(self._in_shape, simd)),
+                "i": In(stream_signature(self._in_shape, simd * side)),
                 "o": Out(stream_signature(range_shape(self.acc_lo, self.acc_hi), pe)),
             }
         )
@@ -86,9 +101,9 @@ class MatVec(Component):
         """The event model of this component."""
         return MatVecTiming(self.nf, self.sf, self.latency)
 
-    def _ranges(self) -> None:
+    def _ranges(self, known: tuple[int, int] | None) -> None:
         lo, hi = accumulator_bounds(self.weights, self.bias, self.in_lo, self.in_hi)
-        self.acc_lo, self.acc_hi = int(lo.min()), int(hi.max())
+        self.acc_lo, self.acc_hi = known or (int(lo.min()), int(hi.max()))
 
     def _term_range(self) -> tuple[int, int]:
         """What a lane may carry: padding lanes carry anything that fits the wire."""
@@ -102,7 +117,9 @@ class MatVec(Component):
         m = Module()
         ce = Signal()
         m.d.comb += ce.eq(~self.o.valid | self.o.ready)
-        buffer = m.submodules.buffer = FrameBuffer(self._in_shape, self.simd, self.nf, self.sf)
+        buffer = m.submodules.buffer = FrameBuffer(
+            self._in_shape, self.simd * self.side, self.nf, self.sf
+        )
         wiring.connect(m, wiring.flipped(self.i), buffer.i)
         m.d.comb += buffer.ce.eq(ce)
         codes = self._weight_codes(m, buffer, ce)
@@ -119,7 +136,8 @@ class MatVec(Component):
             lane = Module()
             m.submodules[f"pe{p}"] = lane
             own = _wire(m, codes[p * word :][:word], f"codes{p}")
-            lanes.append(self._lane(lane, ce, operands, pipe.carry(own, "operand", f"codes{p}"), p))
+            seen = operands[p * self.side // self.pe :: self.side]
+            lanes.append(self._lane(lane, ce, seen, pipe.carry(own, "operand", f"codes{p}"), p))
         for name in self.plan.names[1:]:
             flags = pipe.carry(flags, name, f"flags_{name}", init=0)
         self._accumulate(m, ce, lanes, flags)
@@ -130,15 +148,15 @@ class MatVec(Component):
         packed = self.recoding.codes(self._by_fold())
         width = self.recoding.width
         words = [pack([(c, width) for c in word.reshape(-1)]) for word in packed]
-        address = Counter(m, "fold", self.nf * self.sf, buffer.issue)
+        address = Counter(m, "fold", self.sets * self.nf * self.sf, buffer.issue)
         port, data = rom(m, "weight_memory", words, width * self.pe * self.simd,
                          self.memory_style, ce)  # fmt: skip
         m.d.comb += port.eq(address.value)
         return data
 
     def _by_fold(self) -> np.ndarray:
-        """Weights as int64 [NF * SF, pe, simd]."""
-        cube = self._padded.reshape(self.nf, self.pe, self.sf, self.simd)
+        """Weights as int64 [sets * NF * SF, pe, simd]."""
+        cube = self._padded.reshape(-1, self.pe, self.sf, self.simd)
         return cube.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd)
 
     def _operand(self, m: Module, x: Value, s: int) -> tuple[Value, ...]:
@@ -182,11 +200,15 @@ class MatVec(Component):
         shape = range_shape(self.acc_lo, self.acc_hi)
         step, done = Signal(), Signal()
         m.d.comb += [step.eq(flags[0] & ce), done.eq(step & flags[1])]
-        row = Counter(m, "row", self.nf, done)
+        row = Counter(m, "row", self.sets * self.nf, done)
+        vector = Counter(m, "vector", self.vectors, done & row.last)
         last = Signal()
         m.d.comb += self.o.payload.last.eq(last)
         with m.If(ce):
-            m.d.sync += [self.o.valid.eq(flags[0] & flags[1]), last.eq(row.last)]
+            m.d.sync += [
+                self.o.valid.eq(flags[0] & flags[1]),
+                last.eq(row.last & vector.last),
+            ]
         starts = self._starts(m, row, shape.width)
         for p, (lane, start) in enumerate(zip(lanes, starts, strict=True)):
             total = Signal(shape.width, name=f"total{p}")
@@ -204,11 +226,13 @@ class MatVec(Component):
 
     def _starts(self, m: Module, row: Counter, width: int) -> list["_Start"]:
         """What each lane's accumulator starts from: bias, and the rows' borrowed ones."""
-        start = self.recoding.correction(self._padded).sum(axis=1)
-        start[: len(self.bias)] += self.bias
-        table = start.reshape(self.nf, self.pe)
-        used = len(self.bias) - (self.nf - 1) * self.pe
-        table[-1, used:] = table[0, used:]
+        start = self.recoding.correction(self._padded).sum(axis=2)
+        rows = len(self.bias) // self.sets
+        start[:, :rows] += self.bias.reshape(self.sets, rows)
+        table = start.reshape(self.sets, self.nf, self.pe)
+        used = rows - (self.nf - 1) * self.pe
+        table[:, -1, used:] = table[:, 0, used:]
+        table = table.reshape(-1, self.pe)
         ahead = np.roll(table, -1, axis=0)
         result = []
         for p in range(self.pe):
@@ -242,7 +266,7 @@ def accumulator_bounds(
     return plus * in_lo + minus * in_hi + bias, plus * in_hi + minus * in_lo + bias
 
 
-def _checked(weights: np.ndarray, in_lo: int, in_hi: int, pe: int, simd: int) -> np.ndarray:
+def _checked(weights: np.ndarray, in_lo: int, in_hi: int) -> np.ndarray:
     weights = np.asarray(weights)
     if weights.ndim != 2 or weights.size == 0:
         raise ValueError(f"weights are a matrix [N, K], got shape {weights.shape}")
@@ -250,9 +274,21 @@ def _checked(weights: np.ndarray, in_lo: int, in_hi: int, pe: int, simd: int) ->
         raise ValueError(f"weights are integers, got {weights.dtype}")
     if in_lo > in_hi:
         raise ValueError(f"empty input range {in_lo}..{in_hi}")
-    n, k = weights.shape
+    return weights.astype(np.int64)
+
+
+def _check_folding(n: int, k: int, pe: int, simd: int, vectors: int, sets: int, side: int) -> None:
+    if vectors < 1 or sets < 1 or n % sets:
+        raise ValueError(f"{n} rows in {sets} sets for {vectors} vectors: sets must divide rows")
+    n //= sets
     if not 1 <= pe <= n:
         raise ValueError(f"pe must lie in 1..{n} (the outputs), got {pe}")
     if not 1 <= simd <= k:
         raise ValueError(f"simd must lie in 1..{k} (the inputs), got {simd}")
-    return weights.astype(np.int64)
+    if vectors * sets > 1 and (n % pe or k % simd):
+        raise ValueError(
+            f"pe {pe} and simd {simd} must divide the {n} x {k} weights of a vector where a frame "
+            "holds several"
+        )
+    if side > 1 and (pe != n or pe % side):
+        raise ValueError(f"{side} channels side by side need pe = {n}, a multiple, got {pe}")

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from .adder_graph import AdderGraph, Node, chain_bits, lut_estimate, pass_bits
 from .adder_schedule import PERIOD_NS, Schedule, ff_estimate, schedule
 from .adder_solve import solve
+from .memories import Counter
 from .stream import beat, range_shape
 from .timing import Pipe
 
@@ -19,9 +20,10 @@ class UnrolledMatVec(wiring.Component):
     """`o = W i + bias`: weights `[N, K]` and bias `[N]` are integer constants.
 
     Stream `i`: one beat of K lanes in `[in_lo, in_hi]`; stream `o`: one beat of N lanes in
-    `[acc_lo, acc_hi]`, the exact reachable range over all outputs; `last` is always 1. Latency
-    is `depth` cycles, II is 1. `depth=None` takes the fewest stages that meet `period_ns` by
-    the delay model of `adder_schedule`. The pipeline stalls as a whole.
+    `[acc_lo, acc_hi]`, the exact reachable range over all outputs (or `acc_range` where the
+    caller knows better). A frame has `vectors` beats. Latency is `depth` cycles, one beat enters
+    each cycle. `depth=None` takes the fewest stages that meet `period_ns` by the delay model of
+    `adder_schedule`. The pipeline stalls as a whole.
     """
 
     graph: AdderGraph
@@ -36,7 +38,10 @@ class UnrolledMatVec(wiring.Component):
         bias: ArrayLike | None = None,
         depth: int | None = None,
         period_ns: float = PERIOD_NS,
+        vectors: int = 1,
+        acc_range: tuple[int, int] | None = None,
     ) -> None:
+        self._vectors = vectors
         self.graph = solve(weights, in_lo, in_hi, bias=bias)
         if not self.graph.outputs or not self.graph.in_lo:
             raise ValueError(
@@ -45,8 +50,8 @@ class UnrolledMatVec(wiring.Component):
             )
         self.plan = schedule(self.graph, depth, period_ns=period_ns)
         self.depth = self.plan.depth
-        self.acc_lo = int(self.graph.out_lo.min())
-        self.acc_hi = int(self.graph.out_hi.max())
+        reached = int(self.graph.out_lo.min()), int(self.graph.out_hi.max())
+        self.acc_lo, self.acc_hi = acc_range or reached
         in_shape = range_shape(min(self.graph.in_lo), max(self.graph.in_hi))
         out_shape = range_shape(self.acc_lo, self.acc_hi)
         super().__init__(
@@ -83,8 +88,10 @@ class UnrolledMatVec(wiring.Component):
             ce.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(ce),
             self.o.valid.eq(valid[-1]),
-            self.o.payload.last.eq(1),
         ]
+        given = Signal()
+        m.d.comb += given.eq(self.o.valid & self.o.ready)
+        m.d.comb += self.o.payload.last.eq(Counter(m, "vector", self._vectors, given).last)
         with m.If(ce):
             m.d.sync += valid.eq(Cat(self.i.valid, valid))
         _Pipeline(m, ce, self.graph, self.plan, self.i.payload.data).connect(self.o.payload.data)
