@@ -89,11 +89,6 @@ def expand(
 
 def _combine(ctx: Context, node: NodeProto, a: Tensor, b: Tensor, tensor: str) -> Tensor:
     """``function(a, b)`` after both were brought to one shape and layout."""
-    try:
-        shape = np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        shapes = f"(batch, {str(a.shape)[1:-1]}) and (batch, {str(b.shape)[1:-1]})"
-        raise ctx.error(node, f"the shapes {shapes} do not fit", "export again") from None
     if a.rank != b.rank:
         # numpy aligns trailing axes: the batch of the lower rank would meet another axis.
         raise ctx.error(
@@ -102,6 +97,11 @@ def _combine(ctx: Context, node: NodeProto, a: Tensor, b: Tensor, tensor: str) -
             "another axis",
             "unsqueeze one of them first",
         )
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        shapes = f"{(ctx.batch, *a.shape)} and {(ctx.batch, *b.shape)}"
+        raise ctx.error(node, f"the shapes {shapes} do not fit", "export again") from None
     axes = _common_axes(a, b)
     a, b = expand(ctx, node, a, shape, axes), expand(ctx, node, b, shape, axes)
     op = Combine(_FUNCTIONS[node.op_type])

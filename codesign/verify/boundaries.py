@@ -32,20 +32,19 @@ class Boundary:
         floats = self._in_layout(np.asarray(floats, dtype=np.float32))
         format = self.value.format
         if isinstance(format, Real):
-            return (floats + np.float32(0)).view(np.int32).astype(np.int64)  # -0 equals 0
+            bits = (floats + np.float32(0)).view(np.int32).astype(np.int64)  # -0 equals 0
+            return bits.reshape(len(floats), -1)
         assert isinstance(format, ScaledInt)
         scale = np.asarray(format.scale) if len(format.scale) > 1 else format.scale[0]
         codes = np.rint(floats.astype(np.float64) / scale).astype(np.int64) + format.zero_point
-        exact = format.decode(codes.reshape(-1, *self.value.shape)).reshape(codes.shape) == floats
-        return np.where(exact, codes, np.int64(1) << 40)
+        codes = np.where(format.decode(codes) == floats, codes, np.int64(1) << 40)
+        return codes.reshape(len(floats), -1)
 
     def _in_layout(self, floats: np.ndarray) -> np.ndarray:
-        """``floats`` [n, ...] of the file as [n, elements] of the value."""
-        n, axes = len(floats), self.axes
-        if axes is None or axes == tuple(range(len(axes))):
-            return floats.reshape(n, -1)
-        floats = floats.reshape(n, *(self.value.shape[a] for a in axes))
-        return floats.transpose(0, *(1 + int(a) for a in np.argsort(axes))).reshape(n, -1)
+        """``floats`` [n, ...] of the file as [n, *shape] of the value."""
+        axes = tuple(range(len(self.value.shape))) if self.axes is None else self.axes
+        floats = floats.reshape(len(floats), *(self.value.shape[a] for a in axes))
+        return np.ascontiguousarray(floats.transpose(0, *(1 + int(a) for a in np.argsort(axes))))
 
 
 def boundaries(

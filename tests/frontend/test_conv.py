@@ -117,7 +117,9 @@ def test_zeros_padded_in_front_of_a_conv_become_its_own() -> None:
         "Slice", table, net.const(np.array([-1])), net.const(np.array([-9])),
         net.const(np.array([0])), net.const(np.array([-1])),
     )  # fmt: skip
-    table = net.node("Reshape", net.node("Transpose", table, perm=[1, 0]), net.const(np.array([-1])))
+    table = net.node(
+        "Reshape", net.node("Transpose", table, perm=[1, 0]), net.const(np.array([-1]))
+    )
     table = net.node("Cast", table, to=7)
     x = net.node("Pad", net.quant("x"), table, net.const(np.float32(0)))
     x = net.conv(x, 2, 3, (3, 3), pads=[1, 0, 0, 1])
