@@ -32,7 +32,7 @@ class Power(Elementwise):
         x = np.ascontiguousarray(x, dtype=np.float32)
         padded = np.ones(-(-max(x.size, 1) // BLOCK) * BLOCK, dtype=np.float32)
         padded[: x.size] = x.reshape(-1)
-        found = _session().run(None, {"x": padded, "e": np.float32(self.exponent)})[0]
+        found = _session().run(None, {"x": padded, "e": np.asarray(self.exponent, np.float32)})[0]
         return np.asarray(found)[: x.size].reshape(x.shape)
 
     def direction(self) -> np.ndarray:

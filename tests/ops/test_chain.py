@@ -81,7 +81,9 @@ def test_bisection_equals_enumeration() -> None:
         chain = straight(value((7,), channels=7), *steps, quant=quant)
         low, high = chain.origin.format.lo, chain.origin.format.hi
         ways = np.broadcast_to(chain.direction(), (7,))
-        for a, b in zip(bisect(chain, ways, low, high), enumerate_rows(chain, low, high)):
+        for a, b in zip(
+            bisect(chain, ways, low, high), enumerate_rows(chain, low, high), strict=True
+        ):
             assert np.array_equal(a.breaks, b.breaks) and np.array_equal(a.codes, b.codes)
 
 
