@@ -69,8 +69,8 @@ def test_conv_transpose(data: st.DataObject, rank: int, seed: int) -> None:
     extra = [data.draw(st.integers(0, s - 1)) for s in strides]
     group = data.draw(st.sampled_from([1, 2]))
     channels, out = group * data.draw(st.integers(1, 2)), group * data.draw(st.integers(1, 2))
-    full = [s * (n - 1) + e + (k - 1) * d + 1
-            for s, n, e, k, d in zip(strides, sizes, extra, kernel, dilations, strict=True)]  # fmt: skip
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    full = [s * (n - 1) + e + r for s, n, e, r in zip(strides, sizes, extra, reach, strict=True)]
     assume(all(f - pads[i] - pads[rank + i] > 0 for i, f in enumerate(full)))
     net = Net((channels, *sizes), seed=seed)
     attrs: dict[str, object] = {"strides": strides, "dilations": dilations, "output_padding": extra}
@@ -83,7 +83,6 @@ def test_conv_transpose(data: st.DataObject, rank: int, seed: int) -> None:
     else:
         attrs["auto_pad"] = kind
         attrs["output_padding"] = [0] * rank
-        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
         assume(all(r >= s for r, s in zip(reach, strides, strict=True)))
     x = net.conv(
         net.quant("x"), channels, out, kernel, op="ConvTranspose", group=group,
