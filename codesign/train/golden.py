@@ -34,6 +34,8 @@ from codesign.ops.quantizer import Quantizer
 from codesign.train.needs import need
 
 VERSION = 1
+#: Far past saturation, next to nothing, and minus zero.
+EXTREMES = np.array([1e6, -1e6, 1e-30, -1e-30, -0.0], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def _accuracy(output: np.ndarray, labels: np.ndarray) -> float:
 
 def random_inputs(imported: Imported, shape: tuple[int, ...], frames: int, seed: int) -> np.ndarray:
     """float32 [frames, *shape]: decoded random codes (corner codes often), exact ties between
-    codes and their neighbours one ulp away, and values spread beyond the range."""
+    codes and their neighbours one ulp away, and values spread beyond the range, among them
+    :data:`EXTREMES`."""
     rng = np.random.default_rng(seed)
     first = next((n.op for n in imported.graph.nodes if isinstance(n.op, Quantizer)), None)
     lo, hi, step = -1.0, 1.0, np.float32(1)
@@ -110,6 +113,7 @@ def random_inputs(imported: Imported, shape: tuple[int, ...], frames: int, seed:
     ties = np.where(nudge, np.nextafter(ties, towards), ties)
     middle, spread = (lo + hi) / 2, max(hi - lo, 1)
     wide = ((middle + rng.normal(size=size) * spread / 2) * step).astype(np.float16)
+    wide = np.where(rng.random(size) < 1 / 16, rng.choice(EXTREMES, size=size), wide)
     kind = (np.arange(frames) % 4).reshape(-1, *[1] * len(shape))
     mixed = np.where(kind == 2, ties, np.where(kind == 3, wide.astype(np.float32), x))
     mixed[: len(corners)] = (corners[:frames] * step).reshape(-1, *[1] * len(shape))

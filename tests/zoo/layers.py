@@ -24,6 +24,10 @@ from brevitas.quant import (
     Uint8ActPerTensorFixedPoint,
     Uint8ActPerTensorFloat,
 )
+from brevitas.quant.experimental.float_quant_ocp import (
+    Fp8e4m3OCPActPerTensorFloat,
+    Fp8e4m3OCPWeightPerTensorFloat,
+)
 from brevitas.quant.fixed_point import Int8BiasPerTensorFixedPointInternalScaling
 from torch import nn
 
@@ -184,9 +188,9 @@ def scales_of_any_size() -> Any:
     )  # fmt: skip
 
 
-@network((8,), skip=(QCDQ,))
+@network((8,), exact=False, skip=(QCDQ,))
 def bipolar() -> Any:
-    """-1 and +1 everywhere. QCDQ has no bipolar quantizer."""
+    """-1 and +1 times a constant scale. QCDQ has no bipolar quantizer."""
     act = {"act_quant": SignedBinaryActPerTensorConst, "return_quant_tensor": True}
     weight = {"weight_quant": SignedBinaryWeightPerTensorConst}
     return nn.Sequential(
@@ -200,6 +204,18 @@ def ternary() -> Any:
     """-1, 0 and +1 times a constant scale."""
     act = {"act_quant": SignedTernaryActPerTensorConst, "return_quant_tensor": True}
     weight = {"weight_quant": SignedTernaryWeightPerTensorConst}
+    return nn.Sequential(
+        qnn.QuantIdentity(**act), qnn.QuantLinear(8, 6, bias=False, **weight),
+        qnn.QuantIdentity(**act),
+    )  # fmt: skip
+
+
+# The standard QuantizeLinear that QCDQ writes has no such type in the opset Brevitas uses.
+@network((8,), exact=False, skip=(QCDQ,))
+def float8() -> Any:
+    """OCP E4M3 activations and weights."""
+    act = {"act_quant": Fp8e4m3OCPActPerTensorFloat}
+    weight = {"weight_quant": Fp8e4m3OCPWeightPerTensorFloat}
     return nn.Sequential(
         qnn.QuantIdentity(**act), qnn.QuantLinear(8, 6, bias=False, **weight),
         qnn.QuantIdentity(**act),
