@@ -190,11 +190,16 @@ def check_wiring(model: ModelProto) -> None:
     inputs = Counter(i.name for i in graph.input)
     for name, count in inputs.items():
         if count > 1:
-            raise UnsupportedModel(f"{count} graph inputs are called '{printable(name)}'")
+            raise UnsupportedModel(
+                f"{count} graph inputs are called '{printable(name)}'",
+                hint="names must be unique: export the model again",
+            )
     written = constants | set(inputs)
     for node in graph.node:
         if not any(node.output):
-            raise UnsupportedModel("the node has no output", where=where(node))
+            raise UnsupportedModel(
+                "the node has no output", where=where(node), hint="export the model again"
+            )
         for name in filter(None, node.output):
             if name in written:
                 raise UnsupportedModel(

@@ -16,6 +16,9 @@ from codesign.frontend.layout import Axes, Tensor, identity
 from codesign.frontend.names import Names, printable, tidy
 from codesign.ir import Graph, Node, Op, Value
 
+#: The hint where there is no better one.
+SEE = "docs/IMPORT.md lists what is supported; 'codesign check' shows how far this model gets"
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -106,7 +109,7 @@ class Context:
 
     def error(self, node: NodeProto, what: str, hint: str = "") -> UnsupportedModel:
         """The error to raise, naming ``node``."""
-        return UnsupportedModel(what, where=where(node), hint=hint)
+        return UnsupportedModel(what, where=where(node), hint=hint or SEE)
 
     # writing -------------------------------------------------------------------------------
 
@@ -126,9 +129,10 @@ class Context:
         try:
             shape, format = op.infer(*ins)
         except UnsupportedModel as error:
-            raise UnsupportedModel(error.what, where=where(node), hint=error.hint) from None
+            hint = error.hint or SEE
+            raise UnsupportedModel(error.what, where=where(node), hint=hint) from None
         except ValueError as error:
-            raise UnsupportedModel(str(error), where=where(node)) from None
+            raise UnsupportedModel(str(error), where=where(node), hint=SEE) from None
         name = self._node_names.unique(self._label(node, op, suffix))
         if axes is None:
             axes = self._layout(node, ins[0])
@@ -239,4 +243,8 @@ def _check_type(ctx: Context, node: NodeProto, name: str, value: object, default
     wanted = (int, float) if isinstance(default, float) else type(default)
     if not isinstance(value, wanted):
         kind = type(default).__name__
-        raise ctx.error(node, f"attribute '{name}' is {type(value).__name__}, not {kind}")
+        raise ctx.error(
+            node,
+            f"attribute '{name}' is {type(value).__name__}, not {kind}",
+            "the file is damaged: export it again",
+        )

@@ -11,6 +11,7 @@ from codesign.frontend.context import Const, Context, Quantized
 from codesign.frontend.names import printable
 
 MAX_ELEMENTS = 1 << 26
+TOO_LARGE = "no circuit holds that much; is a shape damaged? export the model again"
 
 #: Operators that move elements without changing them: they keep a quantized constant quantized.
 MOVES = frozenset(
@@ -83,7 +84,7 @@ def _check_growth(ctx: Context, node: NodeProto, arrays: list[np.ndarray]) -> No
     elif node.op_type == "Gather" and len(arrays) == 2:
         size = arrays[0].size * max(1, arrays[1].size)
     if not 0 <= size <= MAX_ELEMENTS:
-        raise ctx.error(node, f"folding it would make a constant of {size} elements")
+        raise ctx.error(node, f"folding it would make a constant of {size} elements", TOO_LARGE)
 
 
 def _run(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> np.ndarray:
@@ -150,4 +151,5 @@ def run_node(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> 
         return [np.asarray(next(found)) if name else np.zeros(0) for name in node.output]
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = printable(str(error).split("\n")[0] or type(error).__name__, 160)
-        raise ctx.error(node, f"constant folding failed: {reason}") from None
+        what = f"constant folding failed: {reason}"
+        raise ctx.error(node, what, "the file is damaged: export it again") from None

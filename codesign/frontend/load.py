@@ -46,7 +46,8 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=where) from None
+        hint = "check its permissions"
+        raise UsageError(f"cannot be read: {error.strerror}", where=where, hint=hint) from None
 
 
 def _parse(data: bytes, where: str) -> ModelProto:

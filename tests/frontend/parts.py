@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-
-from codesign.errors import CodesignError
-from codesign.frontend import import_qonnx
 
 QUANT = "qonnx.custom_op.general"
 WEIGHTS = (np.arange(-12, 12).reshape(6, 4) % 7 - 3).astype(np.float32) / 4
@@ -135,10 +133,36 @@ def register(cases: list[Case]) -> Callable[[str], Callable[..., object]]:
     return bad
 
 
-def refuse(change: Callable[[ModelProto], object], message: str) -> None:
-    """:func:`small` after ``change`` is refused: exit code 4, one message and one hint."""
-    with pytest.raises(CodesignError) as caught:
-        import_qonnx(varied(change))
-    assert caught.value.exit_code == 4
-    assert message in str(caught.value)
-    assert len(str(caught.value).splitlines()) <= 2
+def refuse(
+    change: Callable[[ModelProto], object],
+    message: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    start: Callable[[], ModelProto] = small,
+) -> None:
+    """``start()`` after ``change`` is refused by the command line: see :func:`refused_file`."""
+    model = start()
+    change(model)
+    (folder / "bad.onnx").write_bytes(model.SerializeToString())
+    refused_file(folder / "bad.onnx", message, capsys, code=4)
+
+
+def refused_file(
+    path: Path, message: str, capsys: pytest.CaptureFixture[str], *, code: int
+) -> None:
+    """``codesign generate path`` exits with ``code``, says one sentence that holds ``message``,
+    and one hint; it prints nothing else and writes nothing."""
+    from codesign.cli import main
+
+    out = path.parent / "build"
+    with pytest.raises(SystemExit) as ended:
+        main(["generate", str(path), "-o", str(out)])
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert ended.value.code == code, printed.err
+    assert printed.out == "" and not out.exists()
+    assert len(lines) == 2 and lines[0].startswith("error ") and lines[1].startswith("hint  "), (
+        printed.err
+    )
+    text = lines[0].removeprefix("error ") + "\n  hint: " + lines[1].removeprefix("hint  ")
+    assert message in text, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -147,11 +148,6 @@ def control_flow(m):
     insert(m, "If", "mm", then_branch=branch)
 
 
-@bad("tensor 'fc.weight' has its data in another file")
-def data_elsewhere(m):
-    tensor(m, "fc.weight").data_location = TensorProto.EXTERNAL
-
-
 @bad("a name in the model is not valid UTF-8")
 def name_in_bytes(m):
     data = m.SerializeToString().replace(b"fc.bias", b"fc\xff\xfeias")
@@ -194,8 +190,13 @@ def unknown_type(m):
 
 
 @pytest.mark.parametrize(("change", "message"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
-def test_refused(change: Callable[[ModelProto], object], message: str) -> None:
-    refuse(change, message)
+def test_refused(
+    change: Callable[[ModelProto], object],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refuse(change, message, tmp_path, capsys)
 
 
 def test_the_undamaged_model_imports() -> None:
@@ -220,6 +221,13 @@ def test_saved_and_loaded_models_behave_alike(tmp_path) -> None:
     onnx.save(model, tmp_path / "bad.onnx")
     with pytest.raises(CodesignError, match="acme.ops"):
         import_qonnx(tmp_path / "bad.onnx")
+
+
+def test_a_model_in_memory_has_no_folder_for_its_data() -> None:
+    model = small()
+    tensor(model, "fc.weight").data_location = TensorProto.EXTERNAL
+    with pytest.raises(CodesignError, match="tensor 'fc.weight' has its data in another file"):
+        import_qonnx(model)
 
 
 def test_a_name_with_control_characters_cannot_break_the_message() -> None:
