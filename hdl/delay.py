@@ -1,0 +1,119 @@
+"""A stream a step late: what closes the loop of a recurrent network."""
+
+from collections.abc import Iterable, Sequence
+
+from amaranth.hdl import Const, Module, Signal
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl.events import Process, Stage
+from codesign.hdl.memories import Counter
+from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
+
+
+class Delay(Component):
+    """A frame of ``steps`` (two or more) vectors gives ``initial`` and then all its vectors but the last.
+
+    Codes in ``lo..hi``; ``initial``: the codes of one vector; ``lanes`` divides its length. The
+    initial vector of the next frame is offered before anything of that frame has come: it is the
+    token that starts a loop. No registers lie between input and output.
+    """
+
+    def __init__(self, initial: Sequence[int], *, steps: int, lo: int, hi: int, lanes: int) -> None:
+        if len(initial) % lanes:
+            raise ValueError(f"{lanes} lanes do not divide the vector of {len(initial)} elements")
+        if steps < 2:
+            raise ValueError(f"a loop has two steps or more, got {steps}")
+        self._initial, self._steps, self._lanes = [int(c) for c in initial], steps, lanes
+        self._beats = beats_for(len(initial), lanes)
+        self._shape = range_shape(lo, hi)
+        signature = stream_signature(self._shape, lanes)
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def timing(self) -> "DelayTiming":
+        """The event model of this component."""
+        return DelayTiming(self._steps, self._beats)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        give, take, dropping, starting = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            give.eq(self.o.valid & self.o.ready),
+            take.eq(self.i.valid & self.i.ready),
+        ]
+        out_beat = Counter(m, "out_beat", self._beats, give)
+        out_step = Counter(m, "out_step", self._steps, give & out_beat.last)
+        in_beat = Counter(m, "in_beat", self._beats, take)
+        in_step = Counter(m, "in_step", self._steps, take & in_beat.last)
+        m.d.comb += [
+            starting.eq(out_step.value == 0),
+            dropping.eq(in_step.last),
+            self.o.valid.eq(starting | (self.i.valid & ~dropping)),
+            self.i.ready.eq(dropping | (self.o.ready & ~starting)),
+            self.o.payload.last.eq(out_step.last & out_beat.last),
+        ]
+        self._data(m, starting, out_beat)
+        return m
+
+    def _data(self, m: Module, starting: Signal, beat: Counter) -> None:
+        """The initial codes while starting, the input's otherwise."""
+        rows = [self._initial[b * self._lanes :][: self._lanes] for b in range(self._beats)]
+        for lane in range(self._lanes):
+            target = self.o.payload.data[lane]
+            m.d.comb += target.eq(self.i.payload.data[lane])
+            with m.If(starting):
+                if len({row[lane] for row in rows}) == 1:
+                    m.d.comb += target.eq(Const(rows[0][lane], self._shape))
+                    continue
+                with m.Switch(beat.value):
+                    for index, row in enumerate(rows):
+                        with m.Case(index):
+                            m.d.comb += target.eq(Const(row[lane], self._shape))
+
+
+class DelayTiming(Stage):
+    """Event model of :class:`Delay`: ``steps`` vectors of ``beats`` beats."""
+
+    def __init__(self, steps: int, beats: int) -> None:
+        self._steps, self._beats = steps, beats
+
+    def processes(self) -> Iterable[Process]:
+        return [self._give(), self._take()]
+
+    def _place(self, n: int) -> tuple[int, int]:
+        """(frame, beat in it) of beat ``n``."""
+        return divmod(n, self._steps * self._beats)
+
+    def _give(self) -> Process:
+        """Output beats: the initial ones whenever their turn comes, the others when they come."""
+        out, m = self.o, 0
+        while True:
+            frame, place = self._place(m)
+            t = 0
+            if m:
+                if len(out.taken.at) < m:
+                    yield out.taken, m - 1
+                t = out.taken.at[m - 1] + 1
+            if place >= self._beats:
+                n = frame * self._steps * self._beats + place - self._beats
+                if len(self.i.valid.at) <= n:
+                    yield self.i.valid, n
+                t = max(t, self.i.valid.at[n])
+            out.valid.put(t)
+            m += 1
+
+    def _take(self) -> Process:
+        """Input beats: taken as they leave, the last vector of a frame as it comes."""
+        n, last = 0, -1
+        while True:
+            _, place = self._place(n)
+            if place >= (self._steps - 1) * self._beats:
+                if len(self.i.valid.at) <= n:
+                    yield self.i.valid, n
+                last = max(self.i.valid.at[n], last + 1)
+            else:
+                m = n + self._beats
+                if len(self.o.taken.at) <= m:
+                    yield self.o.taken, m
+                last = self.o.taken.at[m]
+            self.i.taken.put(last)
+            n += 1

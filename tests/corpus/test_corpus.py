@@ -1,0 +1,66 @@
+"""Two hundred random networks: qonnx = reference = RTL on every tensor, at random foldings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codesign.api import generate
+from codesign.frontend import import_qonnx
+from codesign.frontend.execute import execute_batch
+from codesign.passes import lower
+from codesign.plan import partition
+from codesign.reference import run
+from codesign.verify.boundaries import boundaries
+from codesign.verify.chain import compare
+from tests.corpus.networks import Author, network
+
+COUNT = 220
+#: The others are part of the long suite: a Verilator build each.
+QUICK_SOFTWARE, QUICK_HARDWARE = range(0, COUNT, 4), range(0, COUNT, 20)
+
+
+def seeds(quick: range) -> list:
+    return [s if s in quick else pytest.param(s, marks=pytest.mark.slow) for s in range(COUNT)]
+
+
+def inputs(model, frames: int, seed: int) -> np.ndarray:
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    rng = np.random.default_rng(seed)
+    grid = rng.integers(-64, 65, (frames, *shape[1:])) / 16
+    return np.where(rng.random(grid.shape) < 0.1, rng.normal(0, 2, grid.shape), grid).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("seed", seeds(QUICK_SOFTWARE))
+def test_qonnx_equals_reference(seed: int) -> None:
+    model = network(seed)
+    imported = import_qonnx(model)
+    x = inputs(model, 12, seed)
+    lowered = lower(imported.graph)
+    partition(lowered)
+    points = boundaries(lowered, imported.tensor_names, imported.tensor_axes)
+    keep = [p.value.name for p in points]
+    ours = run(lowered, {lowered.inputs[0]: x}, keep=keep)
+    theirs = execute_batch(imported, x, [p.tensor for p in points])
+    expected = {
+        n: p.codes(ours[n]) if ours[n].dtype.kind == "f" else ours[n].reshape(len(x), -1)
+        for n, p in zip(keep, points, strict=True)
+    }
+    actual = {p.value.name: p.codes(theirs[p.tensor]) for p in points}
+    evidence = compare("qonnx = reference", "corpus", points, expected, actual,
+                       model=imported.graph, seed=seed, started=0.0)  # fmt: skip
+    assert evidence.mismatches == 0, (evidence.first, Author(seed).written)
+
+
+@pytest.mark.parametrize("seed", seeds(QUICK_HARDWARE))
+def test_reference_equals_rtl(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    target = int(rng.choice([1, 16, 64, 256, 1024]))
+    design = generate(network(seed), tmp_path / "build", target_ii=target)
+    report = design.verify(random_frames=40, cocotb=False)
+    assert report.ok
+    assert (report.latency, report.ii) == (design.manifest.latency, design.manifest.ii)

@@ -1,0 +1,39 @@
+"""Delay: a step late, cycles as modelled, also inside a loop."""
+
+import numpy as np
+import pytest
+
+from codesign.hdl.delay import Delay
+from codesign.hdl.timing import drive
+from tests.hdl import harness
+
+INITIAL = [3, 1, 0, 7]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("steps", [2, 3, 5])
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
+def test_frames_come_a_step_late(lanes, steps, stalls):
+    x = np.random.default_rng(steps).integers(0, 8, (6, steps, 4))
+    delay = Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes)
+    trace = harness.run(delay, x.reshape(6, -1), steps * 4, stall_in=stalls[0], stall_out=stalls[1])
+    expected = np.concatenate([np.broadcast_to(INITIAL, (6, 1, 4)), x[:, :-1]], axis=1)
+    assert (trace.frames == expected.reshape(6, -1)).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_cycles_equal_the_model(lanes, steps):
+    x = np.random.default_rng(steps).integers(0, 8, (5, steps * 4))
+    delay = Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes)
+    trace = harness.run(delay, x, steps * 4)
+    taken, given = drive(lambda: [delay.timing()], steps * 4 // lanes, 5)
+    seen = len(trace.taken)  # the harness stops at the last output
+    assert (taken[:seen], given[: len(trace.given)]) == (trace.taken, trace.given)
+
+
+def test_sizes_are_checked():
+    with pytest.raises(ValueError, match="do not divide"):
+        Delay(INITIAL, steps=2, lo=0, hi=7, lanes=3)
+    with pytest.raises(ValueError, match="two steps or more"):
+        Delay(INITIAL, steps=1, lo=0, hi=7, lanes=1)
