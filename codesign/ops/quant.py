@@ -96,6 +96,8 @@ class Quant(Quantizer):
     @property
     def out_format(self) -> ScaledInt:
         lo, hi = code_range(self.bits, signed=self.signed, narrow=self.narrow)
+        if not self.bipolar:  # float32 rounds the last of 24 bits' codes up in mode HALF_UP
+            lo, hi = (int(ROUNDING[self.rounding](np.float32(end))) for end in (lo, hi))
         offsets, scale = self.zero_point.ravel(), tuple(float(s) for s in self.scale.ravel())
         if self._one_zero_point:
             return ScaledInt(lo, hi, scale, int(offsets[0]))
@@ -143,4 +145,11 @@ class Quant(Quantizer):
             raise UnsupportedModel(
                 f"an activation quantizer of {self.bits} bits has codes float32 cannot hold",
                 hint=f"use 1 to {MAX_ACTIVATION_BITS} bits",
+            )
+        lo, hi = code_range(self.bits, signed=self.signed, narrow=self.narrow)
+        reach = max(hi - float(self.zero_point.min()), float(self.zero_point.max()) - lo)
+        if reach > 1 << MAX_ACTIVATION_BITS:
+            raise UnsupportedModel(
+                f"codes less their zero point reach {reach:.0f}, which float32 cannot hold",
+                hint=f"use fewer than {MAX_ACTIVATION_BITS} bits or a smaller zero point",
             )

@@ -21,6 +21,7 @@ class Boundary:
     value: Value
     tensor: str  # its name in the ONNX file
     axes: tuple[int, ...] | None = None  # that tensor is value.transpose(axes); None: as it is
+    levels: np.ndarray | None = None  # the only codes that occur, where they are far apart
 
     def codes(self, floats: np.ndarray) -> np.ndarray:
         """int64 codes [n, elements], in the value's layout, of a float tensor of the file.
@@ -37,6 +38,10 @@ class Boundary:
         assert isinstance(format, ScaledInt)
         scale = np.asarray(format.scale) if len(format.scale) > 1 else format.scale[0]
         codes = np.rint(floats.astype(np.float64) / scale).astype(np.int64) + format.zero_point
+        if self.levels is not None:  # float32 may be too coarse to tell neighbours of them
+            after = np.searchsorted(self.levels, codes).clip(1, len(self.levels) - 1)
+            low, high = self.levels[after - 1], self.levels[after]
+            codes = np.where(codes - low < high - codes, low, high)
         codes = np.where(format.decode(codes) == floats, codes, np.int64(1) << 40)
         return codes.reshape(len(floats), -1)
 
@@ -56,10 +61,16 @@ def boundaries(
     picked += [name for name in graph.outputs if name not in picked]
     layout = axes or {}
     found = [
-        Boundary(graph.values[name], names[name], layout.get(name))
+        Boundary(graph.values[name], names[name], layout.get(name), _levels(graph, name))
         for name in picked
         if name in names
     ]
     if not found:
         raise MismatchError("no tensor of the model can be compared", where=graph.name)
     return found
+
+
+def _levels(graph: Graph, name: str) -> np.ndarray | None:
+    node = graph.producer(name)
+    levels = getattr(node.op, "levels", None) if node is not None else None
+    return np.unique(levels) if levels is not None and levels.size > 1 else None
