@@ -13,16 +13,20 @@ LEVELS_PER_STAGE = 2
 
 
 class ArgMax(Component):
-    """Index of the first maximum of each frame.
+    """Index of the first maximum of each vector.
 
-    ``i``: beats of ``lanes`` codes in ``in_lo..in_hi``, ``elements`` per frame. ``o``: one beat of
-    one lane per frame, 0..elements-1. One input beat a cycle; ``latency`` registers.
+    ``i``: beats of ``lanes`` codes in ``in_lo..in_hi``, ``elements`` per vector, ``vectors`` in a
+    frame (where there are several, ``lanes`` divides ``elements``). ``o``: one beat of one lane
+    per vector, 0..elements-1. One input beat a cycle; ``latency`` registers.
     """
 
-    def __init__(self, in_lo: int, in_hi: int, elements: int, lanes: int) -> None:
+    def __init__(self, in_lo: int, in_hi: int, elements: int, lanes: int, vectors: int = 1) -> None:
         if not 1 <= lanes <= elements:
             raise ValueError(f"lanes must lie in 1..{elements} (the elements), got {lanes}")
+        if vectors < 1 or (vectors > 1 and elements % lanes):
+            raise ValueError(f"{lanes} lanes do not divide the {elements} elements of a vector")
         self._lo, self._elements, self._lanes = int(in_lo), elements, lanes
+        self._vectors = vectors
         self._beats = beats_for(elements, lanes)
         self._shape = range_shape(in_lo, in_hi)
         super().__init__(
@@ -105,7 +109,10 @@ class ArgMax(Component):
             m.d.sync += self.o.valid.eq(valid & last)
             with m.If(valid & better):
                 m.d.sync += [best.eq(entry[0]), where.eq(number * self._lanes + entry[1])]
-        m.d.comb += self.o.payload.last.eq(1)
+        given = Signal()
+        m.d.comb += given.eq(self.o.valid & self.o.ready)
+        vector = Counter(m, "vector", self._vectors, given)
+        m.d.comb += self.o.payload.last.eq(vector.last)
 
 
 def argmax_latency(elements: int, lanes: int) -> int:

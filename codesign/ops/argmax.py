@@ -12,7 +12,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import register
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
+from codesign.ops.circuit import CircuitOp, divisors
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -42,10 +42,15 @@ class ArgMax(CircuitOp):
     def lanes_out(self, plan: Plan) -> int:
         return 1
 
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        size = ins[0].shape[-1]
+        return list(range(1, size + 1)) if ins[0].elements == size else divisors(size)
+
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.argmax import ArgMax as Stream
 
-        return Stream(ins[0].format.lo, ins[0].format.hi, ins[0].elements, plan.simd)
+        format, size = ins[0].format, ins[0].shape[-1]
+        return Stream(format.lo, format.hi, size, plan.simd, ins[0].elements // size)
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
         entry = ins[0].format.bits + out.format.bits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,10 @@ class Reshape(Op):
         format = x.format
         per_channel = isinstance(format, ScaledInt) and len(format.scale) > 1
         if per_channel and self.shape[-1:] != x.shape[-1:]:
+            channels, wider = x.shape[-1], self.shape[-1] if self.shape else 1
+            if wider % channels == 0:  # whole vectors side by side: the scales repeat
+                assert isinstance(format, ScaledInt)
+                return self.shape, replace(format, scale=format.scale * (wider // channels))
             raise UnsupportedModel(
                 f"reshaping {x.shape} to {self.shape} mixes channels of different scale",
                 hint="quantize per tensor before the reshape",

@@ -1,47 +1,61 @@
-"""Lower argmax onto codes, where the float chain before it keeps the order of every pair."""
+"""Lower argmax and top-k onto codes, where the float chain before them keeps every order."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from codesign.formats import ScaledInt
-from codesign.ir import Graph, Node
+from codesign.formats import Real, ScaledInt
+from codesign.ir import Graph, Node, Value
 from codesign.ops.argmax import ArgMax
+from codesign.ops.chain import chain_to
+from codesign.ops.mul import Mul
+from codesign.ops.topk import TopK
 from codesign.passes.base import Pass
-from codesign.passes.tabulate import CHUNK, drop_dead, walk_back
+from codesign.passes.tabulate import CHUNK, ENUMERATE, drop_dead
 
 
 class LowerArgMax(Pass):
-    """``codes -> float chain -> ArgMax`` becomes ``codes -> ArgMax``.
+    """``codes -> float chain -> ArgMax`` becomes ``codes -> ArgMax``; TopK likewise.
 
-    Only if the chain is the same strictly rising function on every channel, which is checked on
-    every code that can occur. Otherwise the argmax stays on the host, exact as before.
+    Only if the chain is the same strictly rising function on every element, which is checked on
+    every code that can occur. Otherwise the argmax stays on the host, exact as before; one that
+    reads codes whose order is not the values' reads the values instead.
     """
 
     name = "lower-argmax"
 
     def call(self, graph: Graph) -> Graph:
-        nodes = []
+        nodes: list[Node] = []
+        values: list[Value] = []
         for node in graph.nodes:
-            origin = _origin(graph, node) if isinstance(node.op, ArgMax) else None
-            nodes.append(
-                node if origin is None else Node(node.name, node.op, (origin,), node.outputs)
-            )
-        return drop_dead(graph.with_nodes(nodes))
+            if not isinstance(node.op, ArgMax | TopK):
+                nodes.append(node)
+                continue
+            origin = _origin(graph, node)
+            (source,) = graph.ins(node)
+            if origin is None and not isinstance(source.format, Real):
+                decoded = Value(f"{source.name}_{node.name}_value", source.shape, Real())
+                values.append(decoded)
+                one = Mul(np.ones(1, dtype=np.float32))  # exact: only decodes
+                nodes.append(Node(f"{node.name}_value", one, (source.name,), (decoded.name,)))
+                origin = decoded.name
+            inputs = node.inputs if origin is None else (origin,)
+            nodes.append(Node(node.name, node.op, inputs, node.outputs))
+        return drop_dead(graph.with_nodes(nodes, values))
 
 
 def _origin(graph: Graph, node: Node) -> str | None:
-    found = walk_back(graph, node.inputs[0])
-    if found is None:
+    """The integer value whose codes are in the order of the float values, or None."""
+    chain = chain_to(graph, node.inputs[0])
+    if chain is None or not isinstance(chain.origin.format, ScaledInt):
         return None
-    value, steps = found
-    format, channels = value.format, value.shape[-1]
-    assert isinstance(format, ScaledInt)
-    if (format.hi - format.lo + 1) * channels > CHUNK:
+    lo, hi = chain.origin.format.lo, chain.origin.format.hi
+    index, _ = chain.classes()
+    if len(index) > 1 or hi - lo >= ENUMERATE:
         return None
-    codes = np.repeat(np.arange(format.lo, format.hi + 1)[:, None], channels, axis=1)
-    x = format.decode(codes)
-    for step in steps:
-        x = np.broadcast_to(step.evaluate(x), codes.shape)
-    same = (x == x[:, :1]).all()
-    return value.name if same and (np.diff(x[:, 0]) > 0).all() else None
+    chain = chain.pick(index)
+    for start in range(lo, hi, CHUNK):  # pieces that share their ends
+        codes = np.arange(start, min(start + CHUNK, hi) + 1)
+        if not (np.diff(chain.evaluate(codes[:, None])[:, 0]) > 0).all():
+            return None
+    return chain.origin.name

@@ -12,6 +12,7 @@ from codesign.ops.combine import Combine, exact_join
 from codesign.ops.concat import Concat
 from codesign.ops.join import Join
 from codesign.ops.rearrange import Rearrange
+from codesign.ops.reshape import Reshape
 from codesign.ops.table_join import TableJoin
 
 
@@ -129,3 +130,10 @@ def test_sums_beyond_float32_stay_float():
     wide = ScaledInt(0, (1 << 23) + 5, (0.25,))
     assert exact_join("add", wide, ScaledInt(0, 3, (0.25,))) is not None
     assert exact_join("add", wide, wide) is None
+
+
+def test_reshape_repeats_scales():
+    x = value((3, 2), scale=(0.5, 0.25))
+    assert Reshape((6,)).infer(x)[1].scale == (0.5, 0.25) * 3
+    with pytest.raises(UnsupportedModel, match="different scale"):
+        Reshape((2, 3)).infer(x)
