@@ -27,6 +27,7 @@ class LayerChoice(Strict):
     style: Literal["folded", "unrolled"] | None = None
     pe: int | None = Field(default=None, gt=0)
     simd: int | None = Field(default=None, gt=0)
+    pixels: int | None = Field(default=None, gt=0)
     multiplier: Literal["lut", "dsp"] | None = None
     memory: Literal["auto", "block", "lut"] | None = None
     depth: int | None = Field(default=None, gt=0)

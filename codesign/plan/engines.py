@@ -1,0 +1,225 @@
+"""PE, SIMD and pixels of a layer with multipliers: the fewest that meet its cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from codesign.errors import UsageError
+from codesign.ir import Value
+from codesign.ir.plan import Plan
+from codesign.ops.area import lut_multiplier, weight_bits
+from codesign.ops.circuit import divisors
+from codesign.ops.convolve import Convolve
+from codesign.ops.matvec import MatVec
+from codesign.ops.requant import Requant
+from codesign.plan.dataflow import adapter_ii
+from codesign.plan.partition import Circuit, Layer
+from codesign.plan.planfile import LayerChoice
+
+#: A LUT multiplier dearer than this goes to a DSP block while there are some.
+DSP_FROM_LUTS = 40
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a layer is planned for: ``cycles`` a frame, lanes of the stream that feeds it (None:
+    its own choice), DSP blocks left, and how to say it."""
+
+    cycles: int
+    width: int | None
+    dsps: int
+    smallest: bool = False
+
+
+@dataclass(frozen=True)
+class Folding:
+    """``pe`` x ``simd`` multipliers for each of ``pixels`` vectors side by side."""
+
+    pe: int
+    simd: int
+    pixels: int = 1
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers in all."""
+        return self.pe * self.simd * self.pixels
+
+
+def is_engine(layer: Layer) -> bool:
+    """Whether the layer multiplies by weights."""
+    return isinstance(layer.head, MatVec | Convolve)
+
+
+def plan_engine(
+    circuit: Circuit, layer: Layer, demand: Demand, choice: LayerChoice, style: str
+) -> Plan:
+    """The plan of a layer with multipliers. ``UsageError`` for a folding it cannot have."""
+    op, (x,) = layer.head, circuit.graph.ins(layer.nodes[0])
+    assert isinstance(op, MatVec | Convolve)
+    n, k = len(op.weights), op.weights.size // len(op.weights)
+    if style == "unrolled":
+        return _unrolled(op, x, demand, choice)
+    _check_choice(layer, choice, n, k)
+    foldings = list(_foldings(op, x, demand, choice))
+    best = _fewest(op, x, foldings, demand, choice)
+    cycles = op.cycles([x], _folded(best, choice))
+    across = f" x {best.pixels} pixels" if best.pixels > 1 else ""
+    size = f"{best.pe} x {best.simd}{across}"
+    reason = f"{size} multipliers are the fewest that finish in {demand.cycles} cycles ({cycles})"
+    if cycles > demand.cycles:
+        reason = f"{size} multipliers: no folding is faster ({cycles} cycles)"
+    if demand.smallest:
+        reason = f"{best.multipliers} multiplier{'s' * (best.multipliers > 1)}, {cycles} cycles"
+    if choice.pe or choice.simd or choice.pixels:
+        reason = f"folding given in the plan file ({cycles} cycles)"
+    multiplier = choice.multiplier or _multiplier(op, x, best.multipliers, demand.dsps)
+    plan = replace(_folded(best, choice), multiplier=multiplier, reason=reason)
+    return replace(plan, max_stages=7 - _requant_latency(circuit, layer, plan))
+
+
+def _folded(folding: Folding, choice: LayerChoice) -> Plan:
+    return Plan(
+        "folded",
+        folding.pe,
+        folding.simd,
+        pixels=folding.pixels,
+        memory=choice.memory or "auto",
+    )
+
+
+def _unrolled(op: MatVec | Convolve, x: Value, demand: Demand, choice: LayerChoice) -> Plan:
+    n, k = len(op.weights), op.weights.size // len(op.weights)
+    reason = "unrolled: every weight is its own shift-add, one vector a cycle"
+    plans = [
+        Plan("unrolled", n, k, pixels=pixels, depth=choice.depth, reason=reason)
+        for pixels in ([choice.pixels] if choice.pixels else _pixels(op, x))
+    ]
+    fast = [plan for plan in plans if _cycles(op, x, plan, demand.cycles) <= demand.cycles]
+    return (fast or plans[-1:])[0]
+
+
+def _check_choice(layer: Layer, choice: LayerChoice, n: int, k: int) -> None:
+    if (choice.pe or 1) > n or (choice.simd or 1) > k:
+        raise UsageError(
+            f"pe {choice.pe}, simd {choice.simd} exceed the {n} x {k} weight matrix",
+            where=f"[layers.{layer.name}]",
+        )
+
+
+def _pixels(op: MatVec | Convolve, x: Value) -> list[int]:
+    """Vectors that can be computed side by side."""
+    return op.pixel_options(x) if isinstance(op, Convolve) else divisors(x.elements // x.shape[-1])
+
+
+def _foldings(
+    op: MatVec | Convolve, x: Value, demand: Demand, choice: LayerChoice
+) -> Iterator[Folding]:
+    """The foldings to choose from, those of the plan file if it says."""
+    n, k = len(op.weights), op.weights.size // len(op.weights)
+    vectors = x.elements // x.shape[-1]
+    if isinstance(op, MatVec) and vectors == 1:
+        yield from _vector_foldings(n, k, demand, choice, x.elements)
+        return
+    pairs = op.foldings() if isinstance(op, Convolve) else [
+        (pe, simd) for pe in divisors(n) for simd in divisors(k)
+    ]  # fmt: skip
+    for pe, simd in pairs:
+        if choice.pe in (None, pe) and choice.simd in (None, simd):
+            for pixels in [choice.pixels] if choice.pixels else _pixels(op, x):
+                yield Folding(pe, simd, pixels)
+
+
+def _vector_foldings(
+    n: int, k: int, demand: Demand, choice: LayerChoice, elements: int
+) -> Iterator[Folding]:
+    """A single vector may be padded: only the least of each fold count matters."""
+    target = n * k if demand.smallest else demand.cycles
+    for pe in [choice.pe] if choice.pe else sorted({-(-n // f) for f in range(1, n + 1)}):
+        folds = -(-n // pe)
+        simds = [choice.simd] if choice.simd else _simds(k, max(1, target // folds))
+        for simd in simds:
+            if choice.pe or folds * -(-k // simd) <= target:
+                yield Folding(pe, simd)
+
+
+def _simds(k: int, most: int) -> Iterator[int]:
+    """The least SIMD within ``most`` column folds, and larger ones that divide K."""
+    least = -(-k // min(most, k))
+    yield least
+    yield from (s for s in range(least + 1, min(k, 2 * least) + 1) if k % s == 0)
+
+
+def _fewest(
+    op: MatVec | Convolve,
+    x: Value,
+    foldings: list[Folding],
+    demand: Demand,
+    choice: LayerChoice,
+) -> Folding:
+    """The folding with the fewest multipliers within the demand; the fastest if none is."""
+    if not foldings:
+        raise UsageError(
+            f"pe {choice.pe}, simd {choice.simd}, pixels {choice.pixels} do not divide the "
+            f"layer's {op.weights.shape} weights and pixels"
+        )
+    target = demand.cycles
+    smooth = [f for f in foldings if _fits_stream(op, x, f, demand)]
+    ordered = sorted(smooth or foldings, key=lambda f: _rank(op, f, demand))
+    if demand.smallest:
+        return ordered[0]
+    for folding in ordered:
+        if _cycles(op, x, _folded(folding, choice), target) <= target:
+            return folding
+    return min(ordered, key=lambda f: _cycles(op, x, _folded(f, choice), 0))
+
+
+def _rank(op: MatVec | Convolve, f: Folding, demand: Demand) -> tuple[int, int, int, int]:
+    """Fewest multipliers, then pixels, then the width that needs no adapter, then square."""
+    lanes = f.simd if isinstance(op, MatVec) and f.pixels == 1 else 0
+    return f.multipliers, f.pixels, _mismatch(demand.width, lanes), abs(f.pe - f.simd)
+
+
+def _fits_stream(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> bool:
+    """Whether the width adapter in front keeps up (known for a single vector beforehand)."""
+    if demand.width is None or not isinstance(op, MatVec) or f.pixels > 1:
+        return True
+    return adapter_ii(x.elements, demand.width, f.simd) <= demand.cycles
+
+
+def _cycles(op: MatVec | Convolve, x: Value, plan: Plan, enough: int) -> int:
+    """Cycles a frame takes; a lower bound where that exceeds ``enough`` already."""
+    n, k = len(op.weights), op.weights.size // len(op.weights)
+    if plan.style == "folded" and enough:
+        work = op.macs() * _vectors(op, x) // (plan.pe * plan.simd * plan.pixels)
+        if work > enough + n * k:
+            return work
+    try:
+        return op.cycles([x], plan)
+    except ValueError:  # this combination is none the engine can build
+        return 1 << 62
+
+
+def _vectors(op: MatVec | Convolve, x: Value) -> int:
+    return op.geometry(x).pixels if isinstance(op, Convolve) else x.elements // x.shape[-1]
+
+
+def _mismatch(width: int | None, simd: int) -> int:
+    """0 for equal widths, 1 where one divides the other, 2 for a two-step adapter."""
+    if width is None or not simd or width == simd:
+        return 0
+    return 1 if width % simd == 0 or simd % width == 0 else 2
+
+
+def _multiplier(op: MatVec | Convolve, x: Value, count: int, dsps: int) -> Literal["lut", "dsp"]:
+    dear = lut_multiplier(weight_bits(op.weights), x.format.bits) > DSP_FROM_LUTS
+    return "dsp" if dear and count <= dsps else "lut"
+
+
+def _requant_latency(circuit: Circuit, layer: Layer, plan: Plan) -> int:
+    """Registers of the layer's requantizer; one is kept free where there is none."""
+    for node in layer.nodes[1:]:
+        if isinstance(node.op, Requant):
+            return node.op.latency(circuit.graph.ins(node), plan)
+    return 1
