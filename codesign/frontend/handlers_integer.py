@@ -127,9 +127,7 @@ def _need(ctx: Context, node: NodeProto, count: int) -> None:
         raise ctx.error(node, f"it has {len(node.input)} inputs", f"it needs {count}")
 
 
-def _requantized(
-    ctx: Context, node: NodeProto, op: Op, x: Tensor, bias: Const | None
-) -> None:
+def _requantized(ctx: Context, node: NodeProto, op: Op, x: Tensor, bias: Const | None) -> None:
     """The sums, an integer bias, one multiplication, and the output's quantizer."""
     x_scale, w_scale = (float_constant(ctx, node, i, "a scale") for i in (1, 4))
     if x_scale.size != 1 or w_scale.ndim > 1:

@@ -36,9 +36,7 @@ def multithreshold(ctx: Context, node: NodeProto) -> None:
     ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 
 
-def _channels_last(
-    ctx: Context, node: NodeProto, x: Tensor, layout: str, channels: int
-) -> Tensor:
+def _channels_last(ctx: Context, node: NodeProto, x: Tensor, layout: str, channels: int) -> Tensor:
     """``x`` with the axis that the thresholds belong to last in the IR."""
     layout = layout or _LAYOUTS.get(x.rank + 1, "NC")
     axis = (layout.index("C") if "C" in layout else 1) - 1

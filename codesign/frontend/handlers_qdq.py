@@ -56,7 +56,9 @@ def read_line(
         raise ctx.error(node, "a scale is not positive and finite", "export the model again")
     zero = ctx.constant(node, at + 1)
     if zero is None and at + 1 < len(node.input) and node.input[at + 1]:
-        raise ctx.error(node, "the zero point is computed while the network runs", "make it constant")
+        raise ctx.error(
+            node, "the zero point is computed while the network runs", "make it constant"
+        )
     name = str(zero.array.dtype) if zero is not None else kind or "uint8"
     if name not in INTEGERS:
         raise ctx.error(node, f"the zero point is {name}", f"supported: {', '.join(INTEGERS)}")
@@ -66,9 +68,7 @@ def read_line(
     return Line(_along(ctx, node, scale, rank, axis), int(values[0]), *INTEGERS[name])
 
 
-def _along(
-    ctx: Context, node: NodeProto, scale: np.ndarray, rank: int, axis: int
-) -> np.ndarray:
+def _along(ctx: Context, node: NodeProto, scale: np.ndarray, rank: int, axis: int) -> np.ndarray:
     """``scale`` [] or [1] or [n], the latter along ``axis`` of a tensor of ``rank`` axes."""
     if scale.size == 1:
         return scale.reshape(())

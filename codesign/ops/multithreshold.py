@@ -67,8 +67,7 @@ class MultiThreshold(Quantizer):
         else:
             wide = np.broadcast_to(x, np.broadcast_shapes(x.shape, (len(self.thresholds),)))
             columns = [
-                np.searchsorted(row, wide[..., c], "right")
-                for c, row in enumerate(self.thresholds)
+                np.searchsorted(row, wide[..., c], "right") for c, row in enumerate(self.thresholds)
             ]
             count = np.stack(columns, axis=-1)
         return self.first + self.step * np.asarray(count, dtype=np.int64)

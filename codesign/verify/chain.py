@@ -42,9 +42,10 @@ def compare(
         bad = (ours != theirs) & clean[:, None]
         explain = Explainer(model, name)
         for frame, index in np.argwhere(bad):
-            source = expected.get(explain.source)
             code = int(theirs[frame, index])
-            if source is not None and explain.explains(source[frame], index, code):
+            known = all(s in expected for s in explain.sources)
+            sources = {s: expected[s][frame] for s in explain.sources} if known else {}
+            if known and explain.explains(sources, int(frame), int(index), code):
                 explained += 1
                 continue
             mismatches += 1

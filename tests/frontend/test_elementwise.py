@@ -36,9 +36,30 @@ CONSTANTS = {
 CASES = {
     **{
         op: [N(op, ["a"], ["f"])]
-        for op in ("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Softplus",
-                   "Softsign", "Erf", "Abs", "Neg", "Exp", "Floor", "Ceil", "Round", "Sign", "Mish",
-                   "LeakyRelu", "ThresholdedRelu", "Relu", "Cos")
+        for op in (
+            "Sigmoid",
+            "Tanh",
+            "HardSigmoid",
+            "HardSwish",
+            "Elu",
+            "Selu",
+            "Celu",
+            "Softplus",
+            "Softsign",
+            "Erf",
+            "Abs",
+            "Neg",
+            "Exp",
+            "Floor",
+            "Ceil",
+            "Round",
+            "Sign",
+            "Mish",
+            "LeakyRelu",
+            "ThresholdedRelu",
+            "Relu",
+            "Cos",
+        )
     },
     "LeakyRelu_alpha": [N("LeakyRelu", ["a"], ["f"], alpha=0.25)],
     "Gelu": [N("Gelu", ["a"], ["f"])],
@@ -55,13 +76,24 @@ CASES = {
     "Square": [N("Pow", ["a", "two"], ["f"])],
     "Pow": [N("Pow", ["a", "exponent"], ["f"])],
     "Silu": [N("Sigmoid", ["a"], ["p"]), N("Mul", ["a", "p"], ["f"])],
-    "Mish_parts": [N("Softplus", ["a"], ["p"]), N("Tanh", ["p"], ["q"]), N("Mul", ["a", "q"], ["f"])],
-    "Gelu_parts": [
-        N("Div", ["a", "root"], ["p"]), N("Erf", ["p"], ["q"]), N("Add", ["q", "one"], ["r"]),
-        N("Mul", ["a", "r"], ["t"]), N("Mul", ["t", "half"], ["f"]),
+    "Mish_parts": [
+        N("Softplus", ["a"], ["p"]),
+        N("Tanh", ["p"], ["q"]),
+        N("Mul", ["a", "q"], ["f"]),
     ],
-    "skip_inside": [N("Relu", ["a"], ["p"]), N("Add", ["a", "p"], ["q"]), N("Sub", ["q", "half"], ["f"])],
-}  # fmt: skip
+    "Gelu_parts": [
+        N("Div", ["a", "root"], ["p"]),
+        N("Erf", ["p"], ["q"]),
+        N("Add", ["q", "one"], ["r"]),
+        N("Mul", ["a", "r"], ["t"]),
+        N("Mul", ["t", "half"], ["f"]),
+    ],
+    "skip_inside": [
+        N("Relu", ["a"], ["p"]),
+        N("Add", ["a", "p"], ["q"]),
+        N("Sub", ["q", "half"], ["f"]),
+    ],
+}
 
 
 def network(steps: list) -> object:

@@ -22,9 +22,11 @@ def model(nodes: list, constants: dict, shape: tuple = (1, 6), kind: int = 1) ->
         "qdq",
         [helper.make_tensor_value_info("x", kind, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [t if hasattr(t, "dims") else numpy_helper.from_array(np.asarray(t), n)
-         for n, t in constants.items()],
-    )  # fmt: skip
+        [
+            t if hasattr(t, "dims") else numpy_helper.from_array(np.asarray(t), n)
+            for n, t in constants.items()
+        ],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
@@ -91,9 +93,14 @@ def test_dense_layer(per_axis: bool, form: str) -> None:
         N("DequantizeLinear", ["q2", "s", "z"], ["y"], "y"),
     ]
     constants = {
-        "s": np.float32(0.125), "z": np.uint8(7), "w": weights, "ws": scale, "wz": zero,
-        "b": RNG.integers(-900, 900, 4).astype(np.int32), "bs": (scale * np.float32(0.125)),
-    }  # fmt: skip
+        "s": np.float32(0.125),
+        "z": np.uint8(7),
+        "w": weights,
+        "ws": scale,
+        "wz": zero,
+        "b": RNG.integers(-900, 900, 4).astype(np.int32),
+        "bs": (scale * np.float32(0.125)),
+    }
     if form == "float":
         real = weights * (scale[:, None] if per_axis else scale)
         constants["w"] = real.astype(np.float32)
@@ -125,10 +132,14 @@ def test_qlinear_matmul(signed: bool) -> None:
         N("DequantizeLinear", ["m2", "ys", "z"], ["y"], "y"),
     ]
     constants = {
-        "s": np.float32(0.037), "z": kind(9), "w": RNG.integers(-120, 120, (6, 5)).astype(np.int8),
-        "v": RNG.integers(-120, 120, (5, 4)).astype(np.int8), "ws": np.float32(0.011),
-        "wz": np.int8(0), "ys": np.float32(0.093),
-    }  # fmt: skip
+        "s": np.float32(0.037),
+        "z": kind(9),
+        "w": RNG.integers(-120, 120, (6, 5)).astype(np.int8),
+        "v": RNG.integers(-120, 120, (5, 4)).astype(np.int8),
+        "ws": np.float32(0.011),
+        "wz": np.int8(0),
+        "ys": np.float32(0.093),
+    }
     check(model(nodes, constants), hard((6,), 0.037))
 
 
@@ -136,16 +147,24 @@ def test_qlinear_matmul(signed: bool) -> None:
 def test_qlinear_conv(bias: bool) -> None:
     nodes = [
         N("QuantizeLinear", ["x", "s", "z"], ["q"], "q"),
-        N("QLinearConv", ["q", "s", "z", "w", "ws", "wz", "ys", "z", *(["b"] if bias else [])],
-          ["m"], "m", pads=[1, 1, 1, 1]),
+        N(
+            "QLinearConv",
+            ["q", "s", "z", "w", "ws", "wz", "ys", "z", *(["b"] if bias else [])],
+            ["m"],
+            "m",
+            pads=[1, 1, 1, 1],
+        ),
         N("DequantizeLinear", ["m", "ys", "z"], ["y"], "y"),
-    ]  # fmt: skip
+    ]
     constants = {
-        "s": np.float32(0.037), "z": np.uint8(121),
+        "s": np.float32(0.037),
+        "z": np.uint8(121),
         "w": RNG.integers(-120, 120, (3, 2, 3, 3)).astype(np.int8),
-        "ws": np.float32([0.011, 0.002, 0.03]), "wz": np.zeros(3, np.int8), "ys": np.float32(0.3),
+        "ws": np.float32([0.011, 0.002, 0.03]),
+        "wz": np.zeros(3, np.int8),
+        "ys": np.float32(0.3),
         "b": RNG.integers(-2000, 2000, 3).astype(np.int32),
-    }  # fmt: skip
+    }
     check(model(nodes, constants, (1, 2, 4, 4)), hard((2, 4, 4), 0.037))
 
 
@@ -158,8 +177,12 @@ def test_matmul_integer() -> None:
         N("QuantizeLinear", ["g", "s", "z"], ["q2"], "q2"),
         N("DequantizeLinear", ["q2", "s", "z"], ["y"], "y"),
     ]
-    constants = {"s": np.float32(0.05), "z": np.uint8(17), "f": np.float32(0.0013),
-                 "w": RNG.integers(-120, 120, (6, 4)).astype(np.int8)}  # fmt: skip
+    constants = {
+        "s": np.float32(0.05),
+        "z": np.uint8(17),
+        "f": np.float32(0.0013),
+        "w": RNG.integers(-120, 120, (6, 4)).astype(np.int8),
+    }
     check(model(nodes, constants), hard((6,), 0.05))
 
 
@@ -172,21 +195,28 @@ def test_conv_integer() -> None:
         N("QuantizeLinear", ["g", "s", "z"], ["q2"], "q2"),
         N("DequantizeLinear", ["q2", "s", "z"], ["y"], "y"),
     ]
-    constants = {"s": np.float32(0.05), "z": np.uint8(17), "f": np.float32(0.0013),
-                 "w": RNG.integers(-120, 120, (4, 2, 3, 2)).astype(np.int8)}  # fmt: skip
+    constants = {
+        "s": np.float32(0.05),
+        "z": np.uint8(17),
+        "f": np.float32(0.0013),
+        "w": RNG.integers(-120, 120, (4, 2, 3, 2)).astype(np.int8),
+    }
     check(model(nodes, constants, (1, 2, 5, 4)), hard((2, 5, 4), 0.05))
 
 
 def test_refusals() -> None:
     both = {"s": np.float32(0.5), "z": np.uint8(0)}
     quantize = N("QuantizeLinear", ["x", "s", "z"], ["q"], "q")
-    dynamic = [N("DynamicQuantizeLinear", ["x"], ["q", "s", "z"], "dyn"),
-               N("DequantizeLinear", ["q", "s", "z"], ["y"], "y")]  # fmt: skip
+    dynamic = [
+        N("DynamicQuantizeLinear", ["x"], ["q", "s", "z"], "dyn"),
+        N("DequantizeLinear", ["q", "s", "z"], ["y"], "y"),
+    ]
     with pytest.raises(UnsupportedModel, match="computed from each input"):
         import_qonnx(model(dynamic, {}))
     with pytest.raises(UnsupportedModel, match="codes are read by 'Relu'"):
         import_qonnx(model([quantize, N("Relu", ["q"], ["y"], "r")], both))
     several = {"s": np.float32([1, 2]), "z": np.uint8([0, 1])}
     with pytest.raises(UnsupportedModel, match="zero points differ"):
-        import_qonnx(model([quantize, N("DequantizeLinear", ["q", "s", "z"], ["y"], "d")],
-                           several, (1, 2)))  # fmt: skip
+        import_qonnx(
+            model([quantize, N("DequantizeLinear", ["q", "s", "z"], ["y"], "d")], several, (1, 2))
+        )

@@ -20,8 +20,19 @@ from codesign.verify.boundaries import boundaries
 from tests.frontend.parts import QUANT, model_of, quant
 
 N = helper.make_node
-MODES = ["ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN",
-         "ROUND_TO_ZERO", "floor", "round"]  # fmt: skip
+MODES = [
+    "ROUND",
+    "HALF_EVEN",
+    "CEIL",
+    "FLOOR",
+    "UP",
+    "DOWN",
+    "HALF_UP",
+    "HALF_DOWN",
+    "ROUND_TO_ZERO",
+    "floor",
+    "round",
+]
 
 
 def hard(shape: tuple[int, ...], scale: float, seed: int = 0, reach: int = 40) -> np.ndarray:
@@ -71,8 +82,13 @@ def test_quant(bits: int, signed: bool, narrow: bool, mode: str, scale: float, z
         quant("x", "q", signed=int(signed), narrow=int(narrow), rounding_mode=mode),
         quant("q", "y", scale="s2", bits="b2", rounding_mode=mode),
     ]
-    constants = {"s": np.float32(scale), "z": np.float32(zero), "bits": np.float32(bits),
-                 "s2": np.float32(scale * 2.6), "b2": np.float32(4)}  # fmt: skip
+    constants = {
+        "s": np.float32(scale),
+        "z": np.float32(zero),
+        "bits": np.float32(bits),
+        "s2": np.float32(scale * 2.6),
+        "b2": np.float32(4),
+    }
     reach = min(1 << bits, 1 << 18) + 5
     if bits == 24:
         constants["z"] = np.float32(0)  # see test_codes_beyond_float32
@@ -106,9 +122,19 @@ def test_weights_of_many_bits(bits: int, scale: float) -> None:
     """A weight of more than 24 bits is what float32 makes of it, and exactly that."""
     weights = np.random.default_rng(bits).normal(0, 1, (6, 4)).astype(np.float32)
     weights[0, 0] = 1e9
-    nodes = [quant("x", "q"), quant("w", "wq", scale="ws", bits="wb"), N("MatMul", ["q", "wq"], ["m"])]
-    constants = {"s": np.float32(1), "z": np.float32(0), "bits": np.float32(4), "w": weights,
-                 "ws": np.float32(scale), "wb": np.float32(bits)}  # fmt: skip
+    nodes = [
+        quant("x", "q"),
+        quant("w", "wq", scale="ws", bits="wb"),
+        N("MatMul", ["q", "wq"], ["m"]),
+    ]
+    constants = {
+        "s": np.float32(1),
+        "z": np.float32(0),
+        "bits": np.float32(4),
+        "w": weights,
+        "ws": np.float32(scale),
+        "wb": np.float32(bits),
+    }
     imported = import_qonnx(model_of(nodes, constants, output="m"))
     (dense,) = [n.op for n in imported.graph.nodes if n.op.kind == "dense"]
     from qonnx.custom_op.general.intquant import int_quant
@@ -138,8 +164,12 @@ def test_trunc_version_1(mode: str, scale: float, zero: int) -> None:
         quant("x", "q"),
         N("Trunc", ["q", "s", "z", "bits", "out"], ["y"], "y", domain=QUANT, rounding_mode=mode),
     ]
-    constants = {"s": np.float32(scale), "z": np.float32(zero), "bits": np.float32(8),
-                 "out": np.float32(4)}  # fmt: skip
+    constants = {
+        "s": np.float32(scale),
+        "z": np.float32(zero),
+        "bits": np.float32(8),
+        "out": np.float32(4),
+    }
     same_as_qonnx(model_of(nodes, constants), hard((6,), scale, 3, 150))
 
 
@@ -149,11 +179,24 @@ def test_trunc_version_1(mode: str, scale: float, zero: int) -> None:
 def test_trunc_version_2(mode: str, signed: int, zero: int) -> None:
     nodes = [
         quant("x", "q"),
-        N("Trunc", ["q", "s", "z", "bits", "so", "out"], ["y"], "y", domain=QUANT,
-          rounding_mode=mode, signed=signed, narrow=0),
-    ]  # fmt: skip
-    constants = {"s": np.float32(0.1), "z": np.float32(zero), "bits": np.float32(8),
-                 "so": np.float32(0.1) * np.float32(8), "out": np.float32(4)}  # fmt: skip
+        N(
+            "Trunc",
+            ["q", "s", "z", "bits", "so", "out"],
+            ["y"],
+            "y",
+            domain=QUANT,
+            rounding_mode=mode,
+            signed=signed,
+            narrow=0,
+        ),
+    ]
+    constants = {
+        "s": np.float32(0.1),
+        "z": np.float32(zero),
+        "bits": np.float32(8),
+        "so": np.float32(0.1) * np.float32(8),
+        "out": np.float32(4),
+    }
     same_as_qonnx(model_of(nodes, constants), hard((6,), 0.1, 3, 150))
 
 
@@ -163,8 +206,13 @@ def test_average_pool_and_trunc() -> None:
         N("AveragePool", ["q"], ["a"], "a", kernel_shape=[2, 2], strides=[2, 2]),
         N("Trunc", ["a", "s", "z", "b2", "b3"], ["y"], "y", domain=QUANT, rounding_mode="FLOOR"),
     ]
-    constants = {"s": np.float32(0.25), "z": np.float32(0), "bits": np.float32(4),
-                 "b2": np.float32(4), "b3": np.float32(2)}  # fmt: skip
+    constants = {
+        "s": np.float32(0.25),
+        "z": np.float32(0),
+        "bits": np.float32(4),
+        "b2": np.float32(4),
+        "b3": np.float32(2),
+    }
     same_as_qonnx(model_of(nodes, constants, shape=(1, 2, 4, 4)), hard((2, 4, 4), 0.25))
 
 
@@ -175,19 +223,43 @@ def test_multithreshold(scale: float, bias: float, shape: tuple, channels: int) 
     table = np.sort(np.random.default_rng(4).normal(0, 1, (channels, 7)).astype(np.float32))
     table[0, :3] = [-0.5, -0.5, 0.25]
     nodes = [
-        N("MultiThreshold", ["x", "t"], ["q"], "q", domain="finn.custom_op.general",
-          out_dtype="UINT4", out_scale=scale, out_bias=bias),
+        N(
+            "MultiThreshold",
+            ["x", "t"],
+            ["q"],
+            "q",
+            domain="finn.custom_op.general",
+            out_dtype="UINT4",
+            out_scale=scale,
+            out_bias=bias,
+        ),
         N("Mul", ["q", "f"], ["m"], "m"),
-        N("MultiThreshold", ["m", "t"], ["y"], "y", domain="finn.custom_op.general",
-          out_dtype="UINT4", out_scale=scale, out_bias=bias),
-    ]  # fmt: skip
+        N(
+            "MultiThreshold",
+            ["m", "t"],
+            ["y"],
+            "y",
+            domain="finn.custom_op.general",
+            out_dtype="UINT4",
+            out_scale=scale,
+            out_bias=bias,
+        ),
+    ]
     constants = {"t": np.sort(table, axis=1), "f": np.float32(0.7)}
     same_as_qonnx(model_of(nodes, constants, shape=shape), hard(shape[1:], 0.25))
 
 
 def test_multithreshold_off_the_grid_is_refused() -> None:
-    node = N("MultiThreshold", ["x", "t"], ["y"], "y", domain="finn.custom_op.general",
-             out_dtype="INT4", out_scale=0.3, out_bias=0.1)  # fmt: skip
+    node = N(
+        "MultiThreshold",
+        ["x", "t"],
+        ["y"],
+        "y",
+        domain="finn.custom_op.general",
+        out_dtype="INT4",
+        out_scale=0.3,
+        out_bias=0.1,
+    )
     with pytest.raises(UnsupportedModel, match="equally spaced"):
         import_qonnx(model_of([node], {"t": np.float32([[0, 1, 2]])}))
 
@@ -220,18 +292,41 @@ def test_float_quant(name: str, mode: str) -> None:
     format, _ = FORMATS[name]
     ports = ["s", "e", "m", "b", "top"]
     nodes = [
-        N("FloatQuant", ["x", *ports], ["q"], "q", domain=QUANT, rounding_mode=mode, saturation=1,
-          has_inf=0, has_nan=1, has_subnormal=1),
+        N(
+            "FloatQuant",
+            ["x", *ports],
+            ["q"],
+            "q",
+            domain=QUANT,
+            rounding_mode=mode,
+            saturation=1,
+            has_inf=0,
+            has_nan=1,
+            has_subnormal=1,
+        ),
         N("Mul", ["q", "f"], ["g"], "g"),
-        N("FloatQuant", ["g", *ports], ["y"], "y", domain=QUANT, rounding_mode=mode, saturation=1,
-          has_inf=0, has_nan=1, has_subnormal=1),
-    ]  # fmt: skip
+        N(
+            "FloatQuant",
+            ["g", *ports],
+            ["y"],
+            "y",
+            domain=QUANT,
+            rounding_mode=mode,
+            saturation=1,
+            has_inf=0,
+            has_nan=1,
+            has_subnormal=1,
+        ),
+    ]
     if name == "e5m2":
         nodes = nodes[:1]  # its integers have 33 bits: too many to enumerate where not monotone
         nodes[0].output[0] = "y"
     values = (format.exponent, format.mantissa, format.bias, format.max_value)
-    constants = {"s": np.float32(0.0371), "f": np.float32(0.83),
-                 **{n: np.float32(v) for n, v in zip(ports[1:], values, strict=True)}}  # fmt: skip
+    constants = {
+        "s": np.float32(0.0371),
+        "f": np.float32(0.83),
+        **{n: np.float32(v) for n, v in zip(ports[1:], values, strict=True)},
+    }
     x = hard((6,), 0.0371 * 2.0**-3)
     powers = np.float32(2.0) ** np.arange(-8, 8, dtype=np.float32) * np.float32(0.0371)
     x[:16] = np.nextafter(powers, np.float32(0))[:, None]
@@ -250,7 +345,9 @@ def test_fp8_example() -> None:
     golden = np.load(folder / "activation.npz")
     first = graph.nodes[0]
     found = run(graph, {graph.inputs[0]: x}, keep=[first.output])
-    assert np.array_equal(graph.out(first).format.decode(found[first.output]), golden["input_quant"])
+    assert np.array_equal(
+        graph.out(first).format.decode(found[first.output]), golden["input_quant"]
+    )
     (dense,) = [n.op for n in graph.nodes if n.op.kind == "dense"]
     weights = (dense.weights * dense.weight_scale[:, None]).astype(np.float32)
     assert np.array_equal(weights, golden["weight_quant"])

@@ -1,0 +1,101 @@
+"""Differences within float32 error are explained, anything beyond is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from codesign.frontend import import_qonnx
+from codesign.ir import Graph
+from codesign.reference import run
+from codesign.verify.explain import Explainer
+from tests.frontend.parts import WEIGHTS, model_of, quant
+
+N = helper.make_node
+RNG = np.random.default_rng(2)
+
+
+def near_ties(graph: Graph, name: str, x: np.ndarray) -> tuple[Explainer, dict, np.ndarray]:
+    explainer = Explainer(graph, name)
+    found = run(graph, {graph.inputs[0]: x}, keep=[*explainer.sources, name])
+    return explainer, found, found[name]
+
+
+def network(kind: str) -> object:
+    constants = {
+        "s": np.float32(0.1),
+        "z": np.float32(0),
+        "bits": np.float32(4),
+        "ws": np.float32(0.07),
+        "w": WEIGHTS,
+        "b": np.float32([0.3, -0.2, 0.1, 0.7]),
+        "so": np.float32(0.31),
+    }
+    shape: tuple[int, ...] = (1, 6)
+    nodes = [quant("x", "q"), quant("w", "wq", scale="ws")]
+    if kind == "conv":
+        shape = (1, 2, 4, 4)
+        constants["w"] = RNG.normal(0, 0.3, (4, 2, 3, 3)).astype(np.float32)
+        nodes += [N("Conv", ["q", "wq", "b"], ["f"], "c", pads=[1, 1, 1, 1])]
+    elif kind == "join":
+        nodes += [
+            N("MatMul", ["q", "wq"], ["m"], "m"),
+            N("Add", ["m", "b"], ["f1"], "a"),
+            quant("q", "r", signed=0),
+            N("MatMul", ["r", "wq"], ["m2"], "m2"),
+            N("Add", ["f1", "m2"], ["f"], "j"),
+        ]
+    else:
+        nodes += [N("MatMul", ["q", "wq"], ["m"], "m"), N("Add", ["m", "b"], ["f0"], "a")]
+        nodes += (
+            [N("Sigmoid", ["f0"], ["f"], "sg")]
+            if kind == "sigmoid"
+            else [N("Relu", ["f0"], ["f"], "r")]
+        )
+    return model_of([*nodes, quant("f", "y", scale="so")], constants, shape=shape)
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv", "join", "sigmoid"])
+def test_only_neighbours_of_a_threshold_are_explained(kind: str) -> None:
+    graph = import_qonnx(network(kind)).graph
+    x = RNG.normal(0, 0.6, (64, *graph.values[graph.inputs[0]].shape)).astype(np.float32)
+    name = graph.outputs[0]
+    explainer, found, codes = near_ties(graph, name, x)
+    assert explainer.sources
+    flat = codes.reshape(len(x), -1)
+    explained = 0
+    for frame in range(len(x)):
+        sources = {s: found[s][frame].reshape(-1) for s in explainer.sources}
+        for index in range(flat.shape[1]):
+            code = int(flat[frame, index])
+            assert explainer.explains(sources, frame, index, code)
+            assert not explainer.explains(sources, frame, index, code + 2)
+            explained += explainer.explains(sources, frame, index, code + 1)
+    assert explained <= flat.size // 100
+
+
+def test_a_sum_at_a_threshold_is_explained() -> None:
+    """0.3 * 5 + 0.3 lies within rounding of a tie of scale 1.2 at code 1.5."""
+    constants = {
+        "s": np.float32(0.3),
+        "z": np.float32(0),
+        "bits": np.float32(4),
+        "w": np.float32([[1], [1]]),
+        "one": np.float32(1),
+        "so": np.float32(0.2),
+    }
+    nodes = [
+        quant("x", "q"),
+        quant("w", "wq", scale="one"),
+        N("MatMul", ["q", "wq"], ["m"], "m"),
+        quant("m", "y", scale="so"),
+    ]
+    graph = import_qonnx(model_of(nodes, constants, shape=(1, 2))).graph
+    explainer, found, codes = near_ties(graph, graph.outputs[0], np.float32([[0.3, 0], [0.3, 0.3]]))
+    sources = {s: found[s][0].reshape(-1) for s in explainer.sources}
+    assert int(codes[0, 0]) in (1, 2)
+    assert explainer.explains(sources, 0, 0, 1) and explainer.explains(sources, 0, 0, 2)
+    assert not explainer.explains(sources, 0, 0, 3)
+    sources = {s: found[s][1].reshape(-1) for s in explainer.sources}
+    assert not explainer.explains(sources, 1, 0, 2)
