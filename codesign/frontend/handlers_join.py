@@ -157,6 +157,10 @@ def concat(ctx: Context, node: NodeProto) -> None:
     if len(tensors) == 1:
         ctx.alias(node, tensors[0].value)
         return
+    if len({(*t.shape[: axis - 1], *t.shape[axis:]) for t in tensors}) > 1:
+        shapes = ", ".join(str(t.shape) for t in tensors)
+        hint = "all other axes must agree: export the model again"
+        raise ctx.error(node, f"it joins shapes {shapes} along axis {axis}", hint)
     axes = _common_axes(*tensors)
     values = [to_axes(ctx, node, t, axes).value for t in tensors]
     ctx.emit(node, Concat(axes[axis - 1]), values, tensor=node.output[0], axes=axes)

@@ -86,10 +86,16 @@ def compared(imported: Imported) -> list[str]:
 
 
 def step(imported: Imported, value: str) -> float:
-    """The largest scale of a quantizer's output, 0 for others (floats, sums)."""
+    """The largest distance of two neighbouring values of a quantizer's output, 0 for others
+    (floats, sums)."""
     producer = imported.graph.producer(value)
-    quantized = producer is not None and isinstance(producer.op, Quantizer)
-    return float(np.max(imported.graph.values[value].format.scale)) if quantized else 0.0
+    if producer is None or not isinstance(producer.op, Quantizer):
+        return 0.0
+    format, levels = imported.graph.values[value].format, producer.op.levels
+    codes = np.arange(format.lo, format.hi + 1) if levels is None else levels
+    width = len(format.scale) if isinstance(format, ScaledInt) else 1
+    values = format.decode(np.repeat(codes[:, None], width, axis=1))
+    return float(np.diff(values, axis=0).max())
 
 
 def reference(imported: Imported, x: np.ndarray) -> dict[str, np.ndarray]:
