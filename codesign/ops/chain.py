@@ -100,7 +100,7 @@ def constants_of(op: Op) -> list[np.ndarray]:
     """The arrays of an element-wise operation, each broadcasting against trailing axes."""
     if hasattr(op, "constants"):
         return list(op.constants())
-    return [c for c in _arrays(op).values()]
+    return list(_arrays(op).values())
 
 
 def pick(op: Any, tail: tuple[int, ...], index: np.ndarray) -> Any:

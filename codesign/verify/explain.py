@@ -65,7 +65,8 @@ class Explainer:
         bounded = (Elementwise, Combine, Dense, Conv, SumPool, *_MOVES)
         if node is None or not isinstance(node.op, bounded):
             return False
-        return all([self._collect(i, found) for i in node.inputs])
+        bounds = [self._collect(i, found) for i in node.inputs]
+        return all(bounds)
 
     def explains(self, codes: Mapping[str, np.ndarray], frame: int, index: int, code: int) -> bool:
         """Whether ``code`` of element ``index`` lies within the error bounds of ``frame``.
@@ -156,8 +157,9 @@ def _float_step(node: Node, ins: list[Value], given: list[Interval]) -> Interval
     if isinstance(op, BatchNorm):
         alpha = op.alpha().astype(np.float64)
         size = np.abs(exact * alpha) + np.abs(op.mean * alpha) + np.abs(op.beta)
-        return [(e + d).astype(np.float32) for e, d in
-                zip((ends[0], points[1], ends[1]), (-6 * UNIT * size, 0, 6 * UNIT * size), strict=True)]  # fmt: skip
+        error = 6 * UNIT * size
+        low, exact, high = ends[0] - error, points[1], ends[1] + error
+        return [np.asarray(e, dtype=np.float32) for e in (low, exact, high)]
     if getattr(op, "exact", True):
         return [ends[0], points[1], ends[1]]
     return [_ulps(ends[0], -np.inf), points[1], _ulps(ends[1], np.inf)]
