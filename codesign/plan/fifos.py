@@ -14,10 +14,8 @@ from codesign.errors import UsageError
 from codesign.ir.plan import Plan
 from codesign.plan.dataflow import dataflow, fifo_names
 from codesign.plan.partition import Circuit
-from codesign.plan.schedule import exit_lanes, simulate_flow
+from codesign.plan.schedule import exit_lanes, frames_to_time, simulate_flow
 
-#: Frames a trial simulates: enough for a branch that holds a whole frame to show itself.
-TRIAL_FRAMES = 5
 UNBOUNDED = -1
 
 
@@ -27,15 +25,16 @@ class Sizer:
 
     circuit: Circuit
     plans: Mapping[str, Plan]
+    frames: int = 1  # a trial simulates
     goal: int = 0  # cycle of the last beat that may not be exceeded
 
     def trial(self, depths: Mapping[str, int]) -> tuple[int | None, dict[str, int]]:
         """(cycle of the last output beat or None at a deadlock, places each FIFO used)."""
         flow = dataflow(self.circuit, self.plans, depths)
-        run = simulate_flow(self.circuit, self.plans, flow, TRIAL_FRAMES)
+        run = simulate_flow(self.circuit, self.plans, flow, self.frames)
         beats = -(-self.circuit.target.elements // exit_lanes(self.circuit, self.plans))
         used = {f.name: run.models[f.name].stages[0].occupancy() for f in flow.fifos}
-        return (run.left[-1] if len(run.left) == beats * TRIAL_FRAMES else None), used
+        return (run.left[-1] if len(run.left) == beats * self.frames else None), used
 
     def suffices(self, depths: Mapping[str, int]) -> bool:
         """Whether nothing is lost with ``depths``."""
@@ -59,8 +58,9 @@ def fifo_depths(
     free = [name for name in names if name not in given]
     if not free:
         return given
-    sizer = Sizer(circuit, plans)
     unbounded = dict.fromkeys(names, UNBOUNDED)
+    sizer = Sizer(circuit, plans)
+    sizer.frames = frames_to_time(circuit, plans, dataflow(circuit, plans, unbounded))
     end, _ = sizer.trial(unbounded)
     if end is None:
         raise AssertionError("a circuit with unbounded FIFOs cannot deadlock")

@@ -147,14 +147,23 @@ def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycl
     if len(run.left) < beats_out:
         raise deadlock(flow, run)
     latency = run.left[-1] - run.entered[0]
-    work = sum(len(m.ports["o"][0].o.valid.at) for m in run.models.values() if "o" in m.ports)
-    frames = max(6, min(FRAMES, BEATS // max(work, run.left[-1] // 2, 1)))
+    frames = _frames(run)
     run = simulate_flow(circuit, plans, flow, frames)
     if len(run.left) < beats_out * frames:
         raise deadlock(flow, run)
     ends = run.left[beats_out - 1 :: beats_out]
     half = frames // 2
     return Cycles(latency, -(-(ends[-1] - ends[half - 1]) // (frames - half)))
+
+
+def frames_to_time(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> int:
+    """Frames after which a design runs steadily, fewer where simulating them takes long."""
+    return _frames(simulate_flow(circuit, plans, flow, 1))
+
+
+def _frames(run: Run) -> int:
+    work = sum(len(m.ports["o"][0].o.valid.at) for m in run.models.values() if "o" in m.ports)
+    return max(6, min(FRAMES, BEATS // max(work, run.left[-1] // 2, 1)))
 
 
 def exit_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
