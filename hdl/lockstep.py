@@ -41,6 +41,11 @@ class Lockstep(Component):
         return model
 
     @property
+    def parts(self) -> dict[str, wiring.Component]:
+        """The components by instance name."""
+        return {f"pixel{n}": part for n, part in enumerate(self._parts)}
+
+    @property
     def latency(self) -> int:
         """The parts' latency, where they have one."""
         return int(self._parts[0].latency)
@@ -56,8 +61,8 @@ class Lockstep(Component):
         given = self.i.payload.data.as_value()
         result = self.o.payload.data.as_value()
         step_in, step_out = len(given) // len(self._parts), len(result) // len(self._parts)
-        for n, part in enumerate(self._parts):
-            m.submodules[f"pixel{n}"] = part
+        for n, (name, part) in enumerate(self.parts.items()):
+            m.submodules[name] = part
             m.d.comb += [
                 part.i.valid.eq(self.i.valid),
                 part.i.payload.last.eq(self.i.payload.last),

@@ -23,7 +23,8 @@ class UnrolledMatVec(wiring.Component):
     `[acc_lo, acc_hi]`, the exact reachable range over all outputs (or `acc_range` where the
     caller knows better). A frame has `vectors` beats. Latency is `depth` cycles, one beat enters
     each cycle. `depth=None` takes the fewest stages that meet `period_ns` by the delay model of
-    `adder_schedule`. The pipeline stalls as a whole.
+    `adder_schedule`. The pipeline stalls as a whole. `twin`: an equal component, whose graph and
+    stages are taken over instead of being solved for again.
     """
 
     graph: AdderGraph
@@ -40,15 +41,16 @@ class UnrolledMatVec(wiring.Component):
         period_ns: float = PERIOD_NS,
         vectors: int = 1,
         acc_range: tuple[int, int] | None = None,
+        twin: "UnrolledMatVec | None" = None,
     ) -> None:
         self._vectors = vectors
-        self.graph = solve(weights, in_lo, in_hi, bias=bias)
+        self.graph = twin.graph if twin else solve(weights, in_lo, in_hi, bias=bias)
         if not self.graph.outputs or not self.graph.in_lo:
             raise ValueError(
                 f"weights need at least one row and one column, got {self.graph.matrix.shape[0]}"
                 f" x {len(self.graph.in_lo)}"
             )
-        self.plan = schedule(self.graph, depth, period_ns=period_ns)
+        self.plan = twin.plan if twin else schedule(self.graph, depth, period_ns=period_ns)
         self.depth = self.plan.depth
         reached = int(self.graph.out_lo.min()), int(self.graph.out_hi.max())
         self.acc_lo, self.acc_hi = acc_range or reached

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
-from codesign.hdl.timing import DownsizerTiming, Pipe, Stage, width_adapter_timing
+from codesign.hdl.timing import Composite, DownsizerTiming, Pipe, Stage, width_adapter_timing
 
 
 class Upsizer(Component):
@@ -120,6 +120,10 @@ class _Both(Component):
         super().__init__(
             {"i": self._down.signature.members["i"], "o": self._up.signature.members["o"]}
         )
+
+    def timing(self) -> Composite:
+        """The event model of this component."""
+        return Composite([self._down.timing(), self._up.timing()])
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -12,7 +12,7 @@ from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
 from codesign.hdl.window import check_lanes, check_padding, padded_range
-from codesign.hdl.window_delay import memories, tapped_delay
+from codesign.hdl.window_delay import REGISTERS, memories, stretches, tapped_delay
 
 
 class PixelWindow(Component):
@@ -68,6 +68,14 @@ class PixelWindow(Component):
         """(words, bits) of each line memory."""
         width = len(self.i.payload.data.as_value())
         return memories((delay for delay, _ in self.schedule.taps()), width)
+
+    def fabric(self) -> tuple[float, float, int]:
+        """(LUTs, registers, block memories) besides :meth:`memories`; LUTs fitted to synthesis."""
+        width = len(self.i.payload.data.as_value())
+        spans = stretches(delay for delay, _ in self.schedule.taps())
+        held = width + width * sum(length for _, length in spans if length <= REGISTERS)
+        out = len(self.o.payload.data.as_value())
+        return 110 + (out if any(self.schedule.geometry.pads) else 0), 60 + held + out, 0
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -279,6 +287,17 @@ class PixelTiming(Stage):
                 n, beat = n + 1, beat + 1
                 if beat == s.beats_in:
                     beat, tail = 0, s.tail > 0
+
+
+def outlasts(g: Geometry) -> bool:
+    """Whether a frame's windows end more than a frame after it: the map is too small."""
+    try:
+        PixelSchedule(g, 1, 1, 1)
+    except ValueError as error:
+        if "too small" in str(error):
+            return True
+        raise
+    return False
 
 
 def _inside(start: int, stride: int, size: int, count: int) -> tuple[int, int]:

@@ -12,6 +12,13 @@ from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.convolve_parts import (
+    ConvolveParts,
+    Layout,
+    divisors,
+    layout_of,
+    pixel_options,
+)
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.matvec import matmul_dtype
 
@@ -29,7 +36,8 @@ class Convolve(CircuitOp):
 
     ``weights``: int64 [N, kh, kw, C / groups] (kh = 1 for a value (L, C)). ``bias``: int64 [N].
     ``scale``: what one accumulator step is worth, float64 [N] or [1]. ``pads``: (top, left,
-    bottom, right), read as the code ``pad_code``.
+    bottom, right), read as the code ``pad_code``. How it is built and what a plan may hold:
+    :func:`codesign.ops.convolve_parts.layout_of`.
     """
 
     weights: np.ndarray
@@ -65,11 +73,69 @@ class Convolve(CircuitOp):
         out = correlate(arrays[0], self.weights, geometry, self.groups, self.pad_code) + self.bias
         return out.reshape(len(out), *out_shape(geometry, len(ins[0].shape), len(self.weights)))
 
+    @property
+    def channels(self) -> int:
+        """Input channels."""
+        return int(self.weights.shape[-1]) * self.groups
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel has weights of its own: a different engine when folded."""
+        return self.groups > 1 and self.weights.shape[-1] == 1
+
+    def lanes_in(self, plan: Plan) -> int:
+        return plan.pixels * self.layout(plan).lanes
+
+    def lanes_out(self, plan: Plan) -> int:
+        whole = plan.pixels > 1 or plan.style == "unrolled"
+        return plan.pixels * len(self.weights) if whole else plan.pe
+
+    def macs(self) -> int:
+        """Multiply-accumulates per output pixel."""
+        return int(self.weights.size)
+
+    def layout(self, plan: Plan) -> Layout:
+        """How the window feeds the multipliers; ``ValueError`` when the folding does not fit."""
+        return layout_of(self, plan)
+
+    def folds(self, plan: Plan) -> tuple[int, int]:
+        """(NF, SF) of one output pixel, groups counted: their product is its cycles."""
+        n, taps = len(self.weights), self.weights.shape[1] * self.weights.shape[2]
+        if self.depthwise:
+            return n // plan.pe, taps // plan.simd
+        rows = self.groups * (n // self.groups // plan.pe)
+        return rows, taps * self.weights.shape[3] // plan.simd
+
+    def foldings(self) -> list[tuple[int, int]]:
+        """Every legal (pe, simd) of the folded style, ascending; depthwise: see ``layout_of``."""
+        n, kh, kw, inner = self.weights.shape
+        columns = divisors(kh * kw * inner)
+        if self.depthwise:
+            return [(p * n // self.channels, s) for p in divisors(self.channels) for s in columns]
+        return [(pe, simd) for pe in divisors(n // self.groups) for simd in columns]
+
+    def pixel_options(self, x: Value) -> list[int]:
+        """Numbers of output pixels that can be computed side by side."""
+        return pixel_options(self, self.geometry(x))
+
+    def cycles(self, ins: list[Value], plan: Plan) -> int:
+        """Cycles per frame in steady state: the slowest of input, window and multipliers."""
+        return ConvolveParts(self, ins[0], Value("", *self.infer(*ins)), plan).cycles()
+
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        raise NotImplementedError  # follows in this change
+        return ConvolveParts(self, ins[0], out, plan).build()
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        raise NotImplementedError
+        built = self.rtl(ins, out, plan) if plan.style == "unrolled" else None
+        return ConvolveParts(self, ins[0], out, plan).cost(built)
+
+    def realisation(self, plan: Plan) -> str:
+        layout = self.layout(plan)
+        window = {"none": "", "tap": "line buffer, ", "pixel": "line delays, "}[layout.window]
+        if plan.style == "unrolled":
+            return f"{window}shift-add graph"
+        kind = "depthwise " if self.depthwise else ""
+        return f"{window}{kind}{plan.multiplier} multipliers"
 
 
 def correlate(

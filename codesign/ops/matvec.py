@@ -11,8 +11,8 @@ from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
-from codesign.ops.area import FoldedShape, folded_cost, weight_bits
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.engine import Engine
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -24,7 +24,9 @@ class MatVec(CircuitOp):
     """``acc[n] = sum_k weights[n, k] * x[k] + bias[n]`` on codes, exact.
 
     ``weights``: int64 [N, K]. ``bias``: int64 [N]. ``scale``: what one accumulator step is
-    worth, float64 [N] or [1].
+    worth, float64 [N] or [1]. A value (..., K) holds several vectors; then ``pe`` must divide N
+    and ``simd`` K, and ``plan.pixels`` of them may be computed side by side (beats of whole
+    vectors).
     """
 
     weights: np.ndarray
@@ -45,58 +47,37 @@ class MatVec(CircuitOp):
     def macs(self) -> int:
         return int(self.weights.size)
 
+    def lanes_in(self, plan: Plan) -> int:
+        return plan.simd if plan.pixels == 1 else plan.pixels * self.weights.shape[1]
+
+    def lanes_out(self, plan: Plan) -> int:
+        return plan.pe if plan.pixels == 1 else plan.pixels * len(self.weights)
+
     def folds(self, plan: Plan) -> tuple[int, int]:
-        """(NF, SF): row folds and column folds; their product is the II."""
+        """(NF, SF): row folds and column folds; their product is the cycles of one vector."""
         n, k = self.weights.shape
         return -(-n // plan.pe), -(-k // plan.simd)
 
+    def cycles(self, ins: list[Value], plan: Plan) -> int:
+        """Cycles per frame in steady state."""
+        beats = -(-ins[0].elements // self.lanes_in(plan))
+        return max(beats, self._engine(ins[0], self._out(ins), plan).cycles(plan))
+
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        bias = self.bias if self.bias.any() else None
-        lo, hi = ins[0].format.lo, ins[0].format.hi
-        if plan.style == "unrolled":
-            from codesign.hdl.unrolled import UnrolledMatVec
-
-            return UnrolledMatVec(self.weights, in_lo=lo, in_hi=hi, bias=bias, depth=plan.depth)
-        from codesign.hdl.matvec import MatVec as Folded
-
-        return Folded(
-            self.weights,
-            in_lo=lo,
-            in_hi=hi,
-            bias=bias,
-            pe=plan.pe,
-            simd=plan.simd,
-            multiplier=plan.multiplier,
-            weight_memory=plan.memory,
-            max_stages=plan.max_stages,
-        )
+        (part,) = self._engine(ins[0], out, plan).build(plan).values()
+        return part
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        if plan.style == "unrolled":
-            component = self.rtl(ins, out, plan)
-            return Cost(lut=component.luts, ff=component.ffs)
-        return folded_cost(self._shape(ins[0].format.bits, out.format.bits, plan))
+        built = self.rtl(ins, out, plan) if plan.style == "unrolled" else None
+        return self._engine(ins[0], out, plan).cost(plan, built)
 
-    def _shape(self, in_bits: int, acc_bits: int, plan: Plan) -> FoldedShape:
-        from codesign.hdl.memories import style_for
-        from codesign.hdl.multiplier import recode
+    def _engine(self, x: Value, out: Value, plan: Plan) -> Engine:
+        given = plan.simd if plan.pixels == 1 else self.weights.shape[1]
+        vectors = x.elements // x.shape[-1]
+        return Engine(self.weights, self.bias, x.format, out.format, vectors, given)
 
-        nf, sf = self.folds(plan)
-        recoding = recode(self.weights, plan.multiplier)
-        style = style_for(nf * sf, plan.pe * plan.simd * recoding.width, plan.memory)
-        return FoldedShape(
-            plan.pe,
-            plan.simd,
-            nf,
-            sf,
-            in_bits,
-            weight_bits(self.weights),
-            acc_bits,
-            len(recoding.planes),
-            recoding.width,
-            plan.multiplier == "dsp",
-            style == "block",
-        )
+    def _out(self, ins: list[Value]) -> Value:
+        return Value("", *self.infer(*ins))
 
     def realisation(self, plan: Plan) -> str:
         return "shift-add graph" if plan.style == "unrolled" else f"{plan.multiplier} multipliers"

@@ -13,7 +13,9 @@ from codesign.formats import Format, Real
 from codesign.ir import register
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.convolve_parts import divisors
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
+from codesign.ops.pool_parts import PoolParts
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -62,8 +64,21 @@ class MaxPool(CircuitOp):
             np.maximum(best, pixels[:, taps[:, tap]], out=best)
         return best.reshape(len(x), *out_shape(geometry, len(ins[0].shape), x.shape[-1]))
 
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        """Lanes a plan may have: those that divide the channels."""
+        return divisors(ins[0].shape[-1])
+
+    def cycles(self, ins: list[Value], plan: Plan) -> int:
+        """Cycles per frame in steady state."""
+        return self._parts(ins[0], ins[0], plan).cycles()
+
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        raise NotImplementedError  # follows in this change
+        return self._parts(ins[0], out, plan).build()
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        raise NotImplementedError
+        return self._parts(ins[0], out, plan).cost()
+
+    def _parts(self, x: Value, out: Value, plan: Plan) -> PoolParts:
+        # Padding: the least code loses to every other.
+        pad = x.format.lo
+        return PoolParts("max", self.geometry(x), x, out, plan, pad)

@@ -13,7 +13,9 @@ from codesign.formats import Format, ScaledInt
 from codesign.ir import register
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.convolve_parts import divisors
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
+from codesign.ops.pool_parts import PoolParts
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -66,8 +68,22 @@ class SumPool(CircuitOp):
             total = total + pixels[:, taps[:, tap]]
         return total.reshape(len(x), *out_shape(geometry, len(ins[0].shape), x.shape[-1]))
 
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        """Lanes a plan may have: those that divide the channels."""
+        return divisors(ins[0].shape[-1])
+
+    def cycles(self, ins: list[Value], plan: Plan) -> int:
+        """Cycles per frame in steady state."""
+        return self._parts(ins[0], ins[0], plan).cycles()
+
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        raise NotImplementedError  # follows in this change
+        return self._parts(ins[0], out, plan).build()
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        raise NotImplementedError
+        return self._parts(ins[0], out, plan).cost()
+
+    def _parts(self, x: Value, out: Value, plan: Plan) -> PoolParts:
+        assert isinstance(x.format, ScaledInt)
+        # Padding: counts nothing once the zero point is subtracted.
+        pad = x.format.zero_point
+        return PoolParts("sum", self.geometry(x), x, out, plan, pad, x.format.zero_point)

@@ -42,7 +42,9 @@ def check(dut, x, want, stalls, beats_in):
     trace = harness.run(dut, frames, want.shape[1], stall_in=stalls[0], stall_out=stalls[1])
     assert np.array_equal(trace.frames, want)
     if stalls == (0.0, 0.0):
-        assert drive(lambda: [dut.timing()], beats_in, len(x)) == (trace.taken, trace.given)
+        taken, given = drive(lambda: [dut.timing()], beats_in, len(x))
+        assert given == trace.given
+        assert taken[: len(trace.taken)] == trace.taken  # rows left out may come after the end
 
 
 STALLS = st.sampled_from([(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.3, 0.3), (0.9, 0.0)])
@@ -71,9 +73,9 @@ def test_several_pixels_a_beat(data, stalls):
     reach = (kernel - 1) * dilation
     left = pick(0, reach)
     w = pixels * pick(1, 3)
-    right = next((r for r in range(reach - left + 1)
-                  if w + left + r > reach and (w + left + r - reach) % pixels == 0), None)  # fmt: skip
-    assume(right is not None)
+    fits = [r for r in range(reach - left + 1) if (w + left + r - reach) % pixels == 0]
+    assume(fits and w + left + fits[0] > reach)
+    right = fits[0]
     g = Geometry((pick(3, 5), w), (3, kernel), (pick(1, 2), 1), (1, dilation), (1, left, 1, right))
     channels = pick(1, 3)
     try:

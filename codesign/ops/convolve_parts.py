@@ -1,0 +1,216 @@
+"""From a convolution and its plan to a window and an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import gcd
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from codesign.builddir import Cost
+from codesign.ir.plan import Plan
+from codesign.ops.engine import Engine
+from codesign.ops.geometry import Geometry
+from codesign.ops.window import window_cost
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
+    from codesign.ir import Value
+    from codesign.ops.convolve import Convolve
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``window``: none (a 1 x 1 kernel), one tap or all taps a cycle. ``lanes``: channels of a
+    pixel per input beat. ``given``: codes of one output pixel the window yields per beat."""
+
+    window: Literal["none", "tap", "pixel"]
+    lanes: int
+    given: int
+
+
+def layout_of(op: Convolve, plan: Plan) -> Layout:
+    """How the window feeds the multipliers.
+
+    Unrolled: all taps of all channels at once. Folded: ``pe`` divides N / groups and ``simd``
+    divides K = kh * kw * C / groups. Where ``simd`` divides C / groups, or that divides ``simd``
+    and enough row folds follow, one tap is read a cycle; else all taps of a group's channels at
+    once. Depthwise: ``pe / (N / C)`` channels and ``simd`` taps of each a cycle. With
+    ``pixels`` > 1 all taps of all channels of so many pixels (dense convolutions, and depthwise
+    ones with ``pe`` = N). ``ValueError`` names what does not divide.
+    """
+    n, kh, kw, inner = op.weights.shape
+    taps, channels = kh * kw, op.channels
+    plain = (kh, kw) == (1, 1) == op.strides and not any(op.pads)
+    if plan.style == "unrolled":
+        return Layout("none" if plain else "pixel", channels, taps * channels)
+    if op.depthwise:
+        return _depthwise(op, plan, plain)
+    rows, columns = n // op.groups, taps * inner
+    if rows % plan.pe or columns % plan.simd:
+        raise ValueError(
+            f"pe {plan.pe} and simd {plan.simd} must divide the {rows} x {columns} weights"
+        )
+    if plan.pixels > 1:
+        if op.groups > 1:
+            raise ValueError(f"{plan.pixels} pixels side by side need one group, not {op.groups}")
+        return Layout("none" if plain else "pixel", channels, columns)
+    if plain:
+        return Layout("none", plan.simd, plan.simd)
+    if inner % plan.simd == 0:
+        return Layout("tap", plan.simd, plan.simd)
+    wide = plan.simd // inner
+    if plan.simd % inner == 0 and taps % wide == 0 and rows // plan.pe >= wide:
+        return Layout("tap", inner, inner)
+    return Layout("pixel", inner, columns)
+
+
+def _depthwise(op: Convolve, plan: Plan, plain: bool) -> Layout:
+    n, kh, kw, _ = op.weights.shape
+    many = n // op.channels
+    lanes = plan.pe // many
+    if plan.pe % many or not lanes or op.channels % lanes or kh * kw % plan.simd:
+        raise ValueError(
+            f"pe {plan.pe} must be {many} times a divisor of the {op.channels} channels and simd "
+            f"{plan.simd} divide the {kh * kw} taps"
+        )
+    if plan.pixels > 1 and lanes != op.channels:
+        raise ValueError(f"{plan.pixels} pixels side by side need pe {n}, got {plan.pe}")
+    if plain:
+        return Layout("none", lanes, lanes)
+    if plan.simd == 1 and plan.pixels == 1:
+        return Layout("tap", lanes, lanes)
+    return Layout("pixel", lanes, kh * kw * lanes)
+
+
+def pixel_options(op: Convolve, g: Geometry) -> list[int]:
+    """Pixels that can be computed side by side: all of them where there is no window."""
+    if g.pointwise:
+        return divisors(g.pixels)
+    if op.strides[1] != 1:
+        return [1]
+    return divisors(gcd(g.size[1], g.out_size[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolveParts:
+    """A planned convolution of value ``x`` into ``out``."""
+
+    op: Convolve
+    x: Value
+    out: Value
+    plan: Plan
+
+    def build(self) -> Component:
+        """The component: ``window`` and what follows it."""
+        from codesign.hdl.series import Series
+
+        window, engine = self.window(), self.engine()
+        parts = {"window": window} if window is not None else {}
+        parts |= engine.build(self.plan)
+        return Series(parts) if len(parts) > 1 else parts.popitem()[1]
+
+    def cycles(self) -> int:
+        """Cycles per frame: input beats, window beats or multipliers, whichever are most.
+
+        Line delays yield windows in bursts (rows of a strided or unpadded map) and hold none
+        back, so multipliers that need several cycles for each may idle between bursts; there
+        the event model is run.
+        """
+        op, plan, g = self.op, self.plan, self.op.geometry(self.x)
+        beats = self.x.elements // op.lanes_in(plan)
+        steps = self.engine().cycles(plan)
+        layout = op.layout(plan)
+        folds = op.channels // layout.lanes
+        windows = g.pixels * folds // plan.pixels
+        if layout.window == "tap" or (layout.window == "pixel" and self._tiny()):
+            steps = max(steps, windows * g.taps)
+        elif layout.window == "pixel" and steps > windows and windows != beats:
+            from codesign.hdl.timing import run_chain
+
+            component = self.build()
+            return run_chain(lambda: [component.timing()], beats, 6)[1]  # type: ignore[attr-defined]
+        return max(beats, steps)
+
+    def window(self) -> Any:
+        """The sliding window, None for a 1 x 1 kernel."""
+        op, layout, plan = self.op, self.op.layout(self.plan), self.plan
+        if layout.window == "none":
+            return None
+        from codesign.hdl.window_pixel import PixelWindow
+        from codesign.hdl.window_tap import TapWindow
+
+        common: dict[str, Any] = {
+            "lo": self.x.format.lo,
+            "hi": self.x.format.hi,
+            "channels": op.channels,
+            "lanes": layout.lanes,
+            "pad_code": op.pad_code,
+        }
+        g = op.geometry(self.x)
+        if layout.window == "pixel" and not self._tiny():
+            return PixelWindow(g, pixels=plan.pixels, **common)
+        return TapWindow(g, groups=self._groups(), **common)
+
+    def engine(self) -> Engine:
+        """The multipliers."""
+        op, plan, layout = self.op, self.plan, self.op.layout(self.plan)
+        g = op.geometry(self.x)
+        given = layout.given
+        if layout.window == "pixel" and self._tiny():
+            given = layout.lanes
+        n = len(op.weights)
+        flat = op.weights.reshape(n, -1)
+        padded = self._source()
+        if plan.style == "unrolled":
+            dense = _dense(op.weights, op.groups)
+            return Engine(dense, op.bias, padded, self.out.format, g.pixels, given)
+        if op.depthwise:
+            folds = op.channels // layout.lanes
+            return Engine(
+                flat, op.bias, padded, self.out.format, g.pixels, given, folds, layout.lanes
+            )
+        return Engine(flat, op.bias, padded, self.out.format, g.pixels, given, op.groups)
+
+    def cost(self, built: Component | None) -> Cost:
+        """Estimated resources."""
+        engine = self.engine().cost(self.plan, built)
+        window = self.window()
+        return engine if window is None else engine + window_cost(window)
+
+    def _source(self) -> Any:
+        """What the multipliers see: the input's codes, and the padding's."""
+        format, pad = self.x.format, self.op.pad_code
+        if not any(self.op.pads):
+            return format
+        return replace(format, low=min(format.lo, pad), high=max(format.hi, pad))  # type: ignore[type-var]
+
+    def _groups(self) -> int:
+        """Groups of the window's walk."""
+        if self.plan.style == "unrolled":
+            return 1
+        if self.op.depthwise:
+            return self.op.channels // self.op.layout(self.plan).lanes
+        return self.op.groups
+
+    def _tiny(self) -> bool:
+        """Whether the map is too small for line delays: then taps are read one by one."""
+        from codesign.hdl.window_pixel import outlasts
+
+        return self.plan.pixels == 1 and outlasts(self.op.geometry(self.x))
+
+
+def _dense(weights: np.ndarray, groups: int) -> np.ndarray:
+    """int64 [N, taps * C]: grouped weights as one matrix, zero where groups do not meet."""
+    n, kh, kw, inner = weights.shape
+    full = np.zeros((groups, n // groups, kh * kw, groups, inner), np.int64)
+    for g, part in enumerate(weights.reshape(groups, -1, kh * kw, inner)):
+        full[g, :, :, g] = part
+    return full.reshape(n, -1)
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors of ``n``, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]
