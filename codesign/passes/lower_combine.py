@@ -138,7 +138,8 @@ def join_or_table(chain: PairChain, where: str) -> tuple[Join, Requant] | TableJ
         if all(len(r.breaks) <= limit for r, limit in zip(rows, ideal, strict=True)):
             best = join, rows
             break
-        if best is None and high - low < TABLE_WORDS:
+        # A table over the joined integer, if that has fewer entries than one of both codes.
+        if best is None and high - low < min(TABLE_WORDS, a.size * b.size):
             best = join, rows
     if best is not None:
         join, rows = best

@@ -13,6 +13,7 @@ from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.passes import lower
+from tests import branch_models
 from tests.models import Builder, Mlp, mlp
 
 QUANT = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
@@ -45,6 +46,12 @@ EXAMPLES = {
     "relu": lambda: chained(("Relu", None)),
     "reshape": lambda: chained(flatten=True),
     "batchnorm": lambda: mlp(Mlp(sizes=(6, 4), batch_norm=True, quantized_output=True), 3),
+    "combine": branch_models.residual,
+    "join": branch_models.residual,
+    "table_join": branch_models.ratio,
+    "concat": branch_models.concatenated,
+    "rearrange": branch_models.sliced,
+    "topk": branch_models.ranked,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
 
@@ -58,5 +65,5 @@ def test_reference_equals_rtl(kind: str, tmp_path: Path) -> None:
     model = EXAMPLES[kind]()
     graph = import_qonnx(model).graph
     assert kind in {n.op.kind for n in (*graph.nodes, *lower(graph).nodes)}
-    design = generate(model, tmp_path / "build", target_ii=6)
+    design = generate(model, tmp_path / "build", target_ii=12)
     assert design.verify(random_frames=200, cocotb=False).ok
