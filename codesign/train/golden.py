@@ -144,7 +144,8 @@ def _forward(net: Any, x: np.ndarray) -> list[np.ndarray]:
 
 
 def _activation_proxies() -> Any:
-    return need("brevitas.proxy.runtime_quant").ActQuantProxyFromInjectorBase
+    proxies = need("brevitas.proxy.runtime_quant")
+    return proxies.ActQuantProxyFromInjectorBase, proxies.TruncQuantProxyFromInjector
 
 
 def _array(output: Any) -> np.ndarray:

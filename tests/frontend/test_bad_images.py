@@ -294,6 +294,11 @@ def reflecting_pad_beyond_the_image(m):
 
 @bad("node 'bad' (Gather): ")
 def gather_by_computed_indices(m):
+    insert(m, "Gather", "c", extra=["q"], axis=2)
+
+
+@bad("node 'cast' (Cast): it casts a computed value to INT64")
+def cast_to_integers(m):
     m.graph.node.append(helper.make_node("Cast", ["q"], ["ints"], "cast", to=7))
     insert(m, "Gather", "c", extra=["ints"], axis=2)
 

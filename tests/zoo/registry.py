@@ -18,7 +18,8 @@ PATHS = (TORCHSCRIPT, DYNAMO, QCDQ)
 class Entry:
     """One network. ``shape``: of one input, without batch. ``exact``: all scales are powers of two
     and every sum fits float32, so PyTorch must agree to the last code. ``paths``: exports that
-    Brevitas itself can do."""
+    Brevitas itself can do; ``unlike_torch``: those that write something else than PyTorch
+    computes, so that only qonnx can be compared."""
 
     name: str
     make: Make
@@ -26,19 +27,28 @@ class Entry:
     exact: bool = True
     slow: bool = False
     paths: tuple[str, ...] = PATHS
+    unlike_torch: tuple[str, ...] = ()
 
 
 ZOO: dict[str, Entry] = {}
 
 
 def network(
-    shape: tuple[int, ...], *, exact: bool = True, slow: bool = False, skip: tuple[str, ...] = ()
+    shape: tuple[int, ...],
+    *,
+    exact: bool = True,
+    slow: bool = False,
+    skip: tuple[str, ...] = (),
+    unlike_torch: tuple[str, ...] = (),
 ) -> Callable[[Make], Make]:
     """Decorator: enter the network under the function's name. ``skip``: paths that Brevitas
     cannot export it by (the reason belongs beside the use)."""
 
     def enter(make: Make) -> Make:
-        enlist(make.__name__, make, shape, exact=exact, slow=slow, skip=skip)
+        enlist(
+            make.__name__, make, shape, exact=exact, slow=slow, skip=skip,
+            unlike_torch=unlike_torch,
+        )  # fmt: skip
         return make
 
     return enter
@@ -52,9 +62,11 @@ def enlist(
     exact: bool = True,
     slow: bool = False,
     skip: tuple[str, ...] = (),
+    unlike_torch: tuple[str, ...] = (),
 ) -> None:
     """As :func:`network`, for networks made in a loop."""
-    ZOO[name] = Entry(name, make, shape, exact, slow, tuple(p for p in PATHS if p not in skip))
+    paths = tuple(p for p in PATHS if p not in skip)
+    ZOO[name] = Entry(name, make, shape, exact, slow, paths, unlike_torch)
 
 
 def build(entry: Entry, seed: int = 0) -> Any:
