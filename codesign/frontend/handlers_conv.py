@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto
 
+from codesign.frontend.channel_scales import fold_input_scales
 from codesign.frontend.context import Context, attributes, handles
 from codesign.frontend.layout import Tensor, channels_last, move, to_axes
 from codesign.frontend.weights import (
@@ -83,13 +84,14 @@ def _emit(
     """The convolution with weights [N, C / group, k...] and its bias."""
     x = to_axes(ctx, node, x, channels_last(x.rank))
     require_codes(ctx, node, x.value, "a convolution")
+    source, codes, scale = fold_input_scales(ctx, node, x.value, codes, scale, groups)
     weights = np.moveaxis(codes, 1, -1)
     if weights.ndim == 3:
         weights = weights[:, None]
     op = Conv(weights, scale, view.strides, view.dilations, view.pads, groups)
     bias = bias_vector(ctx, node, 2, len(codes))
     out = node.output[0]
-    value = ctx.emit(node, op, [x.value], tensor="" if bias is not None else out, axes=x.axes)
+    value = ctx.emit(node, op, [source], tensor="" if bias is not None else out, axes=x.axes)
     if bias is not None:
         ctx.emit(node, Add(bias), [value], tensor=out, suffix="bias")
 

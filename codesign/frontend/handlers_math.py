@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
+from codesign.frontend.channel_scales import fold_input_scales
 from codesign.frontend.context import Const, Context, attributes, handles
 from codesign.frontend.layout import Axes, Tensor, channels_last, fit_constant, identity, to_axes
 from codesign.frontend.weights import (
@@ -32,15 +33,15 @@ def matmul(ctx: Context, node: NodeProto) -> None:
     if left is None:
         weights = constant_weights(ctx, node)
         x = _inputs_last(ctx, node, ctx.tensor(node, 0))
-        op = _dense(ctx, node, weights, transposed=False)
-        ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
+        source, op = _dense(ctx, node, x.value, weights, transposed=False)
+        ctx.emit(node, op, [source], tensor=node.output[0], axes=x.axes)
         return
     x = ctx.tensor(node, 1)
     if x.rank < 2:
         raise ctx.error(node, "the weights are on the left", "write it as x @ W")
     x = _inputs_last(ctx, node, Tensor(x.value, _swapped(x.axes)))
-    op = _dense(ctx, node, left, transposed=True)
-    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=_swapped(x.axes))
+    source, op = _dense(ctx, node, x.value, left, transposed=True)
+    ctx.emit(node, op, [source], tensor=node.output[0], axes=_swapped(x.axes))
 
 
 def _swapped(axes: Axes) -> Axes:
@@ -65,21 +66,21 @@ def gemm(ctx: Context, node: NodeProto) -> None:
     steps: list[tuple[str, Elementwise]] = []
     if attrs["alpha"] != 1.0:
         steps.append(("alpha", Mul(np.array([attrs["alpha"]], dtype=np.float32))))
-    op = _dense(ctx, node, weights, transposed=bool(attrs["transB"]))
+    require_codes(ctx, node, x.value, "a dense layer")
+    source, op = _dense(ctx, node, x.value, weights, transposed=bool(attrs["transB"]))
     if len(node.input) > 2 and node.input[2]:
         bias = float_constant(ctx, node, 2, "the bias")
         out = Tensor(Value("", (len(op.weights),), x.value.format), identity(1))
         value = fit_constant(ctx, node, bias, out, "bias")
         beta = np.array(attrs["beta"], dtype=np.float32)
         steps.append(("bias", Add(value * beta)))
-    _emit_chain(ctx, node, x.value, op, steps)
+    _emit_chain(ctx, node, source, op, steps)
 
 
 def _emit_chain(
     ctx: Context, node: NodeProto, x: Value, op: Dense, steps: list[tuple[str, Elementwise]]
 ) -> None:
     """``op``, then ``steps``; the last one writes the node's output."""
-    require_codes(ctx, node, x, "a dense layer")
     last = node.output[0]
     value = ctx.emit(node, op, [x], tensor="" if steps else last)
     for index, (suffix, step) in enumerate(steps):
@@ -106,15 +107,23 @@ def _inputs_last(ctx: Context, node: NodeProto, x: Tensor) -> Tensor:
     return x
 
 
-def _dense(ctx: Context, node: NodeProto, weights: Const, *, transposed: bool) -> Dense:
-    """Weights as [N, K] codes with one scale per output channel. ``transposed``: the file
-    stores them as [N, K] already."""
+def _dense(
+    ctx: Context, node: NodeProto, x: Value, weights: Const, *, transposed: bool
+) -> tuple[Value, Dense]:
+    """The layer, its weights as [N, K] codes with one scale per output channel, and the value
+    it reads. ``transposed``: the file stores them as [N, K] already."""
     codes, scale = integer_weights(ctx, node, weights)
     if codes.ndim != 2 or 0 in codes.shape:
         raise ctx.error(node, f"the weights have shape {codes.shape}", "they need two axes")
     if not transposed:
         codes, scale = codes.T, scale.T
-    return Dense(codes, channel_scale(ctx, node, scale))
+    if codes.shape[1] != x.shape[-1]:
+        shape = f"(batch, {', '.join(map(str, x.shape))})"
+        raise ctx.error(
+            node, f"weights of {codes.shape[1]} inputs meet a value of {shape}", "sizes must agree"
+        )
+    x, codes, rows = fold_input_scales(ctx, node, x, codes, channel_scale(ctx, node, scale))
+    return x, Dense(codes, rows)
 
 
 @handles("BatchNormalization")

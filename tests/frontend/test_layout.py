@@ -98,6 +98,32 @@ def test_scales_and_constants_per_channel() -> None:
     assert imported.graph.values[imported.graph.outputs[0]].format.scale == (1, 0.5, 0.25, 0.125)
 
 
+@pytest.mark.parametrize("group", [1, 4])
+def test_layers_that_read_one_scale_per_channel(group: int) -> None:
+    """Depthwise layers may have any scales, others whole multiples of the smallest."""
+    scale = [0.5, 0.25, 0.75, 1.5] if group == 1 else [0.3, 0.7, 1.1, 0.013]
+    net = Net((4, 5, 5))
+    x = net.quant("x", 4, np.float32(scale).reshape(1, 4, 1, 1), 1)
+    x = net.conv(x, 4, 8, (3, 3), group=group, bias=True, pads=[1] * 4)
+    imported = import_qonnx(net.model(x))
+    assert kinds(imported)[2:4] == ["reinterpret", "conv"]
+    data = net.inputs()
+    ours = tensors(imported, data)
+    for name, array in execute_batch(imported, data, list(ours)).items():
+        assert np.allclose(ours[name], array, rtol=1e-6, atol=1e-6)  # qonnx's own float32 sums
+    if group == 1:
+        agrees(net.model(x), data)
+        net = Net((4,))
+        x = net.quant("x", 4, np.float32(scale).reshape(1, 4))
+        agrees(net.model(net.dense(x, 4, 3)), net.inputs())
+
+
+def test_scales_that_do_not_fit_one_sum() -> None:
+    net = Net((2, 4, 4))
+    x = net.quant("x", 4, np.float32([0.3, 0.7]).reshape(1, 2, 1, 1))
+    refused(net, net.conv(x, 2, 2, (1, 1)), "no whole multiples")
+
+
 def test_a_scale_along_another_axis_turns_the_value() -> None:
     net = Net((3, 5))
     x = net.quant("x", 4, np.float32([[[0.25], [0.5], [1]]]))
