@@ -73,6 +73,7 @@ def generate(
     smallest: bool = False,
     unrolled: bool = False,
     config: str | Path | None = None,
+    input_format: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
@@ -81,6 +82,7 @@ def generate(
     ``out``: the build folder; a temporary one when left out. At most one target: ``target_ii``
     (cycles a frame), ``fps`` (frames a second at ``clock_mhz``, by default the board's),
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
+    ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
     """
@@ -91,7 +93,7 @@ def generate(
     try:
         generate_into(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
-            progress=progress,
+            input_format=parse_format(input_format) if input_format else None, progress=progress,
         )  # fmt: skip
     finally:
         if scratch is not None:

@@ -62,12 +62,14 @@ def generate_into(
     board: str = "ulx3s",
     choices: PlanFile | None = None,
     golden: Path | None = None,
+    input_format: ScaledInt | None = None,
     progress: Progress = lambda _: None,
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete)."""
     progress("importing")
     proto = model if isinstance(model, onnx.ModelProto) else load_model(model)
-    imported = import_qonnx(proto, name="" if isinstance(model, onnx.ModelProto) else model.stem)
+    stem = "" if isinstance(model, onnx.ModelProto) else model.stem
+    imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
     circuit = partition(lower(imported.graph))
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
@@ -77,7 +79,7 @@ def generate_into(
     planned = Planned.of(circuit, goal, info, choices)
     with staged(target) as work:
         save_graph(circuit.graph, work / "model")
-        blob = proto.SerializeToString()
+        blob = imported.source.SerializeToString()
         (work / "model" / "model.onnx").write_bytes(blob)
         if golden is not None:
             (work / "model" / "golden.npz").write_bytes(golden.read_bytes())

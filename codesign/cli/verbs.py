@@ -121,6 +121,7 @@ def generate(
     smallest: Annotated[bool, typer.Option("--smallest", help="One multiplier a layer.")] = False,
     unrolled: Annotated[bool, typer.Option("--unrolled", help="One frame a cycle.")] = False,
     config: Annotated[Path | None, typer.Option(help="A plan.toml with your own folding.")] = None,
+    input_format: InputFormat = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -150,6 +151,7 @@ def generate(
             smallest=smallest,
             unrolled=unrolled,
             config=config,
+            input_format=input_format,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))

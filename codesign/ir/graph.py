@@ -95,12 +95,12 @@ class Graph:
 
 
 def verify(graph: Graph) -> None:
-    """Raise ``ValueError`` unless names resolve, order is topological and each value has one
-    writer whose inferred shape and format are those recorded."""
+    """Raise ``ValueError`` unless names resolve, order is topological (but for delays, which close
+    loops) and each value has one writer whose inferred shape and format are those recorded."""
     written = set(graph.inputs) | {s.read for s in graph.states}
     for node in graph.nodes:
         for name in node.inputs:
-            if name not in written:
+            if name not in written and not node.op.delays:
                 raise ValueError(f"node '{node.name}' reads '{name}' before it is written")
         for name in node.outputs:
             if name in written:
@@ -112,6 +112,7 @@ def verify(graph: Graph) -> None:
             raise ValueError(
                 f"node '{node.name}' yields {shape} {format}, recorded {out.shape} {out.format}"
             )
-    missing = [name for name in graph.outputs if name not in written]
+    read = [*graph.outputs, *(name for node in graph.nodes for name in node.inputs)]
+    missing = [name for name in read if name not in written]
     if missing:
-        raise ValueError(f"graph output '{missing[0]}' is never written")
+        raise ValueError(f"value '{missing[0]}' is never written")

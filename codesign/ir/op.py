@@ -22,6 +22,13 @@ class Op(ABC):
     """
 
     kind: ClassVar[str]
+    #: Whether the output is the input of a step before, so that the node may stand in a loop.
+    delays: ClassVar[bool] = False
+
+    def one_step(self, steps: int) -> Op:
+        """The operation on one step of a value of ``steps`` steps (first axis): itself, unless
+        it holds something for each step."""
+        return self
 
     @abstractmethod
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
-from codesign.ir import Graph
+from codesign.ir import Graph, Node, Value
+from codesign.reference.loops import loop_of
 
 
 def run(
@@ -29,8 +31,7 @@ def run(
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     for start in range(0, max(frames, 1), chunk):
         env = {name: array[start : start + chunk] for name, array in inputs.items()}
-        for node in _needed(graph, set(env), set(wanted)):
-            env[node.output] = node.op.execute(graph.ins(node), *(env[n] for n in node.inputs))
+        _execute(graph, env, set(wanted))
         for name in wanted:
             parts[name].append(env[name])
         if progress:
@@ -38,12 +39,65 @@ def run(
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def _needed(graph: Graph, given: set[str], wanted: set[str]) -> list:
-    missing, kept = wanted - given, []
-    for node in reversed(graph.nodes):
-        if missing & set(node.outputs):
-            kept.append(node)
-            missing = (missing | set(node.inputs)) - given - set(node.outputs)
-    if missing:
-        raise ValueError(f"no value given for '{sorted(missing)[0]}'")
-    return kept[::-1]
+def _execute(graph: Graph, env: dict[str, np.ndarray], wanted: set[str]) -> None:
+    """Compute ``wanted`` and whatever it needs into ``env``."""
+    needed = _needed(graph, set(env), wanted)
+    done: set[str] = set()
+    for node in needed:
+        if node.name in done:
+            continue
+        loop = loop_of(graph, needed, node)
+        if loop:
+            _run_loop(graph, loop, env)
+            done |= {member.name for member in loop}
+        else:
+            env[node.output] = node.op.execute(graph.ins(node), *(env[n] for n in node.inputs))
+
+
+def _run_loop(graph: Graph, loop: list[Node], env: dict[str, np.ndarray]) -> None:
+    """Nodes that depend on each other through delays, one step (first axis) after the other."""
+    inside = {node.output for node in loop}
+    steps = next(graph.out(node).shape[0] for node in loop if node.op.delays)
+    ops = {node.name: node.op.one_step(steps) for node in loop}
+    ordered = sorted(loop, key=lambda node: not node.op.delays)  # stable: delays first
+    history: dict[str, list[np.ndarray]] = {name: [] for name in inside}
+    frames = len(next(iter(env.values())))
+    for t in range(steps):
+        now: dict[str, np.ndarray] = {}
+        for node in ordered:
+            if node.op.delays:
+                before = history[node.inputs[0]] if t else []
+                now[node.output] = before[-1] if before else _initial(node, frames)
+                continue
+            arrays = [now[n] if n in inside else env[n][:, t : t + 1] for n in node.inputs]
+            ins = [_step_value(value) for value in graph.ins(node)]
+            now[node.output] = ops[node.name].execute(ins, *arrays)
+        for name, array in now.items():
+            history[name].append(array)
+    for name, arrays in history.items():
+        env[name] = np.concatenate(arrays, axis=1)
+
+
+def _initial(node: Node, frames: int) -> np.ndarray:
+    initial = np.asarray(node.op.initial)  # type: ignore[attr-defined]
+    return np.broadcast_to(initial, (frames, 1, *initial.shape))
+
+
+def _step_value(value: Value) -> Value:
+    return replace(value, shape=(1, *value.shape[1:]))
+
+
+def _needed(graph: Graph, given: set[str], wanted: set[str]) -> list[Node]:
+    """The nodes to run, in graph order."""
+    producers = {name: node for node in graph.nodes for name in node.outputs}
+    kept: set[str] = set()
+    todo = [name for name in wanted if name not in given]
+    while todo:
+        name = todo.pop()
+        if name not in producers:
+            raise ValueError(f"no value given for '{name}'")
+        node = producers[name]
+        if node.name not in kept:
+            kept.add(node.name)
+            todo += [n for n in node.inputs if n not in given]
+    return [node for node in graph.nodes if node.name in kept]
