@@ -17,6 +17,8 @@ from codesign.ops.requant import Requant
 
 #: Largest multiplier and shift a dyadic form may use, in bits.
 MAX_MULTIPLIER_BITS, MAX_SHIFT = 18, 30
+#: Thresholds of all channels that are fitted at all, and codes whose pairs are all looked at.
+MAX_PLACES, MAX_PAIRED = 1 << 24, 600
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class Dyadic:
 def fit_shift(op: Requant) -> Shift | None:
     """A :class:`Shift` equal to rising ``op``, or None; the least shift and fraction."""
     t = view(op)
+    if t.thresholds.size > MAX_PLACES:
+        return None
     for shift in range(max(1, int(op.hi - op.lo).bit_length()) + 1):
         for fraction, rounding in ((0, "floor"), (0, "half_even"), (1, "half_even")):
             if rounding == "half_even" and shift + fraction == 0:
@@ -116,7 +120,10 @@ def fit_dyadic(op: Requant) -> Dyadic | None:
     taken at which every interval holds a whole multiplier, a common one where possible.
     """
     t = view(op)
-    low, high = _slope_interval(t)
+    if t.thresholds.size > MAX_PLACES:
+        return None
+    many = t.thresholds.shape[1] > MAX_PAIRED
+    low, high = _slopes_by_search(t) if many else _slope_interval(t)
     if (low >= high).any():
         return None
     for shift in range(MAX_SHIFT + 1):
@@ -149,6 +156,40 @@ def _slope_interval(t: ThresholdView) -> tuple[np.ndarray, np.ndarray]:
         if ((span == 0) & (rise <= 0)).any():
             high[c] = 0.0
     return low, high
+
+
+def _slopes_by_search(t: ThresholdView) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`_slope_interval` for many codes. The room ``least - most`` that a slope leaves for
+    the addend is a convex function of the slope: its minimum, then where it crosses zero. What
+    rounding does here is harmless: every multiplier is proven afterwards."""
+    reach, miss = np.maximum(t.thresholds, t.lo), t.thresholds - 1
+    codes = t.codes.astype(np.float64)
+
+    def room(slope: np.ndarray) -> np.ndarray:
+        a = slope[:, None]
+        least = np.where(t.never, -np.inf, codes - a * reach).max(1)
+        most = np.where(t.always, np.inf, codes - a * miss).min(1)
+        return least - most
+
+    channels = len(t.thresholds)
+    low, high = np.zeros(channels), np.full(channels, float(t.codes[-1] - t.codes[0] + 1))
+    left, right = low.copy(), high.copy()
+    for _ in range(120):
+        third = (right - left) / 3
+        first, second = left + third, right - third
+        falls = room(first) > room(second)
+        left, right = np.where(falls, first, left), np.where(falls, right, second)
+    best = (left + right) / 2
+    fits = room(best) < 0
+    below, above = best.copy(), best.copy()
+    for _ in range(60):
+        middle = (low + below) / 2
+        inside = room(middle) < 0
+        low, below = np.where(inside, low, middle), np.where(inside, middle, below)
+        middle = (above + high) / 2
+        inside = room(middle) < 0
+        above, high = np.where(inside, middle, above), np.where(inside, high, middle)
+    return np.where(fits, below, 1.0), np.where(fits, above, 0.0)
 
 
 def _addend_bounds(t: ThresholdView, shift: int, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

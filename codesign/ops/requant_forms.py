@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codesign.errors import UnsupportedModel
 from codesign.ops.requant_fit import fit_dyadic, fit_shift
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ BRAM_LUTS = 400
 
 #: A ROM of more words than this a channel is never tried.
 ROM_WORDS = 1 << 14
+#: Nor are more thresholds than this compared side by side.
+MAX_COMPARATORS = 1 << 10
 
 
 @lru_cache(maxsize=1024)
@@ -29,7 +32,7 @@ def candidates(op: Requant) -> tuple[Any, ...]:
     forms = _arithmetic(op)
     if op.levels.size:
         forms = [Levels(form, op.levels) for form in forms]
-    if op.hi - op.lo + 1 <= ROM_WORDS:
+    if _small(op):
         forms.append(_rom(op))
     return tuple(forms)
 
@@ -49,7 +52,20 @@ def _arithmetic(op: Requant) -> list[Any]:
         if dyadic is not None:
             multiplier, addend = _merged(dyadic.multiplier), _merged(dyadic.addend)
             forms.append(Dyadic(multiplier, addend, dyadic.shift))
-    return [*forms, Thresholds(op.base, op.step, op.thresholds)]
+    count = op.thresholds.shape[1]
+    if count <= MAX_COMPARATORS:
+        forms.append(Thresholds(op.base, op.step, op.thresholds))
+    if not forms and not _small(op):
+        raise UnsupportedModel(
+            f"a quantizer of {count} thresholds over {op.hi - op.lo + 1} accumulator values is no "
+            f"multiplication, addition and shift, and at most {MAX_COMPARATORS} are compared",
+            hint="use power-of-two scales, or fewer bits in the activation quantizer",
+        )
+    return forms
+
+
+def _small(op: Requant) -> bool:
+    return op.hi - op.lo + 1 <= ROM_WORDS
 
 
 @lru_cache(maxsize=1024)
