@@ -110,11 +110,22 @@ class Join(TwoInputs):
     @property
     def luts(self) -> int:
         """LUT4s (rough)."""
-        width, (a, b) = self.shape.width, (range_shape(*r).width for r in self.ranges)
+        width = self.shape.width
         if self._function == "product":
-            return round(self.lanes * 1.8 * a * b) + 8
+            return 12
         digits = len(signed_digits(self._left)) + len(signed_digits(self._right))
-        return self.lanes * width * (2 if self._function != "sum" else 2 * max(1, digits - 1)) + 8
+        each = 2 * width if self._function != "sum" else 1.15 * width * max(1, digits - 1)
+        return round(self.lanes * each) + 8
+
+    @property
+    def dsps(self) -> int:
+        """Hardware multipliers: synthesis maps each product to one (18 x 18 bits)."""
+        if self._function != "product":
+            return 0
+        zeros = self._left, self._right
+        spans = [(lo - z, hi - z) for (lo, hi), z in zip(self.ranges, zeros, strict=True)]
+        a, b = (-(-range_shape(*span).width // 18) for span in spans)
+        return self.lanes * a * b
 
     @property
     def ffs(self) -> int:

@@ -13,7 +13,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
+from codesign.ops.circuit import CircuitOp, divisors
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -70,6 +70,10 @@ class Concat(CircuitOp):
     def runs(self, ins: list[Value] | tuple[Value, ...]) -> list[int]:
         """Neighbouring elements of the stream that each input gives in turn."""
         return [math.prod(v.shape[self.axis :]) for v in ins]
+
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        """Those that divide every run, so that a beat comes from one input."""
+        return divisors(math.gcd(*self.runs(ins)))
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.concat import Concat as Stream

@@ -79,7 +79,7 @@ class Join(CircuitOp):
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
         component = self.rtl(ins, out, plan)
-        return Cost(lut=component.luts, ff=component.ffs)
+        return Cost(lut=component.luts, ff=component.ffs, dsp=component.dsps)
 
     def realisation(self, plan: Plan) -> str:
         forms = {"sum": f"{self.left}*a + {self.right}*b", "product": "a*b"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,6 +120,10 @@ class Rearrange(CircuitOp):
             fill = self._fill_row(format)
         return np.asarray(np.where(self.index < 0, fill, taken), dtype=x.dtype)
 
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        """Those of which the map moves whole beats: with others each beat would be taken apart."""
+        return _whole_beats(self, ins[0].elements, tuple(super().lane_options(ins)))
+
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.rearrange import Rearrange as Stream
 
@@ -148,6 +153,15 @@ class Rearrange(CircuitOp):
 
     def realisation(self, plan: Plan) -> str:
         return "addressing"
+
+
+@lru_cache(maxsize=256)
+def _whole_beats(op: Rearrange, elements: int, options: tuple[int, ...]) -> list[int]:
+    from codesign.hdl.rearrange import group_of
+
+    if op.is_identity(elements):
+        return list(options)
+    return [lanes for lanes in options if group_of(op.index, elements, lanes) == lanes]
 
 
 def _cost(component: Any) -> Cost:
