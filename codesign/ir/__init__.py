@@ -1,7 +1,7 @@
 """The intermediate representation: graphs of operations on integer codes."""
 
 from codesign.ir.graph import Graph, Node, State, Value, verify
-from codesign.ir.op import REGISTRY, Elementwise, Op, constant, register
+from codesign.ir.op import REGISTRY, Elementwise, Op, constant, record, register
 
 __all__ = [
     "REGISTRY",
@@ -12,6 +12,7 @@ __all__ = [
     "State",
     "Value",
     "constant",
+    "record",
     "register",
     "verify",
 ]

@@ -65,7 +65,21 @@ class Elementwise(Op):
 
 
 REGISTRY: dict[str, type[Op]] = {}
+#: Plain dataclasses that operations may hold as fields, by the name they are stored under.
+RECORDS: dict[str, type] = {}
 T = TypeVar("T", bound=type[Op])
+R = TypeVar("R", bound=type)
+
+
+def record(name: str) -> Callable[[R], R]:
+    """Class decorator: instances of the dataclass may be fields of operations."""
+
+    def enter(cls: R) -> R:
+        cls.record_name = name  # type: ignore[attr-defined]
+        RECORDS[name] = cls
+        return cls
+
+    return enter
 
 
 def register(kind: str) -> Callable[[T], T]:

@@ -14,7 +14,7 @@ from codesign import formats
 from codesign.errors import UsageError
 from codesign.formats import Format
 from codesign.ir.graph import Graph, Node, State, Value, verify
-from codesign.ir.op import REGISTRY, Op
+from codesign.ir.op import RECORDS, REGISTRY, Op
 
 
 def save_graph(graph: Graph, folder: Path) -> None:
@@ -84,6 +84,9 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"format": value.to_json()}
     if isinstance(value, Op):
         return {"op": value.kind, "fields": _encode_op(value, arrays)}
+    if type(value) in RECORDS.values():
+        parts = {f.name: _encode(getattr(value, f.name), arrays) for f in fields(value)}
+        return {"record": value.record_name, "fields": parts}
     if isinstance(value, tuple):
         return {"tuple": [_encode(v, arrays) for v in value]}
     if isinstance(value, float):
@@ -102,6 +105,9 @@ def _decode(value: Any, arrays: Any) -> Any:
         return formats.from_json(value["format"])
     if "op" in value:
         return _decode_op(value["op"], value["fields"], arrays)
+    if "record" in value:
+        parts = {name: _decode(part, arrays) for name, part in value["fields"].items()}
+        return RECORDS[value["record"]](**parts)
     if "tuple" in value:
         return tuple(_decode(v, arrays) for v in value["tuple"])
     return float.fromhex(value["float"])

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.formats.rounding import ROUNDING
-from codesign.ir import constant, register
+from codesign.ir import constant, record, register
 from codesign.ops.quantizer import Quantizer
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_CODE_BITS = 40
 
 
+@record("minifloat")
 @dataclass(frozen=True)
 class Minifloat:
     """``exponent`` and ``mantissa`` bits, exponent ``bias``, and the largest magnitude."""

@@ -24,7 +24,7 @@ from codesign.reference import run
 from codesign.verify.boundaries import Boundary, boundaries
 from codesign.verify.chain import Codes, compare
 from codesign.verify.golden import golden_vectors
-from codesign.verify.vectors import VectorSet, random_vectors, user_vectors
+from codesign.verify.vectors import VectorSet, random_inputs, random_vectors, user_vectors
 
 if TYPE_CHECKING:
     from codesign.sim.native import SimResult
@@ -147,7 +147,10 @@ def _vector_sets(
     if inputs is not None:
         return [user_vectors(subject.circuit, subject.graph, inputs)]
     recorded = golden_vectors(subject.build.root / "model" / "golden.npz", subject.circuit)
-    return [*recorded, random_vectors(subject.circuit, random_frames, seed)]
+    codes = random_vectors(subject.circuit, random_frames, seed)
+    if codes.floats is not None or recorded:
+        return [*recorded, codes]
+    return [random_inputs(subject.circuit, random_frames, seed), codes]
 
 
 def _reference(subject: Subject, vectors: VectorSet) -> dict[str, np.ndarray]:

@@ -99,6 +99,23 @@ def random_vectors(circuit: Circuit, count: int, seed: int) -> VectorSet:
     return VectorSet("random codes", codes, host_floats(circuit, codes), seed=seed)
 
 
+def random_inputs(circuit: Circuit, count: int, seed: int) -> VectorSet:
+    """Random float inputs, for a host that does more than quantize, e.g. ``2 * x - 1`` first.
+
+    They lie between, and a little beyond, the constants from which on the codes stay the same.
+    """
+    rng = np.random.default_rng(seed)
+    shape = circuit.graph.values[circuit.graph.inputs[0]].shape
+    steps = 2.0 ** np.arange(-14, 15)
+    probes = np.concatenate([-steps[::-1], [0.0], steps])
+    frames = np.broadcast_to(probes.reshape(-1, *[1] * len(shape)), (len(probes), *shape))
+    codes = host_codes(circuit, frames.astype(np.float32))
+    changes = np.flatnonzero((np.diff(codes, axis=0) != 0).any(axis=1))
+    low, high = (probes[changes[0]], probes[changes[-1] + 1]) if changes.size else (-1.0, 1.0)
+    floats = rng.uniform(low, high, (count, *shape)).astype(np.float32)
+    return VectorSet("random inputs", host_codes(circuit, floats), floats, seed=seed)
+
+
 def corner_frames(format: Format, elements: int, rng: np.random.Generator) -> np.ndarray:
     """Frames of one corner code each, then 64 random mixes of corner codes."""
     corners = format.corner_codes()
