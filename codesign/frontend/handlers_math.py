@@ -117,12 +117,9 @@ def _dense(
         raise ctx.error(node, f"the weights have shape {codes.shape}", "they need two axes")
     if not transposed:
         codes, scale = codes.T, scale.T
-    if codes.shape[1] != x.shape[-1]:
-        shape = f"(batch, {', '.join(map(str, x.shape))})"
-        raise ctx.error(
-            node, f"weights of {codes.shape[1]} inputs meet a value of {shape}", "sizes must agree"
-        )
-    x, codes, rows = fold_input_scales(ctx, node, x, codes, channel_scale(ctx, node, scale))
+    rows = channel_scale(ctx, node, scale)
+    if codes.shape[1] == x.shape[-1]:  # else Dense refuses it by name
+        x, codes, rows = fold_input_scales(ctx, node, x, codes, rows)
     return x, Dense(codes, rows)
 
 

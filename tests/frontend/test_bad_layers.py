@@ -198,9 +198,10 @@ def scale_along_inputs(m):
     node(m, "qw").input[1] = "s6"
 
 
-@bad("a dense layer reads a value with one scale per channel")
+@bad("it reads a value with one scale per channel, and sums channels whose scales are no whole")
 def channel_scaled_input(m):
-    m.graph.initializer.append(numpy_helper.from_array(np.arange(1, 7, dtype=np.float32), "s6"))
+    scales = np.sqrt(np.arange(1, 7, dtype=np.float32))
+    m.graph.initializer.append(numpy_helper.from_array(scales, "s6"))
     node(m, "q").input[1] = "s6"
 
 
