@@ -13,7 +13,7 @@ from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.passes import lower
-from tests import branch_models
+from tests import branch_models, quantizer_models
 from tests.models import Builder, Mlp, mlp
 
 QUANT = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
@@ -52,6 +52,7 @@ EXAMPLES = {
     "concat": branch_models.concatenated,
     "rearrange": branch_models.sliced,
     "topk": branch_models.ranked,
+    **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
 
