@@ -120,6 +120,17 @@ def test_reset_in_mid_frame(seed):
     assert np.array_equal(trace.frames, np.where(index < 0, FILL, x[:, np.maximum(index, 0)]))
 
 
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.3, 0.4)])
+def test_irregular_order_in_block_memory(stalls):
+    """No loop in the sequence: a table in block memory, which needs its first word after reset."""
+    index = np.random.default_rng(8).permutation(200)
+    component = check(index, 200, 1, stalls=stalls)
+    assert component.core._reader.in_block and component.core.in_block
+    x = np.random.default_rng(9).integers(-3, 5, (2, 200))
+    trace = harness.run(make(index, 200, 1), x, 200, reset_at=333)
+    assert np.array_equal(trace.frames, x[:, index])
+
+
 def test_kinds():
     frame = np.arange(64).reshape(4, 4, 4)
     assert make(frame.reshape(-1), 64, 4).kind == "wire"
