@@ -192,7 +192,8 @@ def scales_of_any_size() -> Any:
 @network((8,), skip=(QCDQ,))
 def bipolar() -> Any:
     """-1/2 and +1/2. With Brevitas' default scale of 0.1 PyTorch's float32 sums, which should be
-    0, are a little more or less: the sign of a quarter of them flips. QCDQ has no bipolar quantizer."""
+    0, are a little more or less: the sign of a quarter of them flips. QCDQ has no such quantizer.
+    """
     half = {"scaling_init": 0.5}
     act = {"act_quant": SignedBinaryActPerTensorConst, "return_quant_tensor": True, **half}
     weight = {"weight_quant": SignedBinaryWeightPerTensorConst, "weight_scaling_init": 0.5}
