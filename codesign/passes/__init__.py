@@ -7,6 +7,7 @@ from codesign.passes.base import Pass, PassError, run_passes
 from codesign.passes.hoist import Hoist
 from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_combine import LowerCombine
+from codesign.passes.lower_conv import LowerConv
 from codesign.passes.lower_dense import FoldBias, LowerDense
 from codesign.passes.orient import Orient
 from codesign.passes.tabulate import Tabulate
@@ -20,6 +21,7 @@ def lower(graph: Graph) -> Graph:
             Hoist(),
             AbsorbRearrange(),
             LowerDense(),
+            LowerConv(),
             LowerCombine(),
             Tabulate(),
             FoldBias(),

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from codesign.ir import Graph, Node, Value
+from codesign.ops.convolve import Convolve
 from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
 from codesign.ops.requant_fit import fit_shift
@@ -31,14 +32,17 @@ class AbsorbBias(Pass):
             source = graph.producer(node.inputs[0]) if isinstance(node.op, Requant) else None
             if source is None or source.name not in self._layers:
                 continue
-            if isinstance(source.op, MatVec) and len(graph.consumers(source.output)) == 1:
+            if (
+                isinstance(source.op, MatVec | Convolve)
+                and len(graph.consumers(source.output)) == 1
+            ):
                 graph = _absorb(graph, source, node)
         return graph
 
 
 def _absorb(graph: Graph, source: Node, node: Node) -> Graph:
     matvec, requant = source.op, node.op
-    assert isinstance(matvec, MatVec) and isinstance(requant, Requant)
+    assert isinstance(matvec, MatVec | Convolve) and isinstance(requant, Requant)
     if not requant.monotone or (requant.step < 0).any():
         return graph
     fit = fit_shift(requant)
@@ -46,6 +50,8 @@ def _absorb(graph: Graph, source: Node, node: Node) -> Graph:
         return graph
     constant = (fit.bias + fit.addend) >> fit.fraction  # whole accumulator steps
     channels = len(matvec.weights)
+    if requant.period not in (1, channels):
+        return graph
     moved = replace(matvec, bias=matvec.bias + np.broadcast_to(constant, channels))
     shape, format = moved.infer(*graph.ins(source))
     never = requant.thresholds > requant.hi

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from codesign.formats import Real, ScaledInt
 from codesign.ir import Graph, Node, Value
 from codesign.ops.add import Add
+from codesign.ops.convolve import Convolve
 from codesign.ops.dense import Dense
 from codesign.ops.matvec import MatVec
 from codesign.passes.base import Pass
@@ -57,19 +60,21 @@ class FoldBias(Pass):
 
     def _merge(self, graph: Graph, node: Node) -> Graph | None:
         source = graph.producer(node.inputs[0]) if isinstance(node.op, Add) else None
-        if source is None or not isinstance(source.op, MatVec):
+        if source is None or not isinstance(source.op, MatVec | Convolve):
             return None
         if len(graph.consumers(source.output)) != 1 or graph.consumers(node.output):
             return None
         assert isinstance(node.op, Add)
-        steps = node.op.value.astype(np.float64) / source.op.scale
+        if node.op.value.size not in (1, len(source.op.bias)):
+            return None
+        steps = node.op.value.reshape(-1).astype(np.float64) / source.op.scale
         mantissa, _ = np.frexp(source.op.scale)
         lo, hi = graph.out(source).format.lo, graph.out(source).format.hi
         reach = max(-lo, hi) + np.abs(steps).max()
         if (steps != np.round(steps)).any() or (mantissa != 0.5).any() or reach >= 1 << 24:
             return None
         bias = source.op.bias + np.broadcast_to(steps, source.op.bias.shape).astype(np.int64)
-        op = MatVec(source.op.weights, bias, source.op.scale)
+        op = replace(source.op, bias=bias)
         shape, format = op.infer(*graph.ins(source))
         assert not isinstance(format, Real)
         fused = Node(source.name, op, source.inputs, node.outputs)
