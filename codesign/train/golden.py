@@ -27,6 +27,7 @@ import numpy as np
 import onnx
 
 from codesign.errors import UnsupportedModel, UsageError
+from codesign.formats import ScaledInt
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.frontend.names import printable
@@ -96,28 +97,38 @@ def random_inputs(imported: Imported, shape: tuple[int, ...], frames: int, seed:
     codes and their neighbours one ulp away, and values spread beyond the range, among them
     :data:`EXTREMES`."""
     rng = np.random.default_rng(seed)
-    first = next((n.op for n in imported.graph.nodes if isinstance(n.op, Quantizer)), None)
-    lo, hi, step = -1.0, 1.0, np.float32(1)
-    corners = np.array([-1.0, 0.0, 1.0])
-    if first is not None:
-        format, step = first.out_format, np.float32(first.out_format.scale[0])
-        lo, hi = format.lo - format.zero_point, format.hi - format.zero_point
-        corners = format.corner_codes().astype(np.float64) - format.zero_point
+    levels, step = _levels(imported)
     size = (frames, *shape)
-    codes = rng.integers(int(lo), int(hi), size=size, endpoint=True).astype(np.float64)
-    codes = np.where(rng.random(size) < 0.25, rng.choice(corners, size=size), codes)
-    x = codes.astype(np.float32) * step
-    ties = ((codes + 0.5) * step).astype(np.float32)
+    pick = rng.integers(0, len(levels) - 1, size=size, endpoint=True)
+    corners = np.unique([0, 1, len(levels) // 2, len(levels) - 2, len(levels) - 1])
+    corners = np.concatenate([corners, np.flatnonzero(np.abs(levels) <= 1)[:3]])
+    pick = np.where(rng.random(size) < 0.25, rng.choice(corners, size=size), pick)
+    x = levels[pick].astype(np.float32) * step
+    above = levels[np.minimum(pick + 1, len(levels) - 1)]
+    ties = (levels[pick] + np.where(above > levels[pick], above, levels[pick] + 1)) / 2 * step
+    ties = ties.astype(np.float32)
     nudge = rng.integers(-1, 1, size=size, endpoint=True)
     towards = np.where(nudge > 0, np.float32(np.inf), np.float32(-np.inf))
     ties = np.where(nudge, np.nextafter(ties, towards), ties)
-    middle, spread = (lo + hi) / 2, max(hi - lo, 1)
+    middle, spread = (levels[0] + levels[-1]) / 2, max(levels[-1] - levels[0], 1)
     wide = ((middle + rng.normal(size=size) * spread / 2) * step).astype(np.float16)
     wide = np.where(rng.random(size) < 1 / 16, rng.choice(EXTREMES, size=size), wide)
     kind = (np.arange(frames) % 4).reshape(-1, *[1] * len(shape))
     mixed = np.where(kind == 2, ties, np.where(kind == 3, wide.astype(np.float32), x))
-    mixed[: len(corners)] = (corners[:frames] * step).reshape(-1, *[1] * len(shape))
+    mixed[: len(corners)] = (levels[corners[:frames]] * step).reshape(-1, *[1] * len(shape))
     return np.ascontiguousarray(mixed, dtype=np.float32)
+
+
+def _levels(imported: Imported) -> tuple[np.ndarray, np.float32]:
+    """What the first quantizer can emit, zero point subtracted: float64 ascending, in steps of
+    the float32 that follows."""
+    first = next((n.op for n in imported.graph.nodes if isinstance(n.op, Quantizer)), None)
+    format = first.out_format if first is not None else None
+    if first is None or not isinstance(format, ScaledInt):
+        return np.array([-1.0, 0.0, 1.0]), np.float32(1)
+    levels = first.levels
+    codes = np.arange(format.lo, format.hi + 1) if levels is None else levels
+    return codes.astype(np.float64) - format.zero_point, np.float32(format.scale[0])
 
 
 def _forward(net: Any, x: np.ndarray) -> list[np.ndarray]:

@@ -125,13 +125,8 @@ def _quantizers(config: MlpConfig) -> tuple[Any, Any, Any, Any]:
         scaling_init = 1.0
 
     if config.fixed_weight_scale:
-
-        class weight(weight):  # type: ignore[misc, name-defined, no-redef]  # noqa: N801
-            """Levels -1/2, 0, 1/2 at two bits: step 2^-(bits - 1)."""
-
-            scaling_impl_type = "const"
-            scaling_init = 1.0
-
+        # Levels -1/2, 0, 1/2 at two bits: step 2^-(bits - 1).
+        weight = weight.let(scaling_impl_type="const", scaling_init=1.0)
     return weight, act, InputQuant, scaled.Int32Bias
 
 
