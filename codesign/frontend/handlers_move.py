@@ -55,17 +55,17 @@ def resize(ctx: Context, node: NodeProto) -> None:
 
 @handles("Pad")
 def pad(ctx: Context, node: NodeProto) -> None:
-    """Constant, reflect, edge or wrap. Zeros around the pixels of a convolution become its own."""
+    """Constant, reflect, edge or wrap. Zeros around the pixels of a convolution or average are its own."""
     attrs = attributes(ctx, node, mode="constant", pads=None, value=0.0)
     given = ctx.constant(node, 2)
     fill = float(given.array.ravel()[0]) if given is not None else float(str(attrs["value"]))
-    if attrs["mode"] == "constant" and fill == 0 and _left_to_conv(ctx, node, attrs):
+    if attrs["mode"] == "constant" and fill == 0 and _left_to_reader(ctx, node, attrs):
         return
     _moved(ctx, node, _changed(node, "value", -1.0), np.float64, fill)
 
 
-def _left_to_conv(ctx: Context, node: NodeProto, attrs: dict[str, object]) -> bool:
-    """Whether every reader is a convolution that can pad by itself; noted in ``ctx.padded``."""
+def _left_to_reader(ctx: Context, node: NodeProto, attrs: dict[str, object]) -> bool:
+    """Whether every reader can pad by itself; then noted in ``ctx.padded``."""
     x = ctx.tensor(node, 0)
     const = ctx.constant(node, 1)
     given = const.array.ravel().tolist() if const is not None else attrs["pads"]
@@ -78,13 +78,23 @@ def _left_to_conv(ctx: Context, node: NodeProto, attrs: dict[str, object]) -> bo
     begins, ends = pads[: x.rank + 1], pads[x.rank + 1 :]
     if any((*begins[:2], *ends[:2])) or x.rank not in (2, 3):
         return False
-    for reader in readers:
-        modes = [a.s for a in reader.attribute if a.name == "auto_pad"]
-        own = modes in ([], [b"NOTSET"], [b"VALID"]) and node.output[0] not in reader.input[1:]
-        if reader.op_type != "Conv" or reader.domain != "" or not own:
-            return False
+    if not all(_pads_itself(reader, node.output[0]) for reader in readers):
+        return False
     ctx.padded[node.output[0]] = (x, (*begins[2:], *ends[2:]))
     return True
+
+
+def _pads_itself(reader: NodeProto, name: str) -> bool:
+    """Whether ``reader`` can take over zeros around its input ``name``: a convolution, or an
+    average without padding of its own, which counts them as the values they are."""
+    attrs = {a.name: a for a in reader.attribute}
+    explicit = "auto_pad" not in attrs or attrs["auto_pad"].s in (b"NOTSET", b"VALID")
+    if reader.domain != "" or name in reader.input[1:] or not explicit:
+        return False
+    if reader.op_type == "AveragePool":
+        own = any(attrs["pads"].ints) if "pads" in attrs else False
+        return not own and not ("ceil_mode" in attrs and attrs["ceil_mode"].i)
+    return reader.op_type == "Conv"
 
 
 def _changed(node: NodeProto, name: str, value: float) -> NodeProto:

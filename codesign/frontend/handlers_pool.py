@@ -45,11 +45,11 @@ def max_pool(ctx: Context, node: NodeProto) -> None:
 def average_pool(ctx: Context, node: NodeProto) -> None:
     """The exact sum of each window, divided once by how many of its taps count."""
     attrs = attributes(ctx, node, count_include_pad=0, **_WINDOW)
-    x = ctx.tensor(node, 0)
-    view = window(ctx, node, attrs, x.shape[1:], _kernel(ctx, node, attrs, x))
+    x, pads = ctx.unpadded(node, 0)
+    view = window(ctx, node, attrs, x.shape[1:], _kernel(ctx, node, attrs, x), pads)
     x = to_axes(ctx, node, x, channels_last(x.rank))
     require_codes(ctx, node, x.value, "an average")
-    include = bool(attrs["count_include_pad"])
+    include = bool(attrs["count_include_pad"]) or bool(pads)
     rows, columns = (a.counts(include_pad=include) for a in (view.y, view.x))
     counts = np.outer(rows, columns)
     if not counts.all():

@@ -67,6 +67,19 @@ def test_automatic_padding(op: str, auto_pad: str) -> None:
         agrees(net.model(x), net.inputs())
 
 
+def test_zeros_in_front_of_an_average_count() -> None:
+    """How the TorchScript exporter writes count_include_pad."""
+    net = Net((2, 5, 6))
+    pads = net.const(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    x = net.node("Pad", net.quant("x", 4, 0.25, 2), pads)
+    x = net.node("AveragePool", x, kernel_shape=[3, 3], strides=[2, 2])
+    imported = agrees(net.model(x), net.inputs())
+    assert kinds(imported) == ["rearrange", "quant", "sum_pool", "div"]
+    x = net.node("Pad", net.quant("x"), pads)
+    x = net.node("AveragePool", x, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    assert kinds(agrees(net.model(x), net.inputs()))[2] == "rearrange"
+
+
 def test_counts_differ_at_the_border() -> None:
     net = Net((2, 5, 5))
     attrs = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
