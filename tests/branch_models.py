@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tests.models import Builder
+from tests.models import DOMAIN, Builder
 
 ATTRS = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
 
@@ -77,3 +77,56 @@ def ranked() -> onnx.ModelProto:
     k = b.ints("k", [3])
     b.nodes.append(helper.make_node("TopK", [y, k], ["values", "winners"], "top", axis=-1))
     return b.model(6, "winners", 3, True)
+
+
+class Convolutions(Branches):
+    """Branches of 3x3 convolutions on images of 6 x 6 pixels, channels first."""
+
+    def conv(self, x: str, name: str, channels: tuple[int, int], size: int = 3) -> str:
+        """A padded layer with a bias; ``channels``: in, out."""
+        shape = (channels[1], channels[0], size, size)
+        weight = self.const(f"{name}.weight", self.rng.normal(0, 0.4, shape))
+        weight = self.quant(weight, f"{name}_w", 0.125, 0, 4, **ATTRS)
+        bias = self.const(f"{name}.bias", self.rng.normal(0, 0.3, channels[1]))
+        attrs = {"kernel_shape": [size, size], "pads": [size // 2] * 4}
+        return self.node("Conv", [x, weight, bias], f"{name}_c", **attrs)
+
+    def done(self, y: str, channels: int, *shape: int) -> onnx.ModelProto:
+        """The model from an image of ``channels`` to ``y`` of ``shape``."""
+        info = helper.make_tensor_value_info
+        float32 = onnx.TensorProto.FLOAT
+        image = info("x", float32, [1, channels, 6, 6])
+        outputs = [info(y, float32, [1, *shape])]
+        graph = helper.make_graph(self.nodes, "net", [image], outputs, self.inits)
+        opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def skip() -> onnx.ModelProto:
+    """A U-Net of one level: pooled, upsampled and put beside the finer image; unlike scales."""
+    b = Convolutions(1)
+    fine = b.act(b.conv(b.act("x", "xq"), "c1", (2, 4)), "fine", 0.3)
+    down = b.node("MaxPool", [fine], "down", kernel_shape=[2, 2], strides=[2, 2])
+    coarse = b.act(b.conv(down, "c2", (4, 6)), "coarse", 0.21)
+    factors = b.const("factors", [1, 1, 2, 2])
+    up = b.node(
+        "Resize",
+        [coarse, "", factors],
+        "up",
+        mode="nearest",
+        nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
+    )
+    both = b.act(b.node("Concat", [fine, up], "both", axis=1), "both_q", 0.25)
+    return b.done(b.act(b.conv(both, "c3", (10, 3), 1), "y", 0.5), 2, 3, 6, 6)
+
+
+def residual_block() -> onnx.ModelProto:
+    """A ResNet block whose two branches have scales of their own, then pooling and a layer."""
+    b = Convolutions(2)
+    a = b.act(b.conv(b.act("x", "xq"), "c1", (2, 4)), "a", 0.3)
+    side = b.act(b.node("Relu", [b.conv(a, "c2", (4, 4))], "c2_r"), "c2_q", 0.3)
+    side = b.act(b.conv(side, "c3", (4, 4)), "c3_q", 0.21)
+    met = b.act(b.node("Relu", [b.node("Add", [a, side], "sum")], "sum_r"), "sum_q", 0.25)
+    flat = b.node("Flatten", [b.act(b.node("GlobalAveragePool", [met], "gap"), "gap_q")], "flat")
+    return b.done(b.act(b.dense(flat, "fc", 5, 4), "y", 0.5), 2, 5)

@@ -19,6 +19,14 @@ def test_reference_equals_rtl(function: str, tmp_path: Path) -> None:
     assert design.verify(random_frames=200, cocotb=False).ok
 
 
+@pytest.mark.parametrize("name", ["skip", "residual_block"])
+def test_images(name: str, tmp_path: Path) -> None:
+    """Forks, FIFOs, pooling, upsampling and joins together."""
+    design = generate(getattr(branch_models, name)(), tmp_path / "build", target_ii=400)
+    report = design.verify(random_frames=40, cocotb=False)
+    assert report.ok and report.ii <= 400
+
+
 def test_values_of_topk_are_refused() -> None:
     model = branch_models.ranked()
     model.graph.output[0].name = "values"
