@@ -10,12 +10,13 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
-from codesign.hdl.requant.base import Lane, Ranges, Realisation
+from codesign.hdl.requant.base import Lane, Ranges, Realisation, delayed
 from codesign.hdl.requant.dyadic import Dyadic
 from codesign.hdl.requant.levels import Levels
 from codesign.hdl.requant.lookup import Rom
+from codesign.hdl.requant.search import Search, search
 from codesign.hdl.requant.shift_round import ShiftRound
-from codesign.hdl.requant.thresholds import Thresholds
+from codesign.hdl.requant.thresholds import Thresholds, signed_count
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import Pipe
 
@@ -26,6 +27,7 @@ __all__ = [
     "Realisation",
     "Requant",
     "Rom",
+    "Search",
     "ShiftRound",
     "Thresholds",
     "parameter_folds",
@@ -38,7 +40,7 @@ class Requant(Component):
     ``i``: beats of ``lanes`` integers in ``in_lo..in_hi``; ``o``: beats of ``lanes`` codes in
     ``out_lo..out_hi``. A frame holds ``groups`` times ``channels`` elements, one after the other;
     an element's channel is its place modulo ``channels``. ``last`` marks the frame's final beat.
-    One beat a cycle, ``latency`` 1 to 3.
+    One beat a cycle.
     """
 
     def __init__(
@@ -61,6 +63,9 @@ class Requant(Component):
         self._elements, self._period = channels * groups, realisation.channels
         self._beats = beats_for(self._elements, lanes)
         self._folds = parameter_folds(self._elements, self._period, lanes)
+        core = realisation.index if isinstance(realisation, Levels) else realisation
+        if isinstance(core, Search) and core.channels > 1 and core.folds != self._folds:
+            raise ValueError(f"a search of {core.folds} folds where there are {self._folds}")
         self._ranges = Ranges(int(in_lo), int(in_hi), int(out_lo), int(out_hi))
         super().__init__(
             {
@@ -71,7 +76,8 @@ class Requant(Component):
 
     @property
     def latency(self) -> int:
-        """Registers from input to output: 1, 2 where one stage would be too slow, 3 at most."""
+        """Registers from input to output: 1, 2 where one stage would be too slow; a search and a
+        table behind it take more."""
         return self._real.stages(self._ranges)
 
     def timing(self) -> Pipe:
@@ -100,6 +106,7 @@ class Requant(Component):
         """All lanes; returns whether their parameters are ready."""
         real, ranges = self._real, self._ranges
         inner = real.inner(ranges) if isinstance(real, Levels) else ranges
+        core = real.index if isinstance(real, Levels) else real
         stages = self.latency - int(isinstance(real, Levels))
         parameters, ready = self._parameters(m, beat)
         for j in range(self._lanes):
@@ -114,8 +121,11 @@ class Requant(Component):
                     part.d.sync += held.eq(value)
                 return held
 
-            at = Lane(part, inner, register)
-            code = real.lane(at, self.i.payload.data[j], parameters[j])
+            x = self.i.payload.data[j]
+            if isinstance(core, Search):
+                code = self._searched(m, ce, core, inner, j, x, beat, parameters[j])
+            else:
+                code = core.lane(Lane(part, inner, register), x, parameters[j])
             if isinstance(real, Levels):
                 step = Signal(inner.out_bits, name=f"step{j}", reset_less=True)
                 with m.If(ce):
@@ -126,6 +136,27 @@ class Requant(Component):
             with m.If(ce):
                 m.d.sync += self.o.payload.data[j].eq(code)
         return ready
+
+    def _searched(
+        self,
+        m: Module,
+        ce: Value,
+        core: Search,
+        ranges: Ranges,
+        j: int,
+        x: Value,
+        beat: Counter,
+        parameters: dict[str, Value],
+    ) -> Value:
+        """The code that lane ``j`` finds by binary search, before its last register."""
+        channels = [self._channel(f, j) for f in range(self._folds)]
+        count = search(m, ce, core, ranges, j, x, beat.value, channels)
+        later = core.stages(ranges) - 1
+        start = delayed(m, ce, parameters["start"], later, f"start{j}")
+        down = delayed(m, ce, parameters["down"], later, f"down{j}")
+        code = Signal(range_shape(ranges.out_lo, ranges.out_hi), name=f"code{j}")
+        m.d.comb += code.eq(signed_count(count, down) + start)
+        return code
 
     def _channel(self, fold: int, lane: int) -> int:
         """Channel of a lane in a beat; padding copies the lane's channel in beat 0."""
@@ -186,15 +217,3 @@ def parameter_folds(elements: int, period: int, lanes: int) -> int:
     beats = beats_for(elements, lanes)
     folds = period // gcd(period, lanes)
     return folds if beats % folds == 0 else beats
-
-
-def delayed(m: Module, ce: Value, value: Value, stages: int, name: str) -> Value:
-    """``value`` after ``stages`` enabled cycles."""
-    if isinstance(value, Const):
-        return value
-    for stage in range(stages):
-        held = Signal(value.shape(), name=f"{name}_{stage + 1}")
-        with m.If(ce):
-            m.d.sync += held.eq(value)
-        value = held
-    return value

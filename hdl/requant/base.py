@@ -141,3 +141,15 @@ def same_channels(**arrays: np.ndarray) -> int:
         shapes = ", ".join(f"{n} {a.shape}" for n, a in arrays.items())
         raise ValueError(f"channel counts differ: {shapes}")
     return counts.pop() if counts else 1
+
+
+def delayed(m: Module, ce: Value, value: Value, stages: int, name: str) -> Value:
+    """``value`` after ``stages`` enabled cycles."""
+    if isinstance(value, Const):
+        return value
+    for stage in range(stages):
+        held = Signal(value.shape(), name=f"{name}_{stage + 1}")
+        with m.If(ce):
+            m.d.sync += held.eq(value)
+        value = held
+    return value

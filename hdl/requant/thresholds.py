@@ -84,7 +84,7 @@ class Thresholds(Realisation):
         number = Signal(range(count + 1), name="count")
         at.m.d.comb += number.eq(_ones([held[i] for i in range(count)]))
         code = Signal(range_shape(at.ranges.out_lo, at.ranges.out_hi), name="code")
-        at.m.d.comb += code.eq(_signed(number, down) + start)
+        at.m.d.comb += code.eq(signed_count(number, down) + start)
         return code
 
     def lut_estimate(self, ranges: Ranges, folds: int = 1) -> int:
@@ -102,7 +102,7 @@ def _reached(x: Value, threshold: Value) -> Value:
     return x >= threshold
 
 
-def _signed(number: Value, down: Value) -> Value:
+def signed_count(number: Value, down: Value) -> Value:
     """``number``, or its one's complement when ``down``."""
     if isinstance(down, Const):
         return ~Cat(number, Const(0, 1)).as_signed() if down.value else number

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from codesign.hdl.requant import Dyadic, Levels, Ranges, Requant, Rom, ShiftRound, Thresholds
+from codesign.hdl.requant import (
+    Dyadic,
+    Levels,
+    Ranges,
+    Requant,
+    Rom,
+    Search,
+    ShiftRound,
+    Thresholds,
+)
 from codesign.hdl.requant.shift_round import ROUNDINGS
 from codesign.hdl.timing import drive
 from tests.hdl import harness
@@ -134,3 +143,40 @@ def test_several_vectors_a_frame(form, lanes):
                   groups=3 * C // channels, lanes=lanes)  # fmt: skip
     trace = harness.run(dut, x, 3 * C, stall_in=0.2, stall_out=0.2)
     assert (trace.frames == want).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+@pytest.mark.parametrize("name", ["steps", "one_step", "many_steps", "levels", "shared_levels"])
+def test_binary_search(name, lanes):
+    """The same codes as thresholds compared side by side, and the cycles of its model."""
+    steps, (out_lo, out_hi) = FORMS["steps" if "levels" in name else name]
+    if name == "levels":
+        steps = Thresholds(0 * steps.base, np.ones(C, np.int64), steps.thresholds)
+        out_lo, out_hi = -9, 9
+    folds = -(-C // lanes) if steps.channels > 1 else 1
+    real = Search(steps, folds)
+    if name == "levels":
+        real = Levels(real, integers(-9, 9, C, 8))
+    if name == "shared_levels":
+        steps = Thresholds(np.array([0]), np.array([1]), np.arange(-20, 20)[None])
+        real, (out_lo, out_hi) = Levels(Search(steps), integers(-70, 90, 1, 41)), (-70, 90)
+    want = real.evaluate(rows(), Ranges(LO, HI, out_lo, out_hi))
+    dut = Requant(real, in_lo=LO, in_hi=HI, out_lo=out_lo, out_hi=out_hi, channels=C, lanes=lanes)
+    trace = harness.run(dut, rows(), C, stall_in=0.3, stall_out=0.3, reset_at=9)
+    assert (trace.frames == want).all()
+    trace = harness.run(dut, rows()[:5], C)
+    taken, given = drive(lambda: [dut.timing()], -(-C // lanes), 5)
+    assert [t - trace.taken[0] for t in trace.taken] == taken
+    assert [t - trace.taken[0] for t in trace.given] == given
+
+
+def test_search_in_block_memory():
+    channels = 96
+    steps = Thresholds(integers(-3, 3, channels), RNG.choice([-1, 1], channels),
+                       integers(LO, HI + 1, channels, 30))  # fmt: skip
+    dut = Requant(Search(steps, channels), in_lo=LO, in_hi=HI, out_lo=-40, out_hi=40,
+                  channels=channels, lanes=1)  # fmt: skip
+    assert dut.latency > 6
+    x = integers(LO, HI, 3, channels)
+    trace = harness.run(dut, x, channels, reset_at=50, stall_out=0.2)
+    assert (trace.frames == steps.evaluate(x)).all()
