@@ -10,6 +10,10 @@ from codesign.hdl.memories import Counter, style_for
 #: Longest stretch made of registers; a memory ring costs a LUT and a half per bit or a block.
 REGISTERS = 4
 
+#: A place is never read in the cycle in which it is written (or the word is not used), so
+#: synthesis need not build what would return the old word.
+NO_COLLISION = {"no_rw_check": 1}
+
 
 def stretches(delays: Iterable[int]) -> list[tuple[int, int]]:
     """(delay, length) of each stretch that ends at a wanted delay, from the newest on."""
@@ -60,7 +64,9 @@ def _ring(m: Module, name: str, word: Value, length: int, advance: Value) -> Val
     """``word``, ``length`` advances later. Reads one place ahead of the write, never the same."""
     place = Counter(m, f"{name}_place", length, advance)
     style = "block" if style_for(length, len(word)) == "block" else "distributed"
-    memory = Memory(shape=unsigned(len(word)), depth=length, init=[], attrs={"ram_style": style})
+    memory = Memory(
+        shape=unsigned(len(word)), depth=length, init=[], attrs={"ram_style": style, **NO_COLLISION}
+    )
     m.submodules[name] = memory
     write, read = memory.write_port(), memory.read_port()
     ahead = Signal(range(length), name=f"{name}_ahead", init=1)

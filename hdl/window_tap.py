@@ -13,6 +13,7 @@ from codesign.hdl.memories import Counter, style_for
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
 from codesign.hdl.window import check_lanes, check_padding, padded_range
+from codesign.hdl.window_delay import NO_COLLISION
 
 
 class TapWindow(Component):
@@ -71,7 +72,12 @@ class TapWindow(Component):
         """(LUTs, registers, block memories) besides :meth:`memories`; LUTs fitted to synthesis."""
         width, padded = len(self.o.payload.data.as_value()), any(self.schedule.geometry.pads)
         pointer = self.depth.bit_length()
-        return 60 + 14 * pointer + width * padded + 60 * padded, 30 + 4 * pointer + width, 0
+        wraps = 8 * pointer if self.depth & (self.depth - 1) else 0
+        return (
+            70 + 2 * pointer + padded * (60 + 0.73 * width) + wraps,
+            30 + 4 * pointer + width,
+            0,
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -106,7 +112,10 @@ class TapWindow(Component):
         place = Counter(m, "write_place", self.depth, take)
         style = "block" if style_for(self.depth, len(payload)) == "block" else "distributed"
         memory = Memory(
-            shape=Shape(len(payload)), depth=self.depth, init=[], attrs={"ram_style": style}
+            shape=Shape(len(payload)),
+            depth=self.depth,
+            init=[],
+            attrs={"ram_style": style, **NO_COLLISION},
         )
         m.submodules.lines = memory
         write, read = memory.write_port(), memory.read_port()

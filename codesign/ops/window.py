@@ -12,7 +12,8 @@ def window_cost(window: Any) -> Cost:
     """Estimated resources of a ``TapWindow`` or ``PixelWindow`` (:mod:`codesign.hdl`).
 
     Bits in registers and padding multiplexers are counted; the counters' share was read off
-    synthesised windows.
+    synthesised windows. ``python -m benchmarks.calibrate_windows`` shows the errors: LUTs within
+    30 % (11 % on average), registers within 15 %, block RAM exact.
     """
     from codesign.hdl.memories import style_for
 
