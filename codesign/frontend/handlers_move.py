@@ -55,7 +55,7 @@ def resize(ctx: Context, node: NodeProto) -> None:
 
 @handles("Pad")
 def pad(ctx: Context, node: NodeProto) -> None:
-    """Constant, reflect, edge or wrap. Zeros that a convolution or average can add itself are left to it."""
+    """Constant, reflect, edge or wrap. Zeros a convolution or average can add are left to it."""
     attrs = attributes(ctx, node, mode="constant", pads=None, value=0.0)
     given = ctx.constant(node, 2)
     fill = float(given.array.ravel()[0]) if given is not None else float(str(attrs["value"]))

@@ -17,6 +17,7 @@ from codesign.ir import Elementwise, Graph, Node, Op, Value
 from codesign.ops.dense import Dense
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
+from codesign.ops.reinterpret import Reinterpret
 from codesign.ops.reshape import Reshape
 from codesign.passes.base import Pass
 
@@ -61,7 +62,7 @@ def _into_columns(graph: Graph, node: Node, op: Rearrange) -> Graph | None:
         if len(following) != 1 or path[-1].output in graph.outputs:
             return None
         (step,) = following
-        if not isinstance(step.op, Dense | Reshape) and not _uniform(step.op):
+        if not (isinstance(step.op, Dense) or _view(step.op) or _uniform(step.op)):
             return None
         path.append(step)
     dense = path[-1].op
@@ -86,7 +87,7 @@ def _into_rows(graph: Graph, node: Node, op: Rearrange) -> Graph | None:
         if source.output in graph.outputs:
             return None
         flat = len(graph.out(source).shape) == 1 and isinstance(source.op, _STEPS)
-        if not (flat or isinstance(source.op, Dense | Reshape) or _uniform(source.op)):
+        if not (flat or isinstance(source.op, Dense) or _view(source.op) or _uniform(source.op)):
             return None
         path.insert(0, source)
     dense = path[0].op
@@ -115,6 +116,12 @@ def _after_codes(graph: Graph, node: Node) -> bool:
 def _arrays(op: Op) -> dict[str, np.ndarray]:
     found: dict[str, Any] = {f.name: getattr(op, f.name) for f in fields(op)}  # type: ignore[arg-type]
     return {name: a for name, a in found.items() if isinstance(a, np.ndarray)}
+
+
+def _view(op: Op) -> bool:
+    """Whether ``op`` only reads the frame differently, every element alike."""
+    several = isinstance(op, Reinterpret) and len(op.scale) > 1
+    return isinstance(op, Reshape) and not several
 
 
 def _uniform(op: Op) -> bool:

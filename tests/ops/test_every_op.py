@@ -33,6 +33,15 @@ def chained(*steps: tuple[str, object], flatten: bool = False) -> object:
     return b.model([2, 3] if flatten else 6, b.quant(x, "y", 0.25, 0, 4, **QUANT), 4, False)
 
 
+def softmaxed() -> object:
+    """A layer and a Softmax, which the host computes from the circuit's sums."""
+    b = Builder(7)
+    x = b.quant("x", "x_q", 0.125, 0, 4, **QUANT)
+    weight = b.const("fc.weight", b.rng.normal(0, 0.5, (6, 4)))
+    x = b.node("MatMul", [x, b.quant(weight, "fc_w", 0.125, 0, 4, **QUANT)], "fc_mm")
+    return b.model(6, b.node("Softmax", [x], "probabilities", axis=-1), 4, False)
+
+
 PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
 EXAMPLES = {
     "quant": lambda: chained(),
@@ -52,6 +61,7 @@ EXAMPLES = {
     "concat": branch_models.concatenated,
     "rearrange": branch_models.sliced,
     "topk": branch_models.ranked,
+    "softmax": softmaxed,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
