@@ -24,6 +24,7 @@ from codesign.ops.requant import Requant
 from codesign.ops.requant_build import TABLE_WORDS, Row, assemble
 from codesign.ops.table_join import TableJoin
 from codesign.passes.base import Pass
+from codesign.passes.join_wide import join_wide
 from codesign.passes.tabulate import drop_dead, find_chain, table_rows
 
 #: Pairs of codes of one class of channels that are enumerated, and of all classes together.
@@ -119,7 +120,11 @@ def join_or_table(chain: PairChain, where: str) -> tuple[Join, Requant] | TableJ
     """The cheapest exact integer form of ``chain``; ``UnsupportedModel`` when there is none."""
     index, inverse = chain.classes()
     few = [chain.pick(int(element)) for element in index]
-    a, b = _pairs(chain, len(few), where)
+    sizes = [v.format.hi - v.format.lo + 1 for v in (chain.left, chain.right)]
+    if sizes[0] * sizes[1] > PAIRS or sizes[0] * sizes[1] * len(few) > ALL_PAIRS:
+        return _wide(chain, few, inverse, where)
+    a, b = (np.arange(v.format.lo, v.format.hi + 1) for v in (chain.left, chain.right))
+    a, b = a[:, None, None], b[None, :, None]
     try:
         codes = [part.evaluate(a, b).astype(np.int32) for part in few]
     except UsageError as error:
@@ -150,18 +155,25 @@ def join_or_table(chain: PairChain, where: str) -> tuple[Join, Requant] | TableJ
     return _table(chain, codes, inverse, a.size * b.size, where)
 
 
-def _pairs(chain: PairChain, classes: int, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """All codes of the left value [A, 1, 1] and of the right one [1, B, 1]."""
-    a, b = (np.arange(v.format.lo, v.format.hi + 1) for v in (chain.left, chain.right))
-    if len(a) * len(b) > PAIRS or len(a) * len(b) * classes > ALL_PAIRS:
+def _wide(
+    chain: PairChain, few: list[PairChain], inverse: np.ndarray, where: str
+) -> tuple[Join, Requant]:
+    """Too many pairs to look at each: :func:`join_wide`, or the error."""
+    slopes, _ = _lines(few[0])
+    found = join_wide(few, multipliers(*slopes))
+    if found is None:
+        sizes = [v.format.hi - v.format.lo + 1 for v in (chain.left, chain.right)]
         raise UnsupportedModel(
-            f"it combines {len(a)} codes of '{chain.left.name}' with {len(b)} of "
-            f"'{chain.right.name}' in {classes} kinds of channels: too many pairs to prove exact",
+            f"it combines {sizes[0]} codes of '{chain.left.name}' with {sizes[1]} of "
+            f"'{chain.right.name}' in {len(few)} kinds of channels: too many pairs to prove exact",
             where=where,
             hint="quantize both inputs of the operation first (in Brevitas, one shared "
             "QuantIdentity), or use power-of-two scales",
         )
-    return a[:, None, None], b[None, :, None]
+    join, rows = found
+    low, high = join.range(chain.left.format, chain.right.format)
+    made = assemble(rows, low, high, chain.quant.out_format, where=where)
+    return join, made.spread(inverse)
 
 
 def _changes(part: PairChain, a: np.ndarray, b: np.ndarray, codes: np.ndarray) -> int:

@@ -18,6 +18,7 @@ from codesign.ops.mul import Mul
 from codesign.ops.quant import Quant
 from codesign.ops.relu import Relu
 from codesign.ops.table_join import TableJoin
+from codesign.passes import lower_combine
 from codesign.passes.lower_combine import LowerCombine, multipliers
 from codesign.passes.tabulate import Tabulate
 from codesign.reference import run
@@ -140,9 +141,57 @@ def test_division_by_zero_is_refused():
         LowerCombine().call(graph)
 
 
+WIDE = ScaledInt(-(1 << 15), (1 << 15) - 1, (float(np.float32(0.0007)),))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("function", ["add", "sub"])
+def test_an_accumulator_is_joined_by_bisection(function, sign, swap):
+    """Too many pairs to enumerate while lowering; here they are all compared."""
+    formats, befores = [WIDE, code(5, 0.3)], [[Add(np.float32([0.1]))], []]
+    if swap:
+        formats, befores = formats[::-1], befores[::-1]
+    scaled = Mul(np.float32([sign * 0.7]))
+    graph = build(formats, befores, function, [scaled, Relu()], quant(0.37))
+    lowered = Tabulate().call(wide_only(graph))
+    verify(lowered)
+    (join,) = joins(lowered)
+    assert join.function == "sum"
+    a, b = (np.arange(f.lo, f.hi + 1) for f in formats)
+    pairs = {"a": np.repeat(a, len(b))[:, None], "b": np.tile(b, len(a))[:, None]}
+    (name,) = graph.outputs
+    assert np.array_equal(run(graph, pairs)[name], run(lowered, pairs)[name])
+
+
+def wide_only(graph):
+    """Lowered without enumerating pairs."""
+    limit = lower_combine.PAIRS
+    lower_combine.PAIRS = 1
+    try:
+        return LowerCombine().call(graph)
+    finally:
+        lower_combine.PAIRS = limit
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.21, 0.0173])
+def test_bisection_without_the_other_way(scale):
+    graph = build([code(6, 0.11), code(4, scale)], [[], []], "add", [], quant(0.37, 5))
+    lowered = wide_only(graph)
+    pairs = np.meshgrid(np.arange(-32, 32), np.arange(-8, 8))
+    inputs = {n: p.reshape(-1, 1) for n, p in zip("ab", pairs, strict=True)}
+    (name,) = graph.outputs
+    assert np.array_equal(run(graph, inputs)[name], run(lowered, inputs)[name])
+
+
+def test_a_rectified_branch_is_no_straight_line():
+    graph = build([code(6, 0.11), code(4, 0.3)], [[], [Relu()]], "add", [], quant(0.37, 5))
+    with pytest.raises(UnsupportedModel, match="too many pairs"):
+        wide_only(graph)
+
+
 def test_too_many_pairs_are_refused():
-    wide = ScaledInt(0, (1 << 16) - 1, (float(np.float32(0.3)),))
-    graph = build([wide, code(8, 0.4)], [[], []], "add", [], quant())
+    graph = build([WIDE, code(8, 0.4)], [[], []], "mul", [], quant())
     with pytest.raises(UnsupportedModel, match="too many pairs") as error:
         LowerCombine().call(graph)
     assert "quant" in str(error.value) and "quantize both inputs" in str(error.value)
