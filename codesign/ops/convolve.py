@@ -63,10 +63,10 @@ class Convolve(CircuitOp):
         lo, hi = convolution_range(
             self.weights, geometry, self.groups, x.format.lo, x.format.hi, self.pad_code
         )
-        lo, hi = int((lo + self.bias).min()), int((hi + self.bias).max())
         scale = tuple(float(s) for s in self.scale)
         shape = out_shape(geometry, len(x.shape), len(self.weights))
-        return shape, ScaledInt(lo, hi, scale)
+        least, greatest = (lo + self.bias).min(), (hi + self.bias).max()
+        return shape, ScaledInt(int(least), int(greatest), scale)
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         geometry = self.geometry(ins[0])
@@ -91,7 +91,7 @@ class Convolve(CircuitOp):
         return plan.pixels * len(self.weights) if whole else plan.pe
 
     def macs(self) -> int:
-        """Multiply-accumulates per output pixel."""
+        """Multiply-accumulates per output pixel (the map's size is the value's, not the op's)."""
         return int(self.weights.size)
 
     def layout(self, plan: Plan) -> Layout:
