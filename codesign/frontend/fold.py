@@ -150,6 +150,8 @@ def run_node(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> 
         found = iter(session.run(None, feed))
         return [np.asarray(next(found)) if name else np.zeros(0) for name in node.output]
     except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = printable(str(error).split("\n")[0] or type(error).__name__, 160)
-        what = f"constant folding failed: {reason}"
+        text = str(error).split("Status Message: ")[-1].split("\n")[0]
+        reason = printable(text.rsplit(": ", 1)[-1] or type(error).__name__, 160)
+        known = node.input and node.input[0] in ctx.constants
+        what = f"{'constant folding failed' if known else 'onnxruntime refuses it'}: {reason}"
         raise ctx.error(node, what, "the file is damaged: export it again") from None

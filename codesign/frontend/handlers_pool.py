@@ -101,6 +101,8 @@ def reduce(ctx: Context, node: NodeProto) -> None:
     if not isinstance(given, list) or not given:
         raise ctx.error(node, "it reduces over every axis, the batch too", "name the axes")
     full = x.rank + 1
+    if any(not isinstance(a, int) for a in given) or len({a % full for a in given}) < len(given):
+        raise ctx.error(node, f"it reduces over axes {given}", "name each axis once, by number")
     axes = {int(a) + full if int(a) < 0 else int(a) for a in given}
     if not all(1 <= a < full for a in axes):
         raise ctx.error(node, f"it reduces over axes {given}", "axis 0 is the batch: leave it out")

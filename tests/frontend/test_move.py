@@ -193,5 +193,6 @@ def test_refused_moves() -> None:
     refused(net, huge, "too large")
     refused(net, net.node("Slice", x, net.const(ints(9)), net.const(ints(12)), net.const(ints(2))),
             "none are left")  # fmt: skip
+    refused(net, net.node("DepthToSpace", x, blocksize=3), "onnxruntime refuses it")
     computed = net.node("Cast", net.node("Relu", x), to=1)
     refused(net, net.node("Expand", x, computed), "computed while the network runs")

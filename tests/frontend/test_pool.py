@@ -138,7 +138,7 @@ def test_refused_pools() -> None:
     pool = net.node("MaxPool", net.quant("x"), kernel_shape=[2, 2], outputs=2)
     net.node("Relu", pool[1])
     refused(net, pool[0], "its indices are used")
-    for axes, message in ([0, 1], "the batch"), ([], "every axis"):
+    for axes, message in ([0, 1], "the batch"), ([], "every axis"), ([1, -3], "each axis once"):
         x = net.node("ReduceMax", net.quant("x"), net.const(np.array(axes, dtype=np.int64)))
         refused(net, x, message)
     with pytest.raises(UnsupportedModel, match="does not fit"):
