@@ -53,7 +53,7 @@ class Combine(Op):
                 f"'{self.function}' meets shapes {left.shape} and {right.shape}",
                 hint="expand one of them first",
             )
-        join = exact_join(self.function, left.format, right.format)
+        join = _join_of(self.function, left, right)
         return (left.shape, Real()) if join is None else join.infer(left, right)
 
     def evaluate(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ class Combine(Op):
             return np.asarray(FUNCTIONS[self.function](a, b), dtype=np.float32)
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
-        join = exact_join(self.function, ins[0].format, ins[1].format)
+        join = _join_of(self.function, *ins)
         if join is not None:
             return join.execute(ins, *arrays)
         a, b = (v.format.decode(x) for v, x in zip(ins, arrays, strict=True))
@@ -94,6 +94,13 @@ def exact_join(function: str, a: Format, b: Format) -> Join | None:
     join = _product(a, b) if function == "mul" else _sum(a, b, 1 if function == "add" else -1)
     lo, hi = join.range(a, b)
     return join if _exact(ScaledInt(lo, hi, join.scale, join.zero_point)) else None
+
+
+def _join_of(function: str, left: Value, right: Value) -> Join | None:
+    """:func:`exact_join`, but not of a value with itself: that is a function of one integer and
+    better tabulated."""
+    same = left.name == right.name
+    return None if same else exact_join(function, left.format, right.format)
 
 
 def _product(a: ScaledInt, b: ScaledInt) -> Join:

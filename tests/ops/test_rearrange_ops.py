@@ -16,8 +16,8 @@ from codesign.ops.reshape import Reshape
 from codesign.ops.table_join import TableJoin
 
 
-def value(shape, lo=-8, hi=7, scale=(0.25,), zero=0):
-    return Value("v", shape, ScaledInt(lo, hi, scale, zero))
+def value(shape, lo=-8, hi=7, scale=(0.25,), zero=0, name="v"):
+    return Value(name, shape, ScaledInt(lo, hi, scale, zero))
 
 
 def test_rearrange_transposes_codes():
@@ -110,9 +110,9 @@ SCALES = [0.25, 0.0625, 0.375, 3.0, 0.3, 2.0**-140]
 @pytest.mark.parametrize("right", SCALES)
 def test_exact_join_is_float32(function, left, right):
     """Codes come out only where float32 does the very same on all pairs."""
-    a, b = value((1,), -8, 7, (left,), 1), value((1,), 0, 15, (right,), -2)
-    if function in ("min", "max") and left == right:
-        b = value((1,), 0, 15, (right,), 1)
+    zero = 1 if function in ("min", "max") and left == right else -2
+    a, b = value((1,), -8, 7, (left,), 1), value((1,), 0, 15, (right,), zero, "w")
+    assert isinstance(Combine(function).infer(a, a)[1], Real)  # one integer: tabulated
     join = exact_join(function, a.format, b.format)
     x, y = (g.reshape(-1, 1) for g in np.meshgrid(np.arange(-8, 8), np.arange(16)))
     want = Combine(function).evaluate(a.format.decode(x), b.format.decode(y))
