@@ -162,9 +162,7 @@ def verify(
     inputs: Annotated[Path | None, typer.Option(help="A .npy of float inputs.")] = None,
     random_frames: Annotated[
         int | None,
-        typer.Option(
-            "--random", help="Random frames (10,000, or fewer if slow).", min=1
-        ),
+        typer.Option("--random", help="Random frames (10,000, or fewer if slow).", min=1),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random vectors and stalls.")] = 1,
     waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (cocotb).")] = False,

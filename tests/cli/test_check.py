@@ -72,7 +72,7 @@ def test_all_problems_are_listed_and_what_they_hold_up(saved, capsys) -> None:
     assert code == 4 and err == ""
     first, second = sorted(data["blockers"], key=lambda b: b["where"])
     assert first["where"] == "node 'bad' (Bogus)" and "not supported" in first["problem"]
-    assert first["hint"].startswith("supported: Add")
+    assert first["hint"].startswith("supported: A")
     assert second["where"] == "node 'qw' (Quant)" and second["problem"] == "the scale is -1"
     held = ["node 'mm' (MatMul)", "node 'add' (Add)", "node 'relu' (Relu)", "node 'y' (Quant)"]
     assert first["holds_up"] == second["holds_up"] == held
@@ -109,6 +109,11 @@ def test_input_format(saved, capsys) -> None:
     assert code == 0 and "int8 x 2^-4" in out
     code, _, err = run(capsys, "check", path, "--input-format", "float7")
     assert code == 2 and "float7" in err
+    build = path.parent / "build"
+    code, out, err = run(capsys, "generate", path, "-o", build, "--smallest", "--json",
+                         "--input-format", "int8:2^-4")  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["input"]["bits"] == 8
 
 
 def test_files_nobody_can_read(tmp_path: Path, capsys) -> None:

@@ -120,7 +120,7 @@ for _w, _a in ((1, 1), (1, 2), (2, 2)):
             f"{_name}_w{_w}a{_a}",
             lambda h=_hidden, w=_w, a=_a: fc(h, w, a),
             (1, 28, 28),
-            slow=_name == "lfc",
+            slow=_name != "tfc",
             skip=_skip,
         )
     enlist(f"cnv_w{_w}a{_a}", lambda w=_w, a=_a: cnv(w, a), (3, 32, 32), slow=True, skip=_skip)

@@ -8,18 +8,26 @@ pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
 from tests.zoo import blocks, bnn_pynq, compare, layers  # noqa: E402
-from tests.zoo.registry import ZOO  # noqa: E402
+from tests.zoo.registry import DYNAMO, ZOO  # noqa: E402
 
 assert bnn_pynq and blocks and layers  # importing them fills the zoo
 
 
+#: The dynamo export takes seconds a network: these few in every round, the rest in the long suite.
+DYNAMO_ALWAYS = {
+    "tfc_w1a1", "cnv_small_w1a2", "mobilenet_block", "residual_shared", "keyword_1d", "zero_points",
+    "unet_nearest", "unet_transposed", "linear_bias_int8", "truncated_average_pool", "float_gelu",
+}  # fmt: skip
+
+
 def _cases() -> list[object]:
-    marks = {True: [pytest.mark.slow], False: []}
-    return [
-        pytest.param(entry.name, path, id=f"{entry.name}-{path}", marks=marks[entry.slow])
-        for entry in ZOO.values()
-        for path in entry.paths
-    ]
+    cases = []
+    for entry in ZOO.values():
+        for path in entry.paths:
+            slow = entry.slow or (path == DYNAMO and entry.name not in DYNAMO_ALWAYS)
+            marks = [pytest.mark.slow] if slow else []
+            cases.append(pytest.param(entry.name, path, id=f"{entry.name}-{path}", marks=marks))
+    return cases
 
 
 @pytest.mark.parametrize(("name", "path"), _cases())
