@@ -20,12 +20,11 @@ from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
 from codesign.ops.area import fifo_cost
-from codesign.ops.circuit import CircuitOp
 from codesign.ops.requant import Requant
 from codesign.passes import AbsorbBias, lower, run_passes
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
-from codesign.plan.dataflow import Dataflow, FifoBlock, dataflow, lanes_out, value_lanes
+from codesign.plan.dataflow import Dataflow, FifoBlock, dataflow, lanes_out, node_plans, value_lanes
 from codesign.plan.fifos import fifo_depths
 from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.planfile import PlanFile
@@ -166,7 +165,6 @@ def _rows(planned: Planned) -> list[Layer]:
         plan = planned.plans[layer.name]
         cycles = layer_cycles(planned.circuit, layer, plan)
         given = [lanes[source.name] for source in layer.sources]
-        forms = [_realisation(planned.circuit, layer, plan, i) for i in range(len(layer.nodes))]
         rows.append(
             Layer(
                 name=layer.name,
@@ -178,7 +176,7 @@ def _rows(planned: Planned) -> list[Layer]:
                 macs=layer.head.macs(),
                 pe=plan.pe,
                 simd=plan.simd,
-                realisation=", ".join(f for f in forms if f),
+                realisation=_realisations(planned.circuit, layer, plan),
                 ii=cycles.ii,
                 latency=cycles.latency,
                 estimate=layer_cost(planned.circuit, layer, plan, given),
@@ -188,12 +186,14 @@ def _rows(planned: Planned) -> list[Layer]:
     return rows
 
 
-def _realisation(circuit: Circuit, layer: PlannedLayer, plan: Plan, index: int) -> str:
-    node = layer.nodes[index]
-    if isinstance(node.op, Requant):
-        return type(node.op.form(circuit.graph.ins(node), plan)).__name__
-    assert isinstance(node.op, CircuitOp)
-    return node.op.realisation(plan)
+def _realisations(circuit: Circuit, layer: PlannedLayer, plan: Plan) -> str:
+    forms = [
+        type(op.form(circuit.graph.ins(node), own)).__name__
+        if isinstance(op, Requant)
+        else op.realisation(own)
+        for node, op, own in node_plans(layer, plan)
+    ]
+    return ", ".join(form for form in forms if form)
 
 
 def _fifo(block: FifoBlock) -> Fifo:

@@ -16,8 +16,7 @@ from codesign.hdl.stream import beat, range_shape
 from codesign.hdl.width_adapter import width_adapter
 from codesign.ir import Value
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
-from codesign.plan.dataflow import Block, Dataflow, ForkBlock, Stretch, lanes_in
+from codesign.plan.dataflow import Block, Dataflow, ForkBlock, Stretch, lanes_in, node_plans
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.schedule import free_latency
 
@@ -92,10 +91,8 @@ def _layer(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wir
 def _parts(circuit: Circuit, layer: Layer, plan: Plan) -> dict[str, wiring.Component]:
     """The components of a layer's nodes, in order."""
     parts: dict[str, wiring.Component] = {}
-    for node in layer.nodes:
-        assert isinstance(node.op, CircuitOp)
-        ins, out = circuit.graph.ins(node), circuit.graph.out(node)
-        parts[node.op.kind] = node.op.rtl(ins, out, plan)
+    for node, op, own in node_plans(layer, plan):
+        parts[op.kind] = op.rtl(circuit.graph.ins(node), circuit.graph.out(node), own)
     return parts
 
 

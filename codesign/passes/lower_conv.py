@@ -8,6 +8,7 @@ import numpy as np
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import Real, ScaledInt
+from codesign.frontend.names import Names
 from codesign.ir import Graph, Node, Value
 from codesign.ops.conv import Conv
 from codesign.ops.convolve import Convolve
@@ -32,11 +33,12 @@ class LowerConv(Pass):
     def call(self, graph: Graph) -> Graph:
         nodes: list[Node] = []
         values: dict[str, Value] = dict(graph.values)
+        names = Names([*values, *(node.name for node in graph.nodes)])
         for node in graph.nodes:
             if isinstance(node.op, Conv):
                 op = _lower(node.op, values[node.inputs[0]])
                 node = Node(node.name, op, node.inputs, node.outputs)
-            for step in _pad_first(node, values):
+            for step in _pad_first(node, values, names):
                 nodes.append(step)
                 if len(step.outputs) == 1:  # formats may widen: padding is data now
                     shape, format = step.op.infer(*(values[n] for n in step.inputs))
@@ -61,7 +63,7 @@ def _lower(op: Conv, source: Value) -> Convolve:
     )
 
 
-def _pad_first(node: Node, values: dict[str, Value]) -> list[Node]:
+def _pad_first(node: Node, values: dict[str, Value], names: Names) -> list[Node]:
     """``node``, after a pad where it needs one."""
     op = node.op
     if not isinstance(op, Convolve | MaxPool | SumPool):
@@ -71,8 +73,8 @@ def _pad_first(node: Node, values: dict[str, Value]) -> list[Node]:
     kept, extra = split_pads(g)
     if not any(extra) or isinstance(x.format, Real):
         return [node]
-    wide = Value(f"{node.output}.padded", (), x.format)
-    pad = Node(f"{node.name}.pad", _pad(op, x, g, extra), node.inputs, (wide.name,))
+    wide = Value(names.unique(f"{node.output}_padded"), (), x.format)
+    pad = Node(names.unique(f"{node.name}_pad"), _pad(op, x, g, extra), node.inputs, (wide.name,))
     return [pad, Node(node.name, replace(op, pads=kept), (wide.name,), node.outputs)]
 
 

@@ -7,10 +7,10 @@ has several readers, and FIFOs behind forks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
-from codesign.ir import Value
+from codesign.ir import Node, Value
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.matvec import MatVec
@@ -99,9 +99,19 @@ def lanes_in(layer: Layer, plan: Plan) -> int:
 
 def lanes_out(layer: Layer, plan: Plan) -> int:
     """Codes per beat the layer's last component yields."""
-    op = layer.nodes[-1].op
-    assert isinstance(op, CircuitOp)
-    return op.lanes_out(plan)
+    _, op, last = node_plans(layer, plan)[-1]
+    return op.lanes_out(last)
+
+
+def node_plans(layer: Layer, plan: Plan) -> list[tuple[Node, CircuitOp, Plan]]:
+    """Each node with its plan: the layer's, and for a requantizer the lanes that come to it."""
+    found: list[tuple[Node, CircuitOp, Plan]] = []
+    for node in layer.nodes:
+        assert isinstance(node.op, CircuitOp)
+        if found:
+            plan = replace(plan, pe=found[-1][1].lanes_out(found[-1][2]), pixels=1)
+        found.append((node, node.op, plan))
+    return found
 
 
 def value_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from codesign.ops.circuit import divisors
 from codesign.ops.convolve import Convolve
 from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
-from codesign.plan.dataflow import adapter_ii
+from codesign.plan.dataflow import adapter_ii, node_plans
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice
 
@@ -76,7 +76,8 @@ def plan_engine(
         reason = f"folding given in the plan file ({cycles} cycles)"
     multiplier = choice.multiplier or _multiplier(op, x, best.multipliers, demand.dsps)
     plan = replace(_folded(best, choice), multiplier=multiplier, reason=reason)
-    return replace(plan, max_stages=7 - _requant_latency(circuit, layer, plan))
+    # A requantizer that searches takes more stages than are to be shared.
+    return replace(plan, max_stages=max(3, 7 - _requant_latency(circuit, layer, plan)))
 
 
 def _folded(folding: Folding, choice: LayerChoice) -> Plan:
@@ -219,7 +220,7 @@ def _multiplier(op: MatVec | Convolve, x: Value, count: int, dsps: int) -> Liter
 
 def _requant_latency(circuit: Circuit, layer: Layer, plan: Plan) -> int:
     """Registers of the layer's requantizer; one is kept free where there is none."""
-    for node in layer.nodes[1:]:
-        if isinstance(node.op, Requant):
-            return node.op.latency(circuit.graph.ins(node), plan)
+    for node, op, own in node_plans(layer, plan)[1:]:
+        if isinstance(op, Requant):
+            return op.latency(circuit.graph.ins(node), own)
     return 1

@@ -10,8 +10,7 @@ from codesign.builddir import BoardInfo, Cost
 from codesign.errors import OverBudget, UsageError
 from codesign.ir.plan import Plan
 from codesign.ops.area import adapter_cost, fifo_cost
-from codesign.ops.circuit import CircuitOp
-from codesign.plan.dataflow import dataflow, lanes_in, lanes_out, value_lanes
+from codesign.plan.dataflow import dataflow, lanes_in, lanes_out, node_plans, value_lanes
 from codesign.plan.engines import Demand, is_engine, plan_engine
 from codesign.plan.lanes import plan_stream
 from codesign.plan.partition import Circuit, Layer
@@ -83,9 +82,8 @@ def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: Sequence[
     wanted, total = lanes_in(layer, plan), Cost()
     for source, given in zip(layer.sources, from_lanes, strict=True):
         total = total + adapter_cost(source.format.bits, given, wanted)
-    for node in layer.nodes:
-        assert isinstance(node.op, CircuitOp)
-        total = total + node.op.cost(circuit.graph.ins(node), circuit.graph.out(node), plan)
+    for node, op, own in node_plans(layer, plan):
+        total = total + op.cost(circuit.graph.ins(node), circuit.graph.out(node), own)
     return total
 
 

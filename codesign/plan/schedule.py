@@ -8,13 +8,13 @@ from typing import Any
 
 from codesign.errors import UsageError
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
 from codesign.plan.dataflow import (
     Dataflow,
     ForkBlock,
     Stretch,
     lanes_in,
     lanes_out,
+    node_plans,
 )
 from codesign.plan.partition import Circuit, Layer
 
@@ -35,10 +35,9 @@ def free_latency(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) 
     """Registers between the two ends of a free-running stretch, its FIFO not counted."""
     graph = circuit.graph
     return sum(
-        node.op.rtl(graph.ins(node), graph.out(node), plans[layer.name]).latency
+        op.rtl(graph.ins(node), graph.out(node), plan).latency
         for layer in stretch.layers
-        for node in layer.nodes
-        if isinstance(node.op, CircuitOp)
+        for node, op, plan in node_plans(layer, plans[layer.name])
     )
 
 
@@ -46,9 +45,8 @@ def node_models(circuit: Circuit, layer: Layer, plan: Plan) -> list[Any]:
     """Event models of a layer's components, without width adapters."""
     graph = circuit.graph
     return [
-        node.op.timing(graph.ins(node), graph.out(node), plan)
-        for node in layer.nodes
-        if isinstance(node.op, CircuitOp)
+        op.timing(graph.ins(node), graph.out(node), own)
+        for node, op, own in node_plans(layer, plan)
     ]
 
 
