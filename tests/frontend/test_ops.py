@@ -99,8 +99,9 @@ def test_reshape() -> None:
     with pytest.raises(UnsupportedModel, match="cannot reshape"):
         Reshape((5,)).infer(x)
     mixed = Value("x", (2, 3), ScaledInt(0, 9, (1.0, 2.0, 3.0)))
+    assert Reshape((6,)).infer(mixed)[1].scale == (1.0, 2.0, 3.0) * 2
     with pytest.raises(UnsupportedModel, match="mixes channels"):
-        Reshape((6,)).infer(mixed)
+        Reshape((3, 2)).infer(mixed)
 
 
 def norm(channels: int, rng: np.random.Generator) -> BatchNorm:
