@@ -110,6 +110,18 @@ def test_tap_window(g, channel_shape, stalls, pad):
         assert less > ii
 
 
+@pytest.mark.parametrize("cycle", [3, 17, 40])
+@pytest.mark.parametrize("kind", [PixelWindow, TapWindow])
+def test_reset_in_a_frame(kind, cycle):
+    g = Geometry((5, 4), (3, 3), (1, 2), (1, 1), (1, 1, 1, 0))
+    dut = kind(g, lo=0, hi=7, channels=4, lanes=2, pad_code=5)
+    x = np.random.default_rng(0).integers(0, 8, (3, 5, 4, 4))
+    want = expected(x, g, 5, 2 if kind is PixelWindow else 4)
+    frames = x.reshape(3, -1)
+    trace = harness.run(dut, frames, want.shape[1], stall_in=0.2, stall_out=0.2, reset_at=cycle)
+    assert np.array_equal(trace.frames, want)
+
+
 def test_first_output_within_two_lines():
     g = Geometry((8, 8), (3, 3), pads=(1, 1, 1, 1))
     dut = PixelWindow(g, lo=0, hi=3, channels=4, lanes=4)

@@ -14,6 +14,7 @@ from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.passes import lower
 from tests import branch_models, quantizer_models
+from tests.cnn_models import cnn
 from tests.models import Builder, Mlp, mlp
 
 QUANT = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
@@ -60,6 +61,10 @@ EXAMPLES = {
     "table_join": branch_models.ratio,
     "concat": branch_models.concatenated,
     "rearrange": branch_models.sliced,
+    "conv": lambda: cnn(size=2, channels=2, widths=(3,), classes=3),
+    "convolve": lambda: cnn(size=2, channels=2, widths=(3,), classes=3),
+    "max_pool": lambda: cnn(size=2, channels=2, widths=(3,), classes=3),
+    "sum_pool": lambda: cnn(size=2, channels=2, widths=(3,), classes=3, pool="AveragePool"),
     "topk": branch_models.ranked,
     "softmax": softmaxed,
     **quantizer_models.EXAMPLES,
