@@ -66,6 +66,16 @@ def _silu(b: Builder, x: str) -> str:
     )
 
 
+def wide_sigmoid(b: Builder, x: str) -> str:
+    """A function of many steps over an accumulator too wide for a table, another per channel."""
+    weight = b.const("fc2.weight", b.rng.normal(0, 60, (4, 4)))
+    x = b.quant(x, "wide", 0.001, 0, 10, **QUANT)
+    weight = b.quant(weight, "fc2_w", 1, 0, 8, **QUANT)
+    x = b.node("MatMul", [x, weight], "fc2_mm")
+    x = b.node("Mul", [x, b.const("gain", [0.05, 0.08, -0.03, 0.06])], "gained")
+    return b.quant(b.node("Sigmoid", [x], "f"), "y", 0.004, 0, 9, **QUANT)
+
+
 def reinterpreted() -> onnx.ModelProto:
     """Two integer matrix products: the codes between them are read without their scale."""
     rng = np.random.default_rng(3)

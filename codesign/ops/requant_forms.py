@@ -20,6 +20,8 @@ BRAM_LUTS = 400
 ROM_WORDS = 1 << 14
 #: Nor are more thresholds than this compared side by side.
 MAX_COMPARATORS = 1 << 10
+#: Thresholds that a binary search may have.
+MIN_SEARCHED, MAX_SEARCHED = 24, 1 << 12
 
 
 @lru_cache(maxsize=1024)
@@ -81,22 +83,42 @@ def cheapest(op: Requant, folds: int) -> Any:
     def price(form: Any) -> int:
         return int(form.lut_estimate(ranges, folds)) + BRAM_LUTS * block_rams(form, ranges, folds)
 
-    return min(candidates(op), key=price)
+    best = min(candidates(op), key=price)
+    found = _search(op, folds)
+    # A search takes a stage for each comparison: only where it is far cheaper.
+    return found if found is not None and 2 * price(found) < price(best) else best
+
+
+def _search(op: Requant, folds: int) -> Any:
+    """Binary search among the thresholds, where there are enough of them."""
+    from codesign.hdl.requant import Levels, Search, Thresholds
+
+    if not op.monotone or not MIN_SEARCHED <= op.thresholds.shape[1] <= MAX_SEARCHED:
+        return None
+    steps = Thresholds(op.base, op.step, op.thresholds)
+    found = Search(steps, folds if steps.channels > 1 else 1)
+    return Levels(found, op.levels) if op.levels.size else found
 
 
 def block_rams(form: Any, ranges: Any, folds: int) -> int:
     """Block RAMs one lane of ``form`` takes (16 kbit each, at most 18 wide at this depth)."""
     from codesign.hdl.memories import LUT_DEPTH
-    from codesign.hdl.requant import Levels, Rom
+    from codesign.hdl.requant import Levels, Rom, Search, Thresholds
 
+    inside = 0
     if isinstance(form, Levels):
+        inside = block_rams(form.index, form.inner(ranges), folds)
         depth, varied = 1 << form.inner(ranges).out_bits, len(form.levels) > 1
+    elif isinstance(form, Search):
+        return int(form.block_rams(ranges))
+    elif isinstance(form, Thresholds) and form.channels > 1 and folds > LUT_DEPTH:
+        return -(-form.thresholds.shape[1] * ranges.in_bits * folds // (1 << 14))
     elif isinstance(form, Rom):
         depth, varied = 1 << ranges.in_bits, form.channels > 1
     else:
         return 0
     depth *= folds if varied else 1
-    return 0 if depth <= LUT_DEPTH else -(-depth * ranges.out_bits // (1 << 14))
+    return inside + (0 if depth <= LUT_DEPTH else -(-depth * ranges.out_bits // (1 << 14)))
 
 
 def _merged(values: np.ndarray) -> np.ndarray:

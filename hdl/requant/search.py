@@ -103,7 +103,10 @@ def search(
     fold: Value,
     channels: list[int],
 ) -> Value:
-    """How many thresholds ``x`` reaches, ``real.stages - 1`` enabled cycles after it came."""  # fmt: skip
+    """How many thresholds ``x`` reaches, ``real.stages - 1`` enabled cycles after it came.
+
+    ``channels[f]``: the channel that ``lane`` serves while ``fold`` (which goes with ``x``) is f.
+    """
     place: Value = Const(0, 0)
     for k in range(real.depth):
         words, shape = real.words(k, ranges, channels)
