@@ -74,7 +74,7 @@ class TapWindow(Component):
         pointer = self.depth.bit_length()
         wraps = 8 * pointer if self.depth & (self.depth - 1) else 0
         return (
-            70 + 2 * pointer + padded * (60 + 0.73 * width) + wraps,
+            110 + 2 * pointer + padded * (60 + 0.73 * width) + wraps,
             30 + 4 * pointer + width,
             0,
         )
@@ -214,14 +214,14 @@ class _Walk:
 
     def __init__(self, m: Module, s: TapSchedule, depth: int, ce: Value, take: Value) -> None:
         self.issue, self.last = Signal(name="issue"), Signal(name="last")
-        turns, step = [], self.issue
-        counters = {}
+        self._moves: list[Value] = []
+        carry: Value = Const(1, 1)
         for name, limit in s.limits().items():
-            counters[name] = Counter(m, name, limit, step)
-            turns.append(step & ~counters[name].last)
-            step = step & counters[name].last
-        m.d.comb += self.last.eq(step)
-        self._moves = [*turns, step]  # one hot, with `issue`
+            counter = Counter(m, name, limit, self.issue & carry)
+            self._moves.append(carry & ~counter.last)
+            carry = carry & counter.last
+        m.d.comb += self.last.eq(carry)
+        self._moves.append(carry)
         self.inside = self._inside(m, s)
         self.address = self._address(m, s, depth)
         # Beats written minus the one wanted minus one; negative while it is not there yet.
@@ -229,15 +229,18 @@ class _Walk:
         # Freed beats may not have come yet: rows that a stride leaves out at the end of a frame.
         most = depth + s.span + max(s.pixel, s.row, s.frame)
         ahead = Signal(signed(most.bit_length() + 1), name="ahead", init=start - 1)
-        m.d.sync += ahead.eq(ahead + take - self._pick(m, "beats", [b for _, b, _, _ in s.steps()]))
-        m.d.comb += self.issue.eq(ce & (~self.inside | (ahead >= 0)))
         room = Signal(signed(most.bit_length() + 1), name="room", init=depth - start - 1)
+        beats = self._pick(m, "beats", [b for _, b, _, _ in s.steps()])
         freed = self._pick(m, "freed", [0, 0, 0, 0, s.pixel, s.row, s.frame])
-        m.d.sync += room.eq(room - take + freed)
+        m.d.sync += [ahead.eq(ahead + take), room.eq(room - take)]
+        with m.If(self.issue):
+            m.d.sync += [ahead.eq(ahead - beats + take), room.eq(room + freed - take)]
+        m.d.comb += self.issue.eq(ce & (~self.inside | (ahead >= 0)))
         self.ready = room >= 0
 
     def _pick(self, m: Module, name: str, values: list[int]) -> Value:
-        """The value of the step that is made in this cycle, 0 if none is."""
+        """The value of the next step. It comes from counters alone: whether the step is made in
+        this cycle is known late (it hangs on ``o.ready``) and only enables registers."""
         lo, hi = min([0, *values]), max([0, *values])
         chosen = Signal(range_shape(lo, hi), name=name)
         for move, value in zip(self._moves, values, strict=True):
@@ -259,7 +262,9 @@ class _Walk:
             shape = range_shape(-before, g.size[axis] + after)
             place = Signal(shape, name=f"at_{name}", init=-before)
             moves = [entry[2 + axis] for entry in s.steps()]
-            m.d.sync += place.eq(place + self._pick(m, f"move_{name}", moves))
+            onward = place + self._pick(m, f"move_{name}", moves)
+            with m.If(self.issue):
+                m.d.sync += place.eq(onward)
             inside = inside & (place >= 0) & (place < g.size[axis])
         held = Signal(name="inside")
         m.d.comb += held.eq(inside)
@@ -270,7 +275,8 @@ class _Walk:
         deltas = [beats % depth for _, beats, _, _ in s.steps()]
         onward = address + self._pick(m, "address_step", deltas)
         if depth & (depth - 1) == 0:
-            m.d.sync += address.eq(onward)
+            with m.If(self.issue):
+                m.d.sync += address.eq(onward)
             return address
         turned = Signal(signed(len(address) + 2), name="address_turned")
         back = self._pick(m, "address_back", [d - depth for d in deltas])
