@@ -38,7 +38,8 @@ def _scale(text: str, scale: str) -> float:
             value = float(above) / float(below)
         else:
             value = float(scale)
-        rounded = float(np.float32(value))
+        with np.errstate(over="ignore"):
+            rounded = float(np.float32(value))
     except (ValueError, OverflowError, ZeroDivisionError):
         raise _error(text, f"'{scale}' is no number") from None
     if not 0 < rounded < float("inf"):
