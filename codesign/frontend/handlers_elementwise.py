@@ -43,10 +43,11 @@ def clip(ctx: Context, node: NodeProto) -> None:
     x = ctx.tensor(node, 0)
     ends = []
     for index, (name, none) in enumerate((("min", -np.inf), ("max", np.inf)), 1):
-        end = np.float32(none if attrs[name] is None else attrs[name])  # type: ignore[arg-type]
+        given = none if attrs[name] is None else float(str(attrs[name]))
+        end = np.asarray(given, dtype=np.float32)
         if index < len(node.input) and node.input[index]:
             end = float_constant(ctx, node, index, f"the {name}imum")
-        ends.append(fit_constant(ctx, node, np.asarray(end), x, f"{name}imum"))
+        ends.append(fit_constant(ctx, node, end, x, f"{name}imum"))
     ctx.emit(node, Clip(*ends), [x.value], tensor=node.output[0], axes=x.axes)
 
 
@@ -66,7 +67,7 @@ def bounded(ctx: Context, node: NodeProto) -> None:
     for index in rest[1:]:
         bound = pick(bound, float_constant(ctx, node, index, "the bound"))
     bound = fit_constant(ctx, node, bound, x, "bound")
-    none = np.float32(np.inf)
+    none = np.full(1, np.inf, dtype=np.float32)
     op = Clip(-none, bound) if node.op_type == "Min" else Clip(bound, none)
     ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 

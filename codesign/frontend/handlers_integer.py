@@ -140,7 +140,7 @@ def _requantized(ctx: Context, node: NodeProto, op: Op, x: Tensor, bias: Const |
         sums = _with_bias(ctx, node, sums, bias)
     factor = (x_scale.reshape(()) * w_scale.reshape(-1)) / line.scale
     real = ctx.emit(node, Mul(factor.astype(np.float32)), [sums], suffix="scale", axes=x.axes)
-    zero = np.float32(line.zero_point)
+    zero = np.asarray(line.zero_point, np.float32)
     last = Quant(_ONE, zero, line.bits, line.signed, integer_zero=True)
     integer_result(ctx, node, last, Tensor(real, x.axes), line)
 

@@ -65,7 +65,7 @@ def _grid(
     for parts in (1, 2, 4):
         unit = float(scale) / parts
         first = int(round(Fraction(float(bias)) / Fraction(unit)))
-        if np.array_equal(product_to_float32(first + parts * k, np.float64(unit)), wanted):
+        if np.array_equal(product_to_float32(first + parts * k, np.asarray(unit)), wanted):
             return unit, parts, first
     raise ctx.error(
         node,

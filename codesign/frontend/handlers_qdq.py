@@ -82,13 +82,13 @@ def _along(ctx: Context, node: NodeProto, scale: np.ndarray, rank: int, axis: in
 
 def as_codes(ctx: Context, node: NodeProto, x: Tensor, line: Line, tensor: str = "") -> Tensor:
     """``x`` read as ``line`` says; ``tensor`` is the name of the float tensor this makes."""
-    if not isinstance(x.value.format, ScaledInt):
+    format = x.value.format
+    if not isinstance(format, ScaledInt):
         raise ctx.error(
             node, "it reads a value that is not quantized", "put a QuantizeLinear before it"
         )
     x = varying_last(ctx, node, x, line.scale, "scale")
     scale = tuple(float(s) for s in fit_constant(ctx, node, line.scale, x, "scale").ravel())
-    format = x.value.format
     if (format.scale, format.zero_point) != (scale, line.zero_point):
         op = Reinterpret(x.value.shape, scale, line.zero_point)
         value = ctx.emit(node, op, [x.value], tensor=tensor, suffix="codes", axes=x.axes)
@@ -121,7 +121,7 @@ def integer_result(ctx: Context, node: NodeProto, op: Quant, x: Tensor, line: Li
     value = ctx.emit(node, op, [x.value], axes=x.axes)
     made = Tensor(value, x.axes)
     if name == ctx.model.graph.output[0].name:
-        raw = Line(np.float32(1).reshape(()), 0, line.bits, line.signed)
+        raw = Line(np.ones((), dtype=np.float32), 0, line.bits, line.signed)
         made = as_codes(ctx, node, made, raw, name)
     ctx.tensors[name] = made
 
@@ -146,7 +146,7 @@ def quantize_linear(ctx: Context, node: NodeProto) -> None:
         codes = quantize(
             float32_array(ctx, node, const.array, "the tensor it quantizes"),
             line.scale,
-            np.float32(line.zero_point),
+            np.asarray(line.zero_point, np.float32),
             bits=line.bits,
             signed=line.signed,
             narrow=False,
@@ -161,7 +161,7 @@ def quantize_linear(ctx: Context, node: NodeProto) -> None:
     clip, (bits, narrow) = _clip_after(ctx, node, line)
     op = Quant(
         fit_constant(ctx, node, line.scale, x, "scale"),
-        np.float32(line.zero_point),
+        np.asarray(line.zero_point, np.float32),
         bits,
         line.signed,
         narrow,

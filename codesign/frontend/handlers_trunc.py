@@ -45,7 +45,8 @@ def trunc(ctx: Context, node: NodeProto) -> None:
 def _version_1(ctx: Context, node: NodeProto, x: Tensor, line: tuple, how: tuple) -> Trunc:
     """No clipping: the codes are those that occur. The value keeps the scale of the input."""
     (scale, zero_point), (in_bits, _, rounding) = line, how
-    divisor = np.float32(2.0) ** np.float32(in_bits - read_bits(ctx, node, 4, "output bit width"))
+    dropped = in_bits - read_bits(ctx, node, 4, "output bit width")
+    divisor = np.full(1, 2.0**dropped, dtype=np.float32)
     op = Trunc(
         fit_constant(ctx, node, scale, x, "scale"),
         fit_constant(ctx, node, zero_point, x, "zero point"),

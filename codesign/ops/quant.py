@@ -97,7 +97,7 @@ class Quant(Quantizer):
     def out_format(self) -> ScaledInt:
         lo, hi = code_range(self.bits, signed=self.signed, narrow=self.narrow)
         if not self.bipolar:  # float32 rounds the last of 24 bits' codes up in mode HALF_UP
-            lo, hi = (int(ROUNDING[self.rounding](np.float32(end))) for end in (lo, hi))
+            lo, hi = (int(ROUNDING[self.rounding](np.asarray(end, np.float32))) for end in (lo, hi))
         offsets, scale = self.zero_point.ravel(), tuple(float(s) for s in self.scale.ravel())
         if self._one_zero_point:
             return ScaledInt(lo, hi, scale, int(offsets[0]))

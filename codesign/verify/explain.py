@@ -120,7 +120,8 @@ class Explainer:
         plain = replace(source.format, low=-reach, high=reach, zero_point=0)
         size = np.abs(x - source.format.zero_point)
         if isinstance(op, SumPool):
-            count, absolute = op.geometry(source).taps, op
+            count = op.geometry(source).taps
+            absolute: SumPool | Dense | Conv = op
         else:
             assert isinstance(op, Dense | Conv)
             count = int(np.prod(op.weights.shape[1:]))
