@@ -13,7 +13,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
+from codesign.hdl.rearrange_beats import BeatMap, beat_map
 from codesign.hdl.rearrange_buffer import ReorderBuffer
+from codesign.hdl.rearrange_lanes import Lanes
 from codesign.hdl.rearrange_schedule import schedule
 from codesign.hdl.rearrange_sequencer import Sequencer
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
@@ -49,15 +51,17 @@ class Rearrange(Component):
         in_range, out_range = (in_lo, in_hi), (out_lo, out_hi)
         self.group = group_of(index, elements, lanes)
         self.outputs, self._elements, self._lanes = len(index), elements, lanes
-        source = np.where(index < 0, -1, index // self.group)[:: self.group]
-        beats = beats_for(elements, self.group)
-        if np.array_equal(source, np.arange(beats)):
-            self.kind, core = "wire", Wire(in_range, out_range, self.group)
+        moves = beat_map(index, elements, self.group)
+        assert moves is not None
+        source, beats = moves.source, beats_for(elements, self.group)
+        lanes_of = Lanes(moves.patterns, in_range, out_range, fill)
+        if np.array_equal(source, np.arange(beats)) and len(moves.patterns) == 1:
+            self.kind, core = "wire", Wire(lanes_of)
         elif source[0] >= 0 and (np.diff(source) > 0).all():
-            self.kind, core = "filter", Filter(source, beats, in_range, out_range, self.group)
+            self.kind, core = "filter", Filter(moves, beats, lanes_of)
         else:
             self.kind = "buffer"
-            core = ReorderBuffer(schedule(source, beats), in_range, out_range, self.group, fill)
+            core = ReorderBuffer(schedule(source, beats), lanes_of, moves.choice)
         self.core = core
         self._parts: dict[str, wiring.Component] = {"core": core}
         if self.group != lanes:
@@ -119,37 +123,26 @@ class Rearrange(Component):
 
 
 def group_of(index: np.ndarray, elements: int, lanes: int) -> int:
-    """The largest divisor of ``lanes`` such that the map moves whole aligned groups of it.
+    """The largest divisor of ``lanes`` such that each output beat of so many elements shows one
+    input beat, its lanes wired in few ways.
 
-    The last group of a frame may be short on either side: what stands there means nothing.
+    The last beat of a frame may be short on either side: what stands there means nothing.
     """
     index = np.asarray(index, dtype=np.int64).reshape(-1)
     for group in (g for g in range(lanes, 0, -1) if lanes % g == 0):
-        count = beats_for(len(index), group)
-        whole = np.full(count * group, -2, dtype=np.int64)
-        whole[: len(index)] = index
-        rows = whole.reshape(count, group)
-        head = rows[:, :1]
-        wanted = np.where(head < 0, -1, head + np.arange(group))
-        aligned = (head < 0) | (head % group == 0)
-        if aligned.all() and ((rows == wanted) | (rows == -2)).all():
+        if beat_map(index, elements, group) is not None:
             return group
     raise AssertionError("groups of one always move")
 
 
 class Wire(Component):
-    """The stream as it is; only the range of its codes may grow."""
+    """The beats as they are; lanes may be wired otherwise and the range of codes may grow."""
 
     luts = ffs = brams = 0
 
-    def __init__(self, in_range: tuple[int, int], out_range: tuple[int, int], lanes: int) -> None:
+    def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        super().__init__(
-            {
-                "i": In(stream_signature(range_shape(*in_range), lanes)),
-                "o": Out(stream_signature(range_shape(*out_range), lanes)),
-            }
-        )
+        super().__init__(lanes.ports())
 
     def timing(self) -> "WireTiming":
         """The event model of this component."""
@@ -162,8 +155,8 @@ class Wire(Component):
             self.i.ready.eq(self.o.ready),
             self.o.payload.last.eq(self.i.payload.last),
         ]
-        for lane in range(self._lanes):
-            m.d.comb += self.o.payload.data[lane].eq(self.i.payload.data[lane])
+        shown = self._lanes.shown(m, self.i.payload.data.as_value(), None, None)
+        m.d.comb += [self.o.payload.data[lane].eq(code) for lane, code in enumerate(shown)]
         return m
 
 
@@ -186,30 +179,20 @@ class WireTiming(Stage):
 
 
 class Filter(Component):
-    """Passes the beats numbered in ``kept`` (ascending) of each frame of ``beats``; latency 1."""
+    """Passes the beats numbered in ``moves.source`` (ascending) of each frame of ``beats``, their
+    lanes wired as they say; latency 1."""
 
     brams = 0
 
-    def __init__(
-        self,
-        kept: np.ndarray,
-        beats: int,
-        in_range: tuple[int, int],
-        out_range: tuple[int, int],
-        lanes: int,
-    ) -> None:
-        keep, last = np.zeros(beats, dtype=np.int64), np.zeros(beats, dtype=np.int64)
-        keep[kept], last[kept[-1]] = 1, 1
+    def __init__(self, moves: BeatMap, beats: int, lanes: Lanes) -> None:
+        kept = moves.source
+        keep, last, choice = (np.zeros(beats, dtype=np.int64) for _ in range(3))
+        keep[kept], last[kept[-1]], choice[kept] = 1, 1, moves.choice
         self._keep, self._lanes = keep, lanes
-        self._choice = Sequencer({"keep": keep, "last": last})
-        shape = range_shape(*out_range)
-        self.luts, self.ffs = self._choice.luts + 4, self._choice.ffs + lanes * shape.width + 2
-        super().__init__(
-            {
-                "i": In(stream_signature(range_shape(*in_range), lanes)),
-                "o": Out(stream_signature(shape, lanes)),
-            }
-        )
+        self._choice = Sequencer({"keep": keep, "last": last, "pattern": choice})
+        self.luts = self._choice.luts + lanes.luts + 4
+        self.ffs = self._choice.ffs + lanes.count * lanes.out_shape.width + 2
+        super().__init__(lanes.ports())
 
     def timing(self) -> "FilterTiming":
         """The event model of this component."""
@@ -227,8 +210,10 @@ class Filter(Component):
             m.d.sync += self.o.valid.eq(take & word["keep"])
         with m.If(take):
             m.d.sync += self.o.payload.last.eq(word["last"])
-            for lane in range(self._lanes):
-                m.d.sync += self.o.payload.data[lane].eq(self.i.payload.data[lane])
+        data = self.i.payload.data.as_value()
+        for lane, code in enumerate(self._lanes.shown(m, data, word["pattern"], None)):
+            with m.If(take):
+                m.d.sync += self.o.payload.data[lane].eq(code)
         return m
 
 

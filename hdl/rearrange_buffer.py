@@ -3,44 +3,33 @@
 from collections.abc import Iterable
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage, Times
 from codesign.hdl.memories import LUT_DEPTH
+from codesign.hdl.rearrange_lanes import Lanes
 from codesign.hdl.rearrange_schedule import Schedule
 from codesign.hdl.rearrange_sequencer import Sequencer
-from codesign.hdl.stream import Component, range_shape, stream_signature
+from codesign.hdl.stream import Component
 from codesign.hdl.timing import Clock
 
 
 class ReorderBuffer(Component):
-    """Output beat ``p`` of each frame is input beat ``plan.source[p]``, or ``fill`` in every lane.
+    """Output beat ``p`` of each frame is input beat ``plan.source[p]`` with its lanes wired in
+    pattern ``choice[p]``, or padding in every lane where the source is -1.
 
-    ``i``: ``plan.inputs`` beats of ``lanes`` codes in ``in_lo..in_hi`` a frame; ``o``:
-    ``len(plan.source)`` beats in ``out_lo..out_hi``. A beat a cycle on either side, frames without
-    a gap; two cycles from a beat's transfer to its output's if nothing waits.
+    ``i``: ``plan.inputs`` beats a frame; ``o``: ``len(plan.source)`` beats. A beat a cycle on
+    either side, frames without a gap; two cycles from a beat's transfer to its output's if
+    nothing waits.
     """
 
-    def __init__(
-        self,
-        plan: Schedule,
-        in_range: tuple[int, int],
-        out_range: tuple[int, int],
-        lanes: int,
-        fill: int = 0,
-    ) -> None:
-        self._plan, self._lanes, self._fill = plan, lanes, fill
+    def __init__(self, plan: Schedule, lanes: Lanes, choice: np.ndarray) -> None:
+        self._plan, self._wiring, self._choice = plan, lanes, choice
+        self._lanes, self._in_shape = lanes.count, lanes.in_shape
         self.places = _rounded(plan.depth)
-        self._in_shape, self._out_shape = range_shape(*in_range), range_shape(*out_range)
         self._reader = Sequencer(self._fields())
-        super().__init__(
-            {
-                "i": In(stream_signature(self._in_shape, lanes)),
-                "o": Out(stream_signature(self._out_shape, lanes)),
-            }
-        )
+        super().__init__(lanes.ports())
 
     def _fields(self) -> dict[str, np.ndarray]:
         """What the reading side must know for each output beat."""
@@ -59,6 +48,7 @@ class ReorderBuffer(Component):
             "need": plan.arrivals,
             "free": plan.frees,
             "fill": (plan.source < 0).astype(np.int64),
+            "pattern": self._choice,
             "last": last,
         }
 
@@ -82,7 +72,14 @@ class ReorderBuffer(Component):
         width = self._lanes * self._in_shape.width
         memory = 0 if self.in_block else 2 * width * -(-self.places // 16)
         padding = width if self._fills else 0
-        return self._reader.luts + memory + padding + 12 * self.places.bit_length() + 50
+        return (
+            self._reader.luts
+            + self._wiring.luts
+            + memory
+            + padding
+            + 12 * self.places.bit_length()
+            + 50
+        )
 
     @property
     def ffs(self) -> int:
@@ -114,7 +111,7 @@ class ReorderBuffer(Component):
         with m.If(ce):
             m.d.sync += [self.o.valid.eq(issue), self.o.payload.last.eq(word["last"])]
         data = self._storage(m, take, payload, issue, word["step"])
-        self._output(m, issue, data, word["fill"])
+        self._output(m, issue, data, word)
         return m
 
     def _arrived(self, m: Module, take: Value, issue: Value, need: Value) -> Value:
@@ -170,19 +167,13 @@ class ReorderBuffer(Component):
             return total[: len(address)]
         return Mux(total >= self.places, total - self.places, total)
 
-    def _output(self, m: Module, issue: Value, data: Value, fill: Value) -> None:
-        width = self._in_shape.width
-        padding = Signal(name="padding")
-        if self._fills:
-            with m.If(issue):
-                m.d.sync += padding.eq(fill)
-        for lane in range(self._lanes):
-            code = Signal(self._in_shape, name=f"code{lane}")
-            m.d.comb += code.eq(data[lane * width : (lane + 1) * width])
-            shown: Value = code
-            if self._fills:
-                shown = Mux(padding, Const(self._fill, self._out_shape), code)
-            m.d.comb += self.o.payload.data[lane].eq(shown)
+    def _output(self, m: Module, issue: Value, data: Value, word: dict[str, Value]) -> None:
+        held = [Signal.like(word[name], name=f"shown_{name}") for name in ("pattern", "fill")]
+        with m.If(issue):
+            m.d.sync += [held[0].eq(word["pattern"]), held[1].eq(word["fill"])]
+        padding = held[1] if self._fills else None
+        for lane, code in enumerate(self._wiring.shown(m, data, held[0], padding)):
+            m.d.comb += self.o.payload.data[lane].eq(code)
 
 
 def _rounded(depth: int) -> int:

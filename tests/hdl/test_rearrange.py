@@ -52,6 +52,9 @@ def named_maps():
     yield "expand", np.broadcast_to(np.arange(6), (4, 5, 6))
     yield "reverse", frame[::-1, :, ::-1]
     yield "depth_to_space", frame.reshape(4, 5, 3, 2, 1).transpose(0, 2, 1, 3, 4)
+    yield "shuffle", frame[..., [3, 0, 4, 1, 5, 2]]
+    yield "swap_and_shuffle", frame.transpose(1, 0, 2)[..., ::-1]
+    yield "pad_channels", np.pad(frame, ((0, 0), (0, 0), (1, 5)), constant_values=-1)
     yield "zeros", np.where(np.arange(120).reshape(4, 5, 6) % 3 == 0, -1, frame)
 
 
@@ -146,6 +149,7 @@ def test_groups():
     frame = np.arange(24).reshape(2, 3, 4)
     assert group_of(frame.transpose(1, 0, 2).reshape(-1), 24, 8) == 4
     assert group_of(frame.transpose(2, 0, 1).reshape(-1), 24, 4) == 1
+    assert group_of(frame[..., [2, 0, 3, 1]].reshape(-1), 24, 4) == 4  # a shuffle is wiring
     assert group_of(np.arange(7), 9, 4) == 4  # the short last beat may hold anything
 
 
