@@ -27,6 +27,7 @@ class TapWindow(Component):
     The buffer holds the lines a window spans and what keeps both sides busy: the initiation
     interval is the larger of input and output beats. Writing goes on while reading, across
     frames. A beat can be read in the cycle after its transfer; ``latency`` cycles later it leaves.
+    Not even padding is sent before a frame's first beat has come.
 
     ``ValueError``: lanes that do not divide C / groups; more padding than the kernel reaches over
     (top + bottom > (kh - 1) * dy, or sideways): pad the map first.
@@ -173,6 +174,7 @@ class TapSchedule:
         per_pixel = g.taps * self.folds
         taps = g.indices().reshape(pixels, g.taps)
         need = np.where(taps < 0, np.iinfo(np.int64).min // 4, taps * self.folds + 1)
+        need[0, 0] = max(need[0, 0], 1)  # no frame starts before its first beat
         when = np.arange(pixels)[:, None] * per_pixel + np.arange(g.taps) * self.inner
         lead = (need - when).max(axis=1)  # beats written when reading starts at once
         late = np.arange(1, pixels + 1) * per_pixel - 1 - self.oldest()
@@ -235,7 +237,13 @@ class _Walk:
         m.d.sync += [ahead.eq(ahead + take), room.eq(room - take)]
         with m.If(self.issue):
             m.d.sync += [ahead.eq(ahead - beats + take), room.eq(room + freed - take)]
-        m.d.comb += self.issue.eq(ce & (~self.inside | (ahead >= 0)))
+        ready = ~self.inside | (ahead >= 0)
+        if start:  # a frame's first tap is padding: it waits for the frame all the same
+            first = Signal(name="first", init=1)
+            with m.If(self.issue):
+                m.d.sync += first.eq(self.last)
+            ready = Mux(first, ahead >= start, ready)
+        m.d.comb += self.issue.eq(ce & ready)
         self.ready = room >= 0
 
     def _pick(self, m: Module, name: str, values: list[int]) -> Value:
@@ -326,12 +334,15 @@ class TapTiming(Stage):
         pixels = g.indices().reshape(g.pixels, g.taps).tolist()
         start, t = 0, 0
         while True:
+            if len(taken.at) <= start:
+                yield taken, start
+            begun = taken.at[start] + 1
             for taps in pixels:
                 for group in range(s.groups):
                     for tap in taps:
                         first = start + tap * folds + group * s.inner
                         for fold in inner:
-                            t = 0
+                            t, begun = begun, 0
                             if tap >= 0:
                                 if len(taken.at) <= first + fold:
                                     yield taken, first + fold

@@ -102,6 +102,7 @@ def test_tap_window(g, channel_shape, stalls, pad):
     s = dut.schedule
     check(dut, x, want, stalls, s.beats_in)
     ii = max(s.beats_in, s.beats_out)
+    assert len(drive(lambda: [dut.timing()], s.beats_in, 2)[1]) == 2 * s.beats_out
     assert run_chain(lambda: [dut.timing()], s.beats_in)[1] == ii
     if s.depth > s.span:  # tight: one place less loses cycles
         from codesign.hdl.window_tap import TapTiming
