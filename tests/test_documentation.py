@@ -38,7 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the README's commands ran, one after the other."""
     work = tmp_path_factory.mktemp("readme")
     commands = command_lines("README.md")
-    assert [c[1] for c in commands] == ["train", "generate", "verify", "synth", "report", "doctor"]
+    verbs = ["train", "check", "generate", "verify", "synth", "report", "doctor"]
+    assert [c[1] for c in commands] == verbs
     for command in commands:
         run(command, work)
     return work
