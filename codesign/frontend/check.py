@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from codesign.errors import UnsupportedModel
 from codesign.frontend.load import all_tensors, check_size, supported_opsets
+from codesign.frontend import scan_body
 from codesign.frontend.names import printable
+from codesign.frontend.scan_body import bodies, names_read
 
 STANDARD = ("", "ai.onnx")
 #: The domains under which Brevitas, FINN and QONNX have published the same quantizers.
@@ -61,20 +63,20 @@ def check_model(model: ModelProto) -> None:
 
 
 def _texts(model: ModelProto) -> Iterator[object]:
-    graph = model.graph
-    for node in graph.node:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        for attribute in node.attribute:
-            yield attribute.name
-        for entry in node.metadata_props:
-            yield from (entry.key, entry.value)
-    for port in (*graph.input, *graph.output):
-        yield port.name
-        yield from (dim.dim_param for dim in port.type.tensor_type.shape.dim)
-    yield from (t.name for t in graph.initializer)
     yield from (o.domain for o in model.opset_import)
     yield from (f.name for f in model.functions)
-    yield graph.name
+    for graph in (model.graph, *bodies(model.graph.node)):
+        for node in graph.node:
+            yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+            for attribute in node.attribute:
+                yield attribute.name
+            for entry in node.metadata_props:
+                yield from (entry.key, entry.value)
+        for port in (*graph.input, *graph.output):
+            yield port.name
+            yield from (dim.dim_param for dim in port.type.tensor_type.shape.dim)
+        yield from (t.name for t in graph.initializer)
+        yield graph.name
 
 
 def check_text(model: ModelProto) -> None:
@@ -110,14 +112,14 @@ def check_opsets(model: ModelProto) -> None:
 
 
 def check_features(model: ModelProto) -> None:
-    """No local functions, no sparse tensors, no control flow."""
+    """No local functions, no sparse tensors, no control flow but Scan."""
     if model.functions:
         name = printable(model.functions[0].name)
         raise UnsupportedModel(
             f"the model defines local functions ('{name}')",
             hint="inline them with onnx.inliner.inline_local_functions",
         )
-    if model.graph.sparse_initializer:
+    if any(g.sparse_initializer for g in (model.graph, *bodies(model.graph.node))):
         raise UnsupportedModel(
             "the model has sparse initializers", hint="store the weights as dense tensors"
         )
@@ -127,13 +129,12 @@ def check_features(model: ModelProto) -> None:
             hint="Brevitas' dynamo export of recurrent layers does this: export with dynamo=False",
         )
     for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
-                raise UnsupportedModel(
-                    f"attribute '{printable(attribute.name)}' is a subgraph",
-                    where=where(node),
-                    hint="control flow is not supported: export an unrolled graph",
-                )
+        scan_body.check_subgraphs(node, where(node))
+        if node.op_type == "Scan":
+            scan_body.check_ports(node, where(node))
+    for body in bodies(model.graph.node):
+        for node in body.node:
+            scan_body.check_subgraphs(node, where(node), inside=True)
 
 
 def tensor_array(tensor: TensorProto, place: str) -> np.ndarray:
@@ -179,8 +180,9 @@ def check_initializers(model: ModelProto) -> None:
                 f"{count} initializers are called '{printable(name)}'",
                 hint="names must be unique and not empty: export the model again",
             )
-    for tensor in model.graph.initializer:
-        tensor_array(tensor, f"initializer '{printable(tensor.name)}'")
+    for graph in (model.graph, *bodies(model.graph.node)):
+        for tensor in graph.initializer:
+            tensor_array(tensor, f"initializer '{printable(tensor.name)}'")
 
 
 def check_wiring(model: ModelProto) -> None:
@@ -194,8 +196,33 @@ def check_wiring(model: ModelProto) -> None:
                 f"{count} graph inputs are called '{printable(name)}'",
                 hint="names must be unique: export the model again",
             )
-    written = constants | set(inputs)
-    for node in graph.node:
+    known = constants | set(inputs)
+    written = _all_written(list(graph.node), known)
+    for body in bodies(graph.node):
+        own = {t.name for t in body.initializer} | {i.name for i in body.input}
+        hidden = sorted(own & written)
+        if hidden:
+            raise UnsupportedModel(
+                f"a Scan body and the graph around it both define '{printable(hidden[0])}'",
+                hint="names must be unique: export the model again",
+            )
+        inner = _all_written(list(body.node), written | own)
+        _all_read(list(body.node), inner)
+        for port in body.output:
+            if port.name not in inner:
+                raise UnsupportedModel(
+                    f"output '{printable(port.name)}' of a Scan body is written by no node",
+                    hint="the file is damaged: export it again",
+                )
+        sorted_nodes(list(body.node), written | own)
+    _all_read(list(graph.node), written)
+    sorted_nodes(list(graph.node), known)
+
+
+def _all_written(nodes: list[NodeProto], known: set[str]) -> set[str]:
+    """``known`` and what ``nodes`` write, each tensor once."""
+    written = set(known)
+    for node in nodes:
         if not any(node.output):
             raise UnsupportedModel(
                 "the node has no output", where=where(node), hint="export the model again"
@@ -208,23 +235,27 @@ def check_wiring(model: ModelProto) -> None:
                     hint="tensor names must be unique: export the model again",
                 )
             written.add(name)
-    for node in graph.node:
-        for name in filter(None, node.input):
+    return written
+
+
+def _all_read(nodes: list[NodeProto], written: set[str]) -> None:
+    for node in nodes:
+        for name in names_read(node):
             if name not in written:
                 raise UnsupportedModel(
                     f"input '{printable(name)}' is connected to nothing",
                     where=where(node),
                     hint="no node, initializer or graph input has that name",
                 )
-    sorted_nodes(list(graph.node), constants | set(inputs))
 
 
 def sorted_nodes(nodes: list[NodeProto], known: set[str]) -> list[NodeProto]:
     """The nodes in execution order, stable; :class:`UnsupportedModel` when there is a cycle."""
-    waiting = [sum(1 for i in set(n.input) if i and i not in known) for n in nodes]
+    reads = [set(names_read(n)) for n in nodes]
+    waiting = [len(names - known) for names in reads]
     readers: dict[str, list[int]] = {}
-    for index, node in enumerate(nodes):
-        for name in set(node.input):
+    for index, names in enumerate(reads):
+        for name in names:
             readers.setdefault(name, []).append(index)
     order = [i for i, count in enumerate(waiting) if count == 0]
     for index in order:  # grows while we walk it
@@ -248,7 +279,7 @@ def _in_file_order(nodes: list[NodeProto], order: list[int]) -> list[int]:
     seen: set[str] = set()
     produced = {o: i for i, n in enumerate(nodes) for o in n.output if o}
     for node in nodes:
-        if any(name in produced and name not in seen for name in node.input):
+        if any(name in produced and name not in seen for name in names_read(node)):
             return order
         seen.update(node.output)
     return list(range(len(nodes)))

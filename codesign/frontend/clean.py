@@ -9,6 +9,7 @@ from __future__ import annotations
 from onnx import ModelProto, NodeProto, helper
 
 from codesign.frontend.check import QUANT_DOMAINS, QUANT_OPS, STANDARD, input_shape, sorted_nodes
+from codesign.frontend.scan_body import bodies, names_read
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
 _ROUNDING_ALIASES = {"ROUND_TO_ZERO": "DOWN"}
@@ -18,8 +19,9 @@ def clean(model: ModelProto) -> ModelProto:
     """A cleaned copy of a model that passed :func:`codesign.frontend.check.check_model`."""
     out = ModelProto()
     out.CopyFrom(model)
-    for node in out.graph.node:
-        _one_spelling(node)
+    for graph in (out.graph, *bodies(out.graph.node)):
+        for node in graph.node:
+            _one_spelling(node)
     _order_and_prune(out)
     _ports(out)
     _opsets(out)
@@ -50,7 +52,7 @@ def _order_and_prune(model: ModelProto) -> None:
     kept: list[NodeProto] = []
     for node in reversed(sorted_nodes(list(graph.node), known)):
         if needed.intersection(node.output):
-            needed.update(filter(None, node.input))
+            needed.update(names_read(node))
             kept.append(node)
     kept_copies = [_copy(node) for node in reversed(kept)]
     constants = [t for t in graph.initializer if t.name in needed]
@@ -71,7 +73,7 @@ def _ports(model: ModelProto) -> None:
     graph = model.graph
     constants = {t.name for t in model.graph.initializer}
     produced = {o for n in graph.node for o in n.output}
-    used = {i for n in graph.node for i in n.input}
+    used = {i for n in graph.node for i in names_read(n)}
     ports = [i for i in graph.input if i.name in used and i.name not in constants | produced]
     inputs = [
         helper.make_tensor_value_info(p.name, p.type.tensor_type.elem_type, input_shape(p))
@@ -90,7 +92,7 @@ def _opsets(model: ModelProto) -> None:
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", version))
     # qonnx takes the version of Trunc from the domain; version 2 has six inputs.
-    second = any(n.op_type == "Trunc" and len(n.input) == 6 for n in model.graph.node)
+    second = any(n.op_type == "Trunc" and len(n.input) == 6 for g in (model.graph, *bodies(model.graph.node)) for n in g.node)
     model.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 2 if second else 1))
     # 13 is the newest that onnxruntime 1.31 reads.
     model.ir_version = max(4, min(model.ir_version, 13))

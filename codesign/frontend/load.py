@@ -67,13 +67,19 @@ def _parse(data: bytes, where: str) -> ModelProto:
 
 
 def all_tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """Every tensor in the main graph: initializers, and tensors in node attributes."""
-    yield from model.graph.initializer
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+    """Every tensor of the model: initializers, and tensors in node attributes, also those of
+    subgraphs."""
+    graphs = [model.graph]
+    for graph in graphs:  # grows while we walk it
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                if attribute.HasField("g"):
+                    graphs.append(attribute.g)
+                yield from attribute.tensors
+                graphs.extend(attribute.graphs)
 
 
 def resolve_external_data(model: ModelProto, folder: Path) -> None:
@@ -139,8 +145,11 @@ def supported_opsets() -> tuple[int, int]:
 
 def check_size(model: ModelProto) -> None:
     """Refuse graphs no circuit could hold before anything walks them."""
-    if len(model.graph.node) > MAX_NODES:
+    nodes = len(model.graph.node)
+    for node in model.graph.node:
+        nodes += sum(len(a.g.node) for a in node.attribute if a.HasField("g"))
+    if nodes > MAX_NODES:
         raise UnsupportedModel(
-            f"the graph has {len(model.graph.node)} nodes, the limit is {MAX_NODES}",
+            f"the graph has {nodes} nodes, the limit is {MAX_NODES}",
             hint="export the network unrolled less, or a smaller one",
         )
