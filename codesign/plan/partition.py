@@ -8,6 +8,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Real
 from codesign.ir import Graph, Node, Value
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.rearrange import Rearrange
 from codesign.ops.requant import Requant
 from codesign.ops.reshape import Reshape
 
@@ -71,6 +72,7 @@ def partition(graph: Graph) -> Circuit:
     Reshapes of codes vanish: a stream carries elements in row-major order either way.
     """
     nodes = [n for n in graph.nodes if isinstance(n.op, CircuitOp) and reads_codes(graph, n)]
+    nodes = _without_last_move(graph, nodes)
     if not nodes:
         raise UnsupportedModel(
             "nothing in this model computes on integer codes",
@@ -85,8 +87,24 @@ def partition(graph: Graph) -> Circuit:
 
 
 def reads_codes(graph: Graph, node: Node) -> bool:
-    """Whether ``node`` belongs to the circuit: an argmax of float logits stays on the host."""
-    return not any(isinstance(value.format, Real) for value in graph.ins(node))
+    """Whether ``node`` belongs to the circuit: an argmax of float logits stays on the host, as a
+    concatenation of codes does that no format holds together."""
+    around = (*graph.ins(node), graph.out(node))
+    return not any(isinstance(value.format, Real) for value in around)
+
+
+def _without_last_move(graph: Graph, nodes: list[Node]) -> list[Node]:
+    """``nodes`` without permutations and copies at the very end: the host moves its result
+    itself, hardware would hold the frame for it. What drops elements stays."""
+    last = nodes[-1] if nodes else None
+    if last is None or not isinstance(last.op, Rearrange) or len(nodes) == 1:
+        return nodes
+    read = {origin(graph, name) for node in nodes for name in node.inputs}
+    leaves = last.output not in read and origin(graph, last.inputs[0]) not in {
+        origin(graph, name) for node in nodes[:-1] for name in node.inputs
+    }
+    grows = len(set(last.op.index.reshape(-1)) - {-1}) == graph.ins(last)[0].elements
+    return _without_last_move(graph, nodes[:-1]) if leaves and grows else nodes
 
 
 def origin(graph: Graph, name: str) -> str:

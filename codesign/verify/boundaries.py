@@ -13,6 +13,9 @@ from codesign.ir import Graph, Value
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.requant import Requant
 
+#: A float32 value that no code stands for becomes this plus its 32 bits: outside every format.
+OFF_GRID = 1 << 40
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -27,8 +30,8 @@ class Boundary:
         """int64 codes [n, elements], in the value's layout, of a float tensor of the file.
 
         A float output (logits) is compared by its float32 bits. For integer formats every value
-        must be exactly ``decode(code)`` of some code; one that is not becomes a code outside the
-        format, so that the comparison reports it.
+        must be exactly ``decode(code)`` of some code; one that is not becomes :data:`OFF_GRID` and
+        its bits, so that the comparison reports it.
         """
         floats = self._in_layout(np.asarray(floats, dtype=np.float32))
         format = self.value.format
@@ -42,7 +45,8 @@ class Boundary:
             after = np.searchsorted(self.levels, codes).clip(1, len(self.levels) - 1)
             low, high = self.levels[after - 1], self.levels[after]
             codes = np.where(codes - low < high - codes, low, high)
-        codes = np.where(format.decode(codes) == floats, codes, np.int64(1) << 40)
+        bits = floats.view(np.uint32).astype(np.int64)
+        codes = np.where(format.decode(codes) == floats, codes, OFF_GRID + bits)
         return codes.reshape(len(floats), -1)
 
     def _in_layout(self, floats: np.ndarray) -> np.ndarray:
@@ -68,6 +72,17 @@ def boundaries(
     if not found:
         raise MismatchError("no tensor of the model can be compared", where=graph.name)
     return found
+
+
+def value_of(value: Value, index: int, code: int) -> float:
+    """The float32 that ``code`` of :meth:`Boundary.codes` stands for at element ``index``."""
+    format = value.format
+    if isinstance(format, Real) or code >= OFF_GRID:
+        return float(np.uint32(code & 0xFFFFFFFF).view(np.float32))
+    assert isinstance(format, ScaledInt)
+    channel = index % len(format.scale)
+    one = ScaledInt(format.lo, format.hi, (format.scale[channel],), format.zero_point)
+    return float(one.decode(np.array([code]))[0])
 
 
 def _levels(graph: Graph, name: str) -> np.ndarray | None:

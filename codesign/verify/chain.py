@@ -40,7 +40,7 @@ def compare(
         name = point.value.name
         ours, theirs = expected[name], actual[name]
         bad = (ours != theirs) & clean[:, None]
-        explain = Explainer(model, name)
+        explain = Explainer(model, name, point.value)
         for frame, index in np.argwhere(bad):
             code = int(theirs[frame, index])
             known = all(s in expected for s in explain.sources)

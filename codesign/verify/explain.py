@@ -32,6 +32,7 @@ from codesign.ops.rearrange import Rearrange
 from codesign.ops.reshape import Reshape
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
+from codesign.verify.boundaries import value_of
 
 UNIT = 2.0**-24  # unit roundoff of float32
 Interval = list[np.ndarray]  # low, exact, high: float32 [1, *shape] each
@@ -41,12 +42,15 @@ _MOVES = (Rearrange, Reshape, Concat, MaxPool)
 class Explainer:
     """Decides, for one tensor of the model-level graph, which other codes are explained.
 
-    The tensor is a quantizer's output, or a float output compared by its float32 bits.
-    ``sources``: the values whose codes it is computed from.
+    The tensor is a quantizer's output, or a value computed in float whose codes mean what
+    :meth:`~codesign.verify.boundaries.Boundary.codes` says of ``shown`` (the value in the graph
+    that was lowered; by default, in this one). ``sources``: the values whose codes it is
+    computed from.
     """
 
-    def __init__(self, graph: Graph, name: str) -> None:
+    def __init__(self, graph: Graph, name: str, shown: Value | None = None) -> None:
         self._graph = graph
+        self._shown = shown or graph.values[name]
         node = graph.producer(name)
         self._quant = node.op if node is not None and isinstance(node.op, Quantizer) else None
         self._start = node.inputs[0] if node is not None and self._quant is not None else name
@@ -78,7 +82,7 @@ class Explainer:
         if self._known is None or self._known[0] != frame:
             self._known = frame, self._results(codes)
         ends = [array.reshape(-1)[index] for array in self._known[1]]
-        value = code if self._quant is not None else _from_bits(code)
+        value = code if self._quant is not None else value_of(self._shown, index, code)
         return bool(min(ends) <= value <= max(ends))
 
     def _results(self, codes: Mapping[str, np.ndarray]) -> Interval:
@@ -170,7 +174,3 @@ def _ulps(x: np.ndarray, towards: float) -> np.ndarray:
     for _ in range(ULPS):
         x = np.nextafter(x, np.float32(towards))
     return x
-
-
-def _from_bits(bits: int) -> float:
-    return float(np.int32(bits).view(np.float32))

@@ -7,8 +7,12 @@ import pytest
 from onnx import helper
 
 from codesign.frontend import import_qonnx
+from codesign.frontend.execute import execute_batch
 from codesign.ir import Graph
+from codesign.passes import lower
 from codesign.reference import run
+from codesign.verify.boundaries import OFF_GRID, boundaries
+from codesign.verify.chain import compare
 from codesign.verify.explain import Explainer
 from tests.frontend.parts import WEIGHTS, model_of, quant
 
@@ -99,3 +103,36 @@ def test_a_sum_at_a_threshold_is_explained() -> None:
     assert not explainer.explains(sources, 0, 0, 3)
     sources = {s: found[s][1].reshape(-1) for s in explainer.sources}
     assert not explainer.explains(sources, 1, 0, 2)
+
+
+def test_an_accumulator_off_the_grid_is_explained_or_a_mismatch() -> None:
+    """A dense layer with no power of two among its scales at the end of the network: its sums,
+    added in float32, are no codes at all."""
+    constants = {
+        "s": np.float32(0.1),
+        "z": np.float32(0),
+        "bits": np.float32(6),
+        "ws": np.float32(0.07),
+        "w": np.random.default_rng(4).normal(0, 1, (40, 8)).astype(np.float32),
+    }
+    nodes = [
+        quant("x", "q"),
+        quant("w", "wq", scale="ws"),
+        N("MatMul", ["q", "wq"], ["y"], "m"),
+    ]
+    imported = import_qonnx(model_of(nodes, constants, shape=(1, 40)))
+    lowered = lower(imported.graph)
+    points = boundaries(lowered, imported.tensor_names, imported.tensor_axes)
+    x = np.random.default_rng(5).normal(0, 2, (64, 40)).astype(np.float32)
+    keep = [p.value.name for p in points]
+    ours = run(lowered, {lowered.inputs[0]: x}, keep=keep)
+    floats = execute_batch(imported, x, [p.tensor for p in points])
+    expected = {name: ours[name].reshape(len(x), -1) for name in keep}
+    theirs = {p.value.name: p.codes(floats[p.tensor]) for p in points}
+    assert max(int(codes.max()) for codes in theirs.values()) >= OFF_GRID
+    found = compare("q", "x", points, expected, theirs, model=imported.graph, seed=1, started=0.0)
+    assert found.mismatches == 0 and found.explained > 0
+    wrong = np.nextafter(floats["y"], np.float32(np.inf)) + np.float32(1e-3)
+    theirs[points[-1].value.name] = points[-1].codes(wrong)
+    found = compare("q", "x", points, expected, theirs, model=imported.graph, seed=1, started=0.0)
+    assert found.mismatches == wrong.size
