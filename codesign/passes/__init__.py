@@ -4,6 +4,7 @@ from codesign.ir import Graph
 from codesign.passes.absorb_bias import AbsorbBias
 from codesign.passes.absorb_rearrange import AbsorbRearrange
 from codesign.passes.base import Pass, PassError, run_passes
+from codesign.passes.drop_identity import DropIdentity
 from codesign.passes.hoist import Hoist
 from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_combine import LowerCombine
@@ -24,6 +25,7 @@ def lower(graph: Graph) -> Graph:
             LowerConv(),
             LowerCombine(),
             Tabulate(),
+            DropIdentity(),
             FoldBias(),
             LowerArgMax(),
             Orient(),

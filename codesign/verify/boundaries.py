@@ -11,6 +11,7 @@ from codesign.errors import MismatchError
 from codesign.formats import Real, ScaledInt
 from codesign.ir import Graph, Value
 from codesign.ops.quantizer import Quantizer
+from codesign.ops.reinterpret import Reinterpret
 from codesign.ops.requant import Requant
 
 #: A float32 value that no code stands for becomes this plus its 32 bits: outside every format.
@@ -59,9 +60,13 @@ class Boundary:
 def boundaries(
     graph: Graph, names: Mapping[str, str], axes: Mapping[str, tuple[int, ...]] | None = None
 ) -> list[Boundary]:
-    """Every quantizer output and every graph output. ``names``: value -> ONNX tensor; ``axes``:
-    value -> how that tensor lies in it (``Imported.tensor_axes``)."""
-    picked = [n.output for n in graph.nodes if isinstance(n.op, Quantizer | Requant)]
+    """Every quantizer output, codes read as if quantized otherwise, and every graph output.
+
+    ``names``: value -> ONNX tensor; ``axes``: value -> how that tensor lies in it
+    (``Imported.tensor_axes``).
+    """
+    kinds = Quantizer | Requant | Reinterpret
+    picked = [n.output for n in graph.nodes if isinstance(n.op, kinds)]
     picked += [name for name in graph.outputs if name not in picked]
     layout = axes or {}
     found = [

@@ -29,6 +29,7 @@ from codesign.ops.dense import Dense
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
+from codesign.ops.reinterpret import Reinterpret
 from codesign.ops.reshape import Reshape
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
@@ -52,6 +53,8 @@ class Explainer:
         self._graph = graph
         self._shown = shown or graph.values[name]
         node = graph.producer(name)
+        while node is not None and isinstance(node.op, Reinterpret):
+            node = graph.producer(node.inputs[0])  # the same codes
         self._quant = node.op if node is not None and isinstance(node.op, Quantizer) else None
         self._start = node.inputs[0] if node is not None and self._quant is not None else name
         self._known: tuple[int, Interval] | None = None

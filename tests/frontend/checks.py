@@ -6,8 +6,13 @@ import numpy as np
 from onnx import ModelProto
 
 from codesign import reference
+from codesign.builddir import Evidence
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
+from codesign.ir import Graph
+from codesign.passes import lower
+from codesign.verify.boundaries import boundaries
+from codesign.verify.chain import compare
 
 
 def tensors(imported: Imported, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -32,6 +37,29 @@ def agrees(model: ModelProto, x: np.ndarray, **options: object) -> Imported:
         assert ours[name].shape == array.shape, name
         assert np.array_equal(ours[name], array), name
     return imported
+
+
+def explained(
+    model: ModelProto, x: np.ndarray, torch: dict[str, np.ndarray] | None = None
+) -> tuple[Graph, Evidence]:
+    """The lowered graph and the evidence that each of its boundaries on ``x`` is qonnx's (or
+    ``torch``'s, by the tensor's name in the file), or explained: else an assertion fails."""
+    imported = import_qonnx(model)
+    graph = lower(imported.graph)
+    points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
+    ours = reference.run(graph, {graph.inputs[0]: x}, keep=[p.value.name for p in points])
+    given = execute_batch(imported, x, [p.tensor for p in points]) if torch is None else torch
+    expected = {}
+    for point in points:
+        array = ours[point.value.name]
+        codes = point.codes(array) if array.dtype.kind == "f" else array.reshape(len(x), -1)
+        expected[point.value.name] = codes
+    theirs = {p.value.name: p.codes(given[p.tensor]) for p in points if p.tensor in given}
+    found = compare(
+        "test", "x", points, expected, theirs, model=imported.graph, seed=None, started=0.0
+    )
+    assert not found.mismatches, found.first
+    return graph, found
 
 
 def kinds(imported: Imported) -> list[str]:
