@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real
@@ -14,6 +15,7 @@ from codesign.frontend import label
 from codesign.frontend.check import input_shape, tensor_array, where
 from codesign.frontend.layout import Axes, Tensor, identity
 from codesign.frontend.names import Names, printable, tidy
+from codesign.frontend.scan_body import names_read
 from codesign.ir import Graph, Node, Op, Value
 
 #: The hint where there is no better one.
@@ -23,10 +25,11 @@ SEE = "docs/IMPORT.md lists what is supported; 'codesign check' shows how far th
 @dataclass(frozen=True)
 class Quantized:
     """Integer view of a constant. ``codes``: int64, zero point subtracted; ``scale``: float32 of
-    the same shape."""
+    the same shape; ``limits``: least and greatest code its format has, None where unknown."""
 
     codes: np.ndarray
     scale: np.ndarray
+    limits: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,50 @@ class Context:
         self.input = self._new_value(tidy(port.name), shape[1:], Real(), port.name, None)
         self._unquantized = {self.input.name}
 
+    def inner(self, body: GraphProto, place: str) -> Context:
+        """A context for the body of a Scan: the constants of this one and its own, no values yet.
+        Names stay unique over both. ``place`` is named where a constant is malformed."""
+        made = copy(self)
+        made.model = ModelProto(opset_import=self.model.opset_import)
+        made.model.graph.CopyFrom(body)
+        own = {
+            t.name: Const(tensor_array(t, f"{place}, '{printable(t.name)}'"), None, t.name)
+            for t in body.initializer
+        }
+        made.constants = {**self.constants, **own}
+        made.tensors, made.tensor_names, made.tensor_axes = {}, {}, {}
+        made.moved, made.padded, made.node_names = {}, {}, {}
+        made._nodes, made._all, made._axes, made._unquantized = [], {}, {}, set()
+        return made
+
+    def port(self, tensor: str, shape: tuple[int, ...], format: Format, axes: Axes) -> Value:
+        """A value that comes from outside, called ``tensor``; for contexts of Scan bodies."""
+        return self._new_value(tidy(tensor), shape, format, tensor, axes)
+
+    def adopt(self, node: Node, value: Value, tensor: str, axes: Axes, origin: str) -> None:
+        """Append a node that was built elsewhere, under names handed out by this context, and
+        the value it writes: ``tensor`` of the file, if it has a name there."""
+        self._nodes.append(node)
+        self._all[value.name] = value
+        self._axes[value.name] = axes
+        self.node_names[node.name] = origin
+        if tensor:
+            self.tensors[tensor] = Tensor(value, axes)
+            self.tensor_names[value.name] = tensor
+            self.tensor_axes[value.name] = axes
+
+    def note_unquantized(self, value: Value) -> None:
+        """No quantizer lies between the network input and ``value``."""
+        self._unquantized.add(value.name)
+
+    def use_names(self, nodes: Names, values: Names) -> None:
+        """Take names from these; for a trial that leaves no trace."""
+        self._node_names, self._value_names, self._layers = nodes, values, {}
+
+    def free_names(self, node: str, value: str) -> tuple[str, str]:
+        """Unique names for a node and a value, as near to the wishes as can be."""
+        return self._node_names.unique(node), self._value_names.unique(value)
+
     # reading -------------------------------------------------------------------------------
 
     def constant(self, node: NodeProto, index: int) -> Const | None:
@@ -101,7 +148,7 @@ class Context:
 
     def readers(self, tensor: str) -> list[NodeProto]:
         """The nodes that read ``tensor``."""
-        return [n for n in self.model.graph.node if tensor in n.input]
+        return [n for n in self.model.graph.node if tensor in names_read(n)]
 
     def from_input(self, value: Value) -> bool:
         """Whether no quantizer lies between the network input and ``value``."""

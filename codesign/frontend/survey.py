@@ -23,6 +23,7 @@ from codesign.frontend.layout import Tensor
 from codesign.frontend.names import printable
 from codesign.frontend.orient_input import orient_input
 from codesign.frontend.qonnx import import_node
+from codesign.frontend.scan_body import names_read
 from codesign.ir import Value
 
 Status = Literal["input", "computed", "constant", "blocked", "waiting"]
@@ -103,7 +104,7 @@ def _port(ctx: Context, model: ModelProto) -> Row:
 
 def _try(ctx: Context, node: NodeProto, unknown: dict[str, tuple[str, ...]]) -> list[Row]:
     label, outputs = where(node), [name for name in node.output if name]
-    blockers = [b for name in node.input for b in unknown.get(name, ())]
+    blockers = [b for name in names_read(node) for b in unknown.get(name, ())]
     if blockers:
         waits = tuple(dict.fromkeys(blockers))
         unknown.update(dict.fromkeys(outputs, waits))

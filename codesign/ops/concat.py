@@ -31,6 +31,15 @@ class Concat(CircuitOp):
 
     axis: int
 
+    def one_step(self, steps: int) -> Concat:
+        """Itself; ``UnsupportedModel`` where it joins steps."""
+        if self.axis == 0:
+            raise UnsupportedModel(
+                "a concatenation inside a recurrent loop joins steps",
+                hint="concatenate features, or move it out of the Scan",
+            )
+        return self
+
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         if not ins:
             raise ValueError("a concatenation of nothing")

@@ -120,6 +120,19 @@ class Rearrange(CircuitOp):
             fill = self._fill_row(format)
         return np.asarray(np.where(self.index < 0, fill, taken), dtype=x.dtype)
 
+    def one_step(self, steps: int) -> Rearrange:
+        """The index map of the first step, where all steps have the same one."""
+        index = self.index.reshape(steps, -1)
+        first = index[0]
+        size = int((index[1:] - first).max(initial=0)) // max(1, steps - 1)
+        start = np.arange(steps, dtype=np.int64)[:, None] * size
+        if (index != np.where(first < 0, -1, first + start)).any() or (first >= size).any():
+            raise UnsupportedModel(
+                "a rearrangement inside a recurrent loop mixes steps",
+                hint="move it out of the Scan",
+            )
+        return Rearrange(first.reshape(1, *self.shape[1:]), self.fill)
+
     def lane_options(self, ins: list[Value]) -> list[int]:
         """Those of which the map moves whole beats: with others each beat would be taken apart."""
         return _whole_beats(self, ins[0].elements, tuple(super().lane_options(ins)))

@@ -40,6 +40,15 @@ class Reshape(Op):
             )
         return self.shape, format
 
+    def one_step(self, steps: int) -> Reshape:
+        """The view of a single step; ``UnsupportedModel`` where steps are no axis of their own."""
+        if self.shape[:1] != (steps,):
+            raise UnsupportedModel(
+                f"a view of shape {self.shape} inside a recurrent loop mixes its {steps} steps",
+                hint="reshape outside of the Scan",
+            )
+        return replace(self, shape=(1, *self.shape[1:]))
+
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         (x,) = arrays
         return x.reshape(len(x), *self.shape)

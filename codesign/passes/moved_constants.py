@@ -44,8 +44,15 @@ def moved(
         return None
     arrays = {f.name: getattr(op, f.name) for f in fields(op)}
     wide = {
-        name: over(array, shape)[rows].reshape(source.shape)
+        name: _narrow(over(array, shape)[rows].reshape(source.shape))
         for name, array in arrays.items()
         if isinstance(array, np.ndarray) and array.size > 1
     }
     return replace(op, **wide)
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Without leading axes along which it does not vary: steps of a loop must be alike."""
+    while array.ndim > 1 and (array == array[:1]).all():
+        array = array[0]
+    return array

@@ -207,9 +207,12 @@ def _place(quant: Quantizer) -> Callable[[np.ndarray], np.ndarray]:
 
 def drop_dead(graph: Graph) -> Graph:
     """Without the nodes that no graph output depends on."""
-    needed, kept = set(graph.outputs), []
-    for node in reversed(graph.nodes):
-        if needed & set(node.outputs):
-            kept.append(node)
-            needed |= set(node.inputs)
-    return graph.with_nodes(reversed(kept))
+    writers = {name: node for node in graph.nodes for name in node.outputs}
+    kept: set[int] = set()
+    todo = list(graph.outputs)  # not in graph order: a delay reads what is written after it
+    while todo:
+        node = writers.get(todo.pop())
+        if node is not None and id(node) not in kept:
+            kept.add(id(node))
+            todo += node.inputs
+    return graph.with_nodes(node for node in graph.nodes if id(node) in kept)

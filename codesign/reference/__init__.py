@@ -41,17 +41,36 @@ def run(
 
 def _execute(graph: Graph, env: dict[str, np.ndarray], wanted: set[str]) -> None:
     """Compute ``wanted`` and whatever it needs into ``env``."""
-    needed = _needed(graph, set(env), wanted)
-    done: set[str] = set()
-    for node in needed:
-        if node.name in done:
-            continue
-        loop = loop_of(graph, needed, node)
-        if loop:
-            _run_loop(graph, loop, env)
-            done |= {member.name for member in loop}
-        else:
-            env[node.output] = node.op.execute(graph.ins(node), *(env[n] for n in node.inputs))
+    waiting = _groups(graph, _needed(graph, set(env), wanted))
+    while waiting:
+        late = []
+        for group in waiting:  # in graph order; a loop may start before all it reads is there
+            inside = {node.output for node in group}
+            if not all(name in env or name in inside for node in group for name in node.inputs):
+                late.append(group)
+            elif len(group) > 1 or group[0].op.delays and group[0].inputs[0] in inside:
+                _run_loop(graph, group, env)
+            else:
+                (node,) = group
+                env[node.output] = node.op.execute(graph.ins(node), *(env[n] for n in node.inputs))
+        if len(late) == len(waiting):
+            raise ValueError(f"nothing can run: '{late[0][0].name}' waits for its inputs")
+        waiting = late
+
+
+def _groups(graph: Graph, nodes: list[Node]) -> list[list[Node]]:
+    """Each loop together, every other node alone, by their first node."""
+    loops: dict[str, list[Node]] = {}
+    for node in nodes:
+        if node.op.delays and node.name not in loops:
+            loop = loop_of(graph, nodes, node)
+            loops |= {member.name: loop for member in loop}
+    groups, done = [], set()
+    for node in nodes:
+        if node.name not in done:
+            groups.append(loops.get(node.name, [node]))
+            done |= {member.name for member in groups[-1]}
+    return groups
 
 
 def _run_loop(graph: Graph, loop: list[Node], env: dict[str, np.ndarray]) -> None:
