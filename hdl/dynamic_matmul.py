@@ -61,7 +61,9 @@ class DynamicMatMul(Component):
         if min(sizes.sets, sizes.m, sizes.k, sizes.n) < 1:
             raise ValueError(f"matrices have at least one row and column, got {sizes}")
         if pe < 1 or simd < 1 or sizes.n % pe or sizes.k % simd:
-            raise ValueError(f"pe {pe} must divide n {sizes.n}, simd {simd} must divide k {sizes.k}")
+            raise ValueError(
+                f"pe {pe} must divide n {sizes.n}, simd {simd} must divide k {sizes.k}"
+            )
         if multiplier not in ("lut", "dsp"):
             raise ValueError(f"multiplier is 'lut' or 'dsp', got {multiplier!r}")
         self.sizes, self.pe, self.simd, self.transposed = sizes, pe, simd, transposed
@@ -346,7 +348,7 @@ class DynamicMatMulTiming(Stage):
                 yield loaded, matrix
             for _ in range(self._rows):
                 for fold in range(self._nf):
-                    for column in range(self._sf):
+                    for _ in range(self._sf):
                         start = loaded.at[matrix] + 1
                         if fold == 0:
                             if len(self.i0.taken.at) <= n:

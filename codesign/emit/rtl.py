@@ -67,10 +67,9 @@ def _layer(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wir
     """Width adapters and components of one layer."""
     (layer,) = stretch.layers
     plan = plans[layer.name]
-    wanted = lanes_in(layer, plan)
     parts = _parts(circuit, layer, plan)
     if len(layer.ports) == 1:
-        (given,) = stretch.from_lanes
+        (given,), wanted = stretch.from_lanes, lanes_in(layer, plan)
         adapter = {"width": _adapter(layer.source, given, wanted)} if given != wanted else {}
         return Chain({**adapter, **parts})
     names = list(parts)
@@ -80,6 +79,7 @@ def _layer(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wir
         for a, b in zip(names, names[1:], strict=False)
     ]
     for port, source, given in zip(layer.ports, layer.sources, stretch.from_lanes, strict=True):
+        wanted = lanes_in(layer, plan, port)
         if given != wanted:
             name = f"width_{port}"
             parts[name] = _adapter(source, given, wanted)

@@ -7,6 +7,7 @@ from onnx import NodeProto
 
 from codesign.frontend.channel_scales import fold_input_scales
 from codesign.frontend.context import Const, Context, attributes, handles
+from codesign.frontend.handlers_attention import product_of_values
 from codesign.frontend.layout import Axes, Tensor, channels_last, fit_constant, identity, to_axes
 from codesign.frontend.weights import (
     channel_scale,
@@ -28,6 +29,9 @@ from codesign.ops.relu import Relu
 def matmul(ctx: Context, node: NodeProto) -> None:
     """``x @ W`` with constant ``W`` [K, N] over the last axis, or ``W @ x`` over the one before."""
     attributes(ctx, node)
+    if len(node.input) == 2 and all(name in ctx.tensors for name in node.input):
+        product_of_values(ctx, node)
+        return
     _two_inputs(ctx, node)
     left = ctx.constant(node, 0)
     if left is None:

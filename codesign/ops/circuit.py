@@ -36,6 +36,10 @@ class CircuitOp(Op):
         """Codes per input beat."""
         return plan.simd
 
+    def port_lanes(self, plan: Plan, port: int) -> int:
+        """Codes per beat of input ``port``; ports alike unless an operation says otherwise."""
+        return self.lanes_in(plan)
+
     def lanes_out(self, plan: Plan) -> int:
         """Codes per output beat."""
         return plan.pe
@@ -81,6 +85,10 @@ class CircuitOp(Op):
     def stream_plan(self, lanes: int) -> Plan:
         """The plan of an operation without multipliers that takes ``lanes`` codes a beat."""
         return Plan("stream", pe=lanes, simd=lanes)
+
+    def stream_plans(self, ins: list[Value]) -> list[Plan]:
+        """The plans of an operation without weights, the cheapest first."""
+        return [self.stream_plan(lanes) for lanes in self.lane_options(ins)]
 
     @abstractmethod
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:

@@ -92,9 +92,9 @@ class Dataflow:
         return [b for b in self.blocks if isinstance(b, FifoBlock)]
 
 
-def lanes_in(layer: Layer, plan: Plan) -> int:
-    """Codes per beat the layer's first component takes."""
-    return layer.head.lanes_in(plan)
+def lanes_in(layer: Layer, plan: Plan, port: str = "i") -> int:
+    """Codes per beat the layer's first component takes on ``port``."""
+    return layer.head.port_lanes(plan, layer.ports.index(port) if port in layer.ports else 0)
 
 
 def lanes_out(layer: Layer, plan: Plan) -> int:
@@ -116,8 +116,8 @@ def node_plans(layer: Layer, plan: Plan) -> list[tuple[Node, CircuitOp, Plan]]:
 
 def value_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, int]:
     """Lanes each value travels with: as its producer makes it, the input as its reader takes it."""
-    first, _ = circuit.readers(circuit.source)[0]
-    found = {circuit.source.name: lanes_in(first, plans[first.name])}
+    first, port = circuit.readers(circuit.source)[0]
+    found = {circuit.source.name: lanes_in(first, plans[first.name], port)}
     for layer in circuit.layers:
         if layer.name in plans:
             found[layer.target.name] = lanes_out(layer, plans[layer.name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from codesign.builddir import BoardInfo, Cost
@@ -79,9 +79,9 @@ def total_cost(
 
 def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: Sequence[int]) -> Cost:
     """Estimated resources of one layer with its width adapters."""
-    wanted, total = lanes_in(layer, plan), Cost()
-    for source, given in zip(layer.sources, from_lanes, strict=True):
-        total = total + adapter_cost(source.format.bits, given, wanted)
+    total = Cost()
+    for port, source, given in zip(layer.ports, layer.sources, from_lanes, strict=True):
+        total = total + adapter_cost(source.format.bits, given, lanes_in(layer, plan, port))
     for node, op, own in node_plans(layer, plan):
         total = total + op.cost(circuit.graph.ins(node), circuit.graph.out(node), own)
     return total
@@ -98,12 +98,15 @@ def _plan_for(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile)
         if is_engine(layer):
             demand = Demand(cycles, width, dsps, goal.kind == "smallest")
             plan = plan_engine(circuit, layer, demand, choice, _style(layer.name, goal, choices))
-            used = plan.pe * plan.simd * plan.pixels
-            dsps -= used if plan.multiplier == "dsp" else 0
         else:
             plan = plan_stream(circuit, layer, cycles, width)
+            if plan.multiplier == "dsp" and plan.pe * plan.simd > dsps:
+                plan = replace(plan, multiplier="lut")
+        if plan.multiplier == "dsp":
+            dsps -= plan.pe * plan.simd * plan.pixels
         plans[layer.name] = plan
-        lanes.setdefault(layer.source.name, lanes_in(layer, plan))
+        for port, source in zip(layer.ports, layer.sources, strict=True):
+            lanes.setdefault(source.name, lanes_in(layer, plan, port))
         lanes[layer.target.name] = lanes_out(layer, plan)
     return plans
 

@@ -13,7 +13,7 @@ def plan_stream(circuit: Circuit, layer: Layer, cycles: int, width: int | None) 
     Where none is fast enough the widest is taken: the layer then decides the interval.
     """
     op, ins = layer.head, circuit.graph.ins(layer.nodes[0])
-    options = [op.stream_plan(lanes) for lanes in op.lane_options(ins)]
+    options = op.stream_plans(ins)
     fast = [plan for plan in options if op.cycles(ins, plan) <= cycles]
     if width is None:
         return fast[0] if fast else options[-1]

@@ -73,9 +73,9 @@ def stretch_model(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan])
         row = node_models(circuit, first, plans[first.name])
     for before, after in zip(row, row[1:], strict=False):
         link(before, after)
-    wanted = lanes_in(first, plans[first.name])
     stages, ports = list(row), {"o": (row[-1], "o")}
     for port, source, lanes in zip(stretch.ports, first.sources, stretch.from_lanes, strict=True):
+        wanted = lanes_in(first, plans[first.name], port)
         chain: list[Any] = list(width_adapter_timing(source.elements, lanes, wanted))
         for before, after in zip(chain, chain[1:], strict=False):
             link(before, after)
@@ -219,14 +219,14 @@ def layer_cycles(circuit: Circuit, layer: Layer, plan: Plan) -> Cycles:
     """One layer alone, fed at full speed on every port with beats as wide as it takes."""
     from codesign.hdl.events import Sink, Source, link, simulate
 
-    lanes = lanes_in(layer, plan)
+    lanes = {port: lanes_in(layer, plan, port) for port in layer.ports}
 
     def run(frames: int) -> tuple[list[int], int]:
-        stretch = Stretch((layer,), False, (lanes,) * len(layer.sources))
+        stretch = Stretch((layer,), False, tuple(lanes.values()))
         model = stretch_model(circuit, stretch, {layer.name: plan})
         sources = []
         for port, value in zip(layer.ports, layer.sources, strict=True):
-            source = Source(-(-value.elements // lanes) * frames)
+            source = Source(-(-value.elements // lanes[port]) * frames)
             stage, name = model.ports[port]
             sources.append(source)
             link(source, stage, "o", name)

@@ -26,6 +26,7 @@ from codesign.ops.combine import Combine
 from codesign.ops.concat import Concat
 from codesign.ops.conv import Conv
 from codesign.ops.dense import Dense
+from codesign.ops.dynamic_matmul import DynamicMatMul
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
@@ -34,6 +35,7 @@ from codesign.ops.reshape import Reshape
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
 from codesign.verify.boundaries import value_of
+from codesign.verify.explain_attention import product_interval
 
 UNIT = 2.0**-24  # unit roundoff of float32
 Interval = list[np.ndarray]  # low, exact, high: float32 [1, *shape] each
@@ -69,7 +71,7 @@ class Explainer:
         if node is not None and isinstance(node.op, Quantizer):
             found.add(name)
             return True
-        bounded = (Elementwise, Combine, Dense, Conv, SumPool, *_MOVES)
+        bounded = (Elementwise, Combine, Dense, Conv, SumPool, DynamicMatMul, *_MOVES)
         if node is None or not isinstance(node.op, bounded):
             return False
         bounds = [self._collect(i, found) for i in node.inputs]
@@ -111,6 +113,9 @@ class Explainer:
             exact[node.output] = op.execute(ins, *(exact[i] for i in node.inputs))
         elif isinstance(op, Dense | Conv | SumPool) and integers:
             done[node.output] = self._sum(node, exact[node.inputs[0]])
+        elif isinstance(op, DynamicMatMul) and integers:
+            codes = [exact[i] for i in node.inputs]
+            done[node.output] = product_interval(op, ins, self._graph.out(node), codes[0], codes[1])
         elif isinstance(op, Elementwise | Combine | Rearrange | Reshape | Concat | MaxPool):
             given = [done.get(i) or self._decoded(i, exact) for i in node.inputs]
             done[node.output] = _float_step(node, ins, given)
