@@ -18,6 +18,7 @@ from codesign.errors import ToolError, UsageError
 from codesign.frontend.check import input_shape
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
+from codesign.frontend.unroll import unroll
 
 #: Frames at once, and float32 numbers at once: every tensor of a chunk is kept.
 CHUNK = 2048
@@ -51,7 +52,7 @@ class _Runner:
     def __init__(self, imported: Imported, batch: int) -> None:
         self._imported = imported
         self._batch = batch
-        self._ready: dict[int, Any] = {}
+        self._ready: dict[int, tuple[Any, dict[str, list[str]]]] = {}
         self._single = False
 
     def __call__(self, inputs: np.ndarray, wanted: list[str]) -> dict[str, np.ndarray]:
@@ -75,11 +76,18 @@ class _Runner:
         port = self._imported.model.graph.input[0].name
         try:
             if count not in self._ready:
-                self._ready = {count: _wrap(with_batch(self._imported, count))}
+                model, steps = with_batch(self._imported, count)
+                self._ready = {count: (_wrap(model), steps)}
+            wrapped, steps = self._ready[count]
             with warnings.catch_warnings():  # about shapes, which are checked below
                 warnings.simplefilter("ignore")
-                context = execute_onnx(self._ready[count], {port: inputs}, True)
-            found = {name: np.asarray(context[name]) for name in wanted}
+                context = execute_onnx(wrapped, {port: inputs}, True)
+            found = {
+                name: np.stack([context[n] for n in steps[name]], axis=1)
+                if name in steps
+                else np.asarray(context[name])
+                for name in wanted
+            }
         except Exception as error:  # qonnx raises bare Exception
             reason = printable(str(error).split("\n")[0] or type(error).__name__, 200)
             raise ToolError(f"qonnx cannot run the model: {reason}") from error
@@ -97,9 +105,10 @@ def _wrap(model: ModelProto) -> Any:
     return ModelWrapper(model).transform(InferShapes())
 
 
-def with_batch(imported: Imported, batch: int) -> ModelProto:
+def with_batch(imported: Imported, batch: int) -> tuple[ModelProto, dict[str, list[str]]]:
     """A copy of the cleaned model whose batch axis has ``batch`` frames, also where a Reshape,
-    an Expand or a Resize names the sizes of its result."""
+    an Expand or a Resize names the sizes of its result; Scans are unrolled, and each tensor of a
+    body has the names of its steps."""
     out = ModelProto()
     out.CopyFrom(imported.model)
     graph = out.graph
@@ -107,12 +116,14 @@ def with_batch(imported: Imported, batch: int) -> ModelProto:
     port = helper.make_tensor_value_info(graph.input[0].name, 1, (batch, *shape[1:]))
     del graph.input[:]
     graph.input.append(port)
+    unrolled = unroll(out, imported.tensor_shapes, batch)
     if batch == shape[0]:
-        return out
+        return out, unrolled.steps
+    shapes = {**imported.tensor_shapes, **unrolled.shapes}
     taken = {t.name for t in graph.initializer} | {o for n in graph.node for o in n.output}
     for number, node in enumerate(graph.node):
         index = _TARGETS.get(node.op_type)
-        result = imported.tensor_shapes.get(node.output[0])
+        result = shapes.get(node.output[0])
         if index is None or result is None or index >= len(node.input) or not node.input[index]:
             continue
         name = f"codesign_target_{number}"
@@ -121,7 +132,7 @@ def with_batch(imported: Imported, batch: int) -> ModelProto:
         target = np.array([batch, *result], dtype=np.int64)
         graph.initializer.append(numpy_helper.from_array(target, name))
         node.input[index] = name
-    return out
+    return out, unrolled.steps
 
 
 #: Which input of an operator is the shape of its result.

@@ -303,6 +303,11 @@ class _Splice:
         for value, name in zip(written, flat, strict=True):
             if name != self._name(value):
                 self._reshape(self._lifted[value.name], self._flat(value), name)
+        for name, tensor in self._inner.tensors.items():  # also those that share a value
+            if tensor.value.name in self._lifted:
+                value, axes = self._lifted[tensor.value.name], tensor.axes
+                lifted = Tensor(value, (0, *(a + 1 for a in axes)))
+                self._ctx.tensors.setdefault(name, lifted)
         self._outputs()
 
     def _written(self, state: State) -> Value:
