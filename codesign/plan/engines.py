@@ -173,13 +173,16 @@ def _fewest(
     for folding in ordered:
         if _cycles(op, x, _folded(folding, choice), target) <= target:
             return folding
-    return min(ordered, key=lambda f: _cycles(op, x, _folded(f, choice), 0))
+    return min(ordered[-8:], key=lambda f: _cycles(op, x, _folded(f, choice), 0))
 
 
-def _rank(op: MatVec | Convolve, f: Folding, demand: Demand) -> tuple[int, int, int, int]:
-    """Fewest multipliers, then pixels, then the width that needs no adapter, then square."""
-    lanes = f.simd if isinstance(op, MatVec) and f.pixels == 1 else 0
-    return f.multipliers, f.pixels, _mismatch(demand.width, lanes), abs(f.pe - f.simd)
+def _rank(op: MatVec | Convolve, f: Folding, demand: Demand) -> tuple[int, ...]:
+    """Fewest multipliers, then pixels, then the cheaper window (SIMD within the channels reads
+    one tap a cycle), then the width that needs no adapter, then square."""
+    matrix = isinstance(op, MatVec)
+    lanes = f.simd if matrix and f.pixels == 1 else 0
+    taps = 0 if matrix or op.weights.shape[3] % f.simd == 0 else 1
+    return f.multipliers, f.pixels, taps, _mismatch(demand.width, lanes), abs(f.pe - f.simd)
 
 
 def _fits_stream(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> bool:
@@ -190,15 +193,18 @@ def _fits_stream(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) ->
 
 
 def _cycles(op: MatVec | Convolve, x: Value, plan: Plan, enough: int) -> int:
-    """Cycles a frame takes; a lower bound where that exceeds ``enough`` already."""
-    n, k = len(op.weights), op.weights.size // len(op.weights)
-    if plan.style == "folded" and enough:
-        work = op.macs() * _vectors(op, x) // (plan.pe * plan.simd * plan.pixels)
-        if work > enough + n * k:
-            return work
+    """Cycles a frame takes; those of the multipliers alone where they exceed ``enough``.
+
+    The engine's own figure may have to simulate its window, so it is asked only when needed.
+    """
     try:
+        if plan.style == "folded" and enough:
+            rows, columns = op.folds(plan)
+            work = rows * columns * _vectors(op, x) // plan.pixels
+            if work > enough:
+                return work
         return op.cycles([x], plan)
-    except ValueError:  # this combination is none the engine can build
+    except (ValueError, ZeroDivisionError):  # this combination is none the engine can build
         return 1 << 62
 
 

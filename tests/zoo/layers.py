@@ -278,7 +278,7 @@ class Normed(nn.Module):
         return self.out(self.norm(plain(self.inp(x))))
 
 
-@network((8,))
+@network((8,), slow=True)
 def layer_norm() -> Any:
     """LayerNormalization (TorchScript may write it as its parts)."""
     return Normed()
