@@ -6,11 +6,13 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from codesign.hdl.load import load_member, loadable
 from codesign.hdl.stream import Component
 
 
 class Chain(Component):
-    """``i`` of the first part and ``o`` of the last are the ports; parts become submodules."""
+    """``i`` of the first part and ``o`` of the last are the ports; parts become submodules. Where
+    a part is loadable, so is the chain."""
 
     def __init__(self, parts: Mapping[str, wiring.Component]) -> None:
         if not parts:
@@ -21,6 +23,7 @@ class Chain(Component):
             {
                 "i": In(first.signature.members["i"].signature.flip()),
                 "o": Out(last.signature.members["o"].signature),
+                **load_member(self._parts),
             }
         )
 
@@ -39,4 +42,6 @@ class Chain(Component):
             wiring.connect(m, source, component.i)
             source = component.o
         m.d.comb += [self.o.valid.eq(last.o.valid), last.o.ready.eq(self.o.ready)]
+        for part in loadable(self._parts).values():
+            wiring.connect(m, wiring.flipped(self.load), part.load)
         return m

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Stage
+from codesign.hdl.load import load_member, share
 from codesign.hdl.stream import Component, stream_signature
 
 
@@ -32,6 +33,7 @@ class Lockstep(Component):
             {
                 "i": In(stream_signature(shapes[0], count * self._lanes[0])),
                 "o": Out(stream_signature(shapes[1], count * self._lanes[1])),
+                **load_member({"pixel0": self._parts[0]}),
             }
         )
 
@@ -70,4 +72,6 @@ class Lockstep(Component):
                 part.o.ready.eq(self.o.ready),
                 result[n * step_out :][:step_out].eq(part.o.payload.data.as_value()),
             ]
+        if "load" in self.signature.members:
+            share(m, self.load, [part.load for part in self._parts])
         return m

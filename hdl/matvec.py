@@ -5,17 +5,20 @@ each cycle, no gap between row folds or frames, so the initiation interval is NF
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl import multiplier as products
 from codesign.hdl.adder_tree import Pipeline, Term, reduce_terms
 from codesign.hdl.frame_buffer import FrameBuffer
+from codesign.hdl.load import load_signature
+from codesign.hdl.loaded_memory import LoadedMemory, slots
 from codesign.hdl.matvec_plan import MatVecPlan, plan_matvec
-from codesign.hdl.memories import Counter, Table, pack, rom, style_for
+from codesign.hdl.memories import Counter, Table, rom, style_for
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import MatVecTiming
+from codesign.hdl.weight_image import image_of, padded, values
 
 
 class MatVec(Component):
@@ -30,6 +33,10 @@ class MatVec(Component):
     ``sets``: groups. The N rows are that many sets of N / sets rows, used in turn; a vector then
     has ``sets`` parts of K codes, one for each. ``side``: so many channels travel side by side:
     a beat holds [simd, side] codes and row ``p`` of the ``pe`` sees channel ``p * side // pe``.
+
+    ``loadable``: the weights are those at first; others of that range (lo, hi), and other biases,
+    are written through the port ``load`` (:class:`LoadedMemory`; ``image`` says what stands
+    where, the starts from address ``1 << region_bits`` on). Then ``acc_range`` must be given.
 
     ``ValueError`` when a frame has several parts and ``pe`` or ``simd`` does not divide N / sets
     or K: streams have no padding within a frame.
@@ -51,6 +58,7 @@ class MatVec(Component):
         sets: int = 1,
         side: int = 1,
         acc_range: tuple[int, int] | None = None,
+        loadable: tuple[int, int] | None = None,
     ) -> None:
         self.weights = _checked(weights, in_lo, in_hi)
         self.vectors, self.sets, self.side = vectors, sets, side
@@ -60,18 +68,19 @@ class MatVec(Component):
         if self.bias.shape != (n,):
             raise ValueError(f"{n} outputs need a bias of shape ({n},), got {self.bias.shape}")
         self.pe, self.simd = pe, simd
-        rows = n // sets
-        self.nf, self.sf = -(-rows // pe), -(-k // simd)
+        self.nf, self.sf = -(-(n // sets) // pe), -(-k // simd)
         self.in_lo, self.in_hi = int(in_lo), int(in_hi)
         self._in_shape = range_shape(self.in_lo, self.in_hi)
+        if loadable is not None and acc_range is None:
+            raise ValueError("a loadable unit needs the range of its accumulators")
         self._ranges(acc_range)
-        self._padded = np.zeros((sets, self.nf * pe, self.sf * simd), np.int64)
-        self._padded[:, :rows, :k] = self.weights.reshape(sets, rows, k)
-        # Rows beyond N are never looked at: repeating a real row keeps the set of digits small.
-        self._padded[:, rows:, :k] = self._padded[:, :1, :k]
-        self.recoding = products.recode(self._padded, multiplier)
-        words, width = sets * self.nf * self.sf, self.recoding.width * pe * simd
-        self.memory_style = style_for(words, width, weight_memory)
+        self._values = None if loadable is None else values(*loadable, k, simd)
+        known = padded(self.weights, sets, pe, simd) if self._values is None else self._values
+        self.image = image_of(
+            (n, k), pe=pe, simd=simd, sets=sets, multiplier=multiplier, weights=known
+        )
+        self.recoding = self.image.recoding
+        self.memory_style = style_for(self.image.words, self.image.width, weight_memory)
         self.plan: MatVecPlan = plan_matvec(
             pe=pe,
             simd=simd,
@@ -84,11 +93,14 @@ class MatVec(Component):
             memory_style=self.memory_style,
             acc_bits=range_shape(self.acc_lo, self.acc_hi).width,
             max_stages=max_stages,
+            loadable=loadable is not None,
         )
+        memories = {} if loadable is None else {"load": In(load_signature())}
         super().__init__(
             {
                 "i": In(stream_signature(self._in_shape, simd * side)),
                 "o": Out(stream_signature(range_shape(self.acc_lo, self.acc_hi), pe)),
+                **memories,
             }
         )
 
@@ -115,6 +127,7 @@ class MatVec(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        self._memories: dict[str, LoadedMemory] = {}
         ce = Signal()
         m.d.comb += ce.eq(~self.o.valid | self.o.ready)
         buffer = m.submodules.buffer = FrameBuffer(
@@ -141,23 +154,30 @@ class MatVec(Component):
         for name in self.plan.names[1:]:
             flags = pipe.carry(flags, name, f"flags_{name}", init=0)
         self._accumulate(m, ce, lanes, flags)
+        if self._values is not None:
+            self._distribute(m, self._memories["weight_memory"], self._memories["start_memory"])
         return m
 
     def _weight_codes(self, m: Module, buffer: FrameBuffer, ce: Value) -> Value:
         """The weight words' codes, one enabled cycle after issue, in step with ``o_data``."""
-        packed = self.recoding.codes(self._by_fold())
-        width = self.recoding.width
-        words = [pack([(c, width) for c in word.reshape(-1)]) for word in packed]
-        address = Counter(m, "fold", self.sets * self.nf * self.sf, buffer.issue)
-        port, data = rom(m, "weight_memory", words, width * self.pe * self.simd,
-                         self.memory_style, ce)  # fmt: skip
+        words, width = self.image.weight_words(self.weights), self.image.width
+        address = Counter(m, "fold", self.image.words, buffer.issue)
+        if self._values is not None:
+            return self._loaded(
+                m, "weight_memory", words, width, self.memory_style, address.value, ce
+            )
+        port, data = rom(m, "weight_memory", words, width, self.memory_style, ce)
         m.d.comb += port.eq(address.value)
         return data
 
-    def _by_fold(self) -> np.ndarray:
-        """Weights as int64 [sets * NF * SF, pe, simd]."""
-        cube = self._padded.reshape(-1, self.pe, self.sf, self.simd)
-        return cube.transpose(0, 2, 1, 3).reshape(-1, self.pe, self.simd)
+    def _loaded(
+        self, m: Module, name: str, words: list[int], width: int, style: str, at: Value, en: Value
+    ) -> Value:
+        """A memory behind the ``load`` port; data one enabled cycle after the address."""
+        memory = LoadedMemory(words, width, style)
+        m.submodules[name] = self._memories[name] = memory
+        m.d.comb += [memory.address.eq(at), memory.en.eq(en)]
+        return memory.data
 
     def _operand(self, m: Module, x: Value, s: int) -> tuple[Value, ...]:
         """What the rows of lane ``s`` are made of: x, or x and 2x."""
@@ -172,8 +192,7 @@ class MatVec(Component):
         """One processing element: rows, a tree per digit, and their weighted sum."""
         pipe = Pipeline(m, ce, self.plan.cuts)
         x_lo, x_hi = self._term_range()
-        weights = self._by_fold()[:, p, :]
-        digits = self.recoding.digits(weights)
+        digits = self.recoding.digits(self._possible(p))
         width = self.recoding.width
         words = [_wire(m, codes[s * width :][:width], f"w{s}") for s in range(self.simd)]
         planes = []
@@ -187,6 +206,15 @@ class MatVec(Component):
             total = reduce_terms(m, pipe, terms, f"sum{plane.shift}_", "add")
             planes.append(total.shifted(plane.shift))
         return reduce_terms(m, pipe, planes, "digits", "digit").value
+
+    def _possible(self, p: int) -> np.ndarray:
+        """int64 [cases, simd]: weights that processing element ``p`` may see at the same time."""
+        if self._values is None:
+            return self.image.by_fold(self.weights)[:, p, :]
+        few = self._values
+        if self.recoding.product:
+            few = np.array([few.min(), few.max()])
+        return np.repeat(few[:, None], self.simd, axis=1)
 
     def _row(self, plane: products.Plane, operand: tuple[Value, ...], word: Value) -> Value:
         if self.recoding.product:
@@ -210,6 +238,9 @@ class MatVec(Component):
                 last.eq(row.last & vector.last),
             ]
         starts = self._starts(m, row, shape.width)
+        begins = Signal(init=1)
+        with m.If(step):
+            m.d.sync += begins.eq(flags[1])
         for p, (lane, start) in enumerate(zip(lanes, starts, strict=True)):
             total = Signal(shape.width, name=f"total{p}")
             result = Signal(shape, name=f"acc{p}")
@@ -217,38 +248,68 @@ class MatVec(Component):
             if self.sf == 1:
                 m.d.comb += total.eq(start.value + lane)
             else:
-                partial = Signal(shape.width, name=f"partial{p}", init=start.first)
-                m.d.comb += total.eq(partial + lane)
+                partial = Signal(shape.width, name=f"partial{p}", init=start.first or 0)
+                following: Value = Mux(flags[1], start.value, total)
+                sum_so_far: Value = partial
+                if start.first is None:
+                    following, sum_so_far = total, Mux(begins, start.value, partial)
+                m.d.comb += total.eq(sum_so_far + lane)
                 with m.If(step):
-                    m.d.sync += partial.eq(Mux(flags[1], start.following, total))
+                    m.d.sync += partial.eq(following)
             with m.If(done):
                 m.d.sync += result.eq(total)
 
     def _starts(self, m: Module, row: Counter, width: int) -> list["_Start"]:
         """What each lane's accumulator starts from: bias, and the rows' borrowed ones."""
-        start = self.recoding.correction(self._padded).sum(axis=2)
-        rows = len(self.bias) // self.sets
-        start[:, :rows] += self.bias.reshape(self.sets, rows)
-        table = start.reshape(self.sets, self.nf, self.pe)
-        used = rows - (self.nf - 1) * self.pe
-        table[:, -1, used:] = table[:, 0, used:]
-        table = table.reshape(-1, self.pe)
+        if self._values is not None:
+            words = self.image.start_words(self.weights, self.bias, width)
+            style = style_for(len(words), width * self.pe)
+            data = self._loaded(
+                m, "start_memory", words, width * self.pe, style, row.following, Const(1, 1)
+            )
+            return [_Start(None, data[p * width :][:width]) for p in range(self.pe)]
+        table = self.image.starts(self.weights, self.bias)
         ahead = np.roll(table, -1, axis=0)
         result = []
         for p in range(self.pe):
             words = [int(v) & ((1 << width) - 1) for v in table[:, p]]
             turn = [int(v) & ((1 << width) - 1) for v in ahead[:, p]]
             use = words if self.sf == 1 else turn
-            data = Table(m, f"start{p}", use, width, row).data
-            result.append(_Start(words[0], data, data))
+            result.append(_Start(words[0], Table(m, f"start{p}", use, width, row).data))
         return result
+
+    @property
+    def region_bits(self) -> int:
+        """Bus address bits of each of the two memories: starts follow the weights."""
+        width = range_shape(self.acc_lo, self.acc_hi).width * self.pe
+        sizes = [(self.image.words, self.image.width), (self.sets * self.nf, width)]
+        return max((words * slots(bits) - 1).bit_length() for words, bits in sizes)
+
+    def _distribute(self, m: Module, weights: LoadedMemory, starts: LoadedMemory) -> None:
+        """Requests of the ``load`` port: weights below, starts above."""
+        bit, given = self.region_bits, self.load
+        upper = given.address[bit]
+        inside = Cat(given.address[:bit], Const(0, 1), given.address[bit + 1 :])
+        for memory, chosen in ((weights, ~upper), (starts, upper)):
+            m.d.comb += [
+                memory.load.request.eq(given.request & chosen),
+                memory.load.write.eq(given.write),
+                memory.load.address.eq(inside),
+                memory.load.data.eq(given.data),
+            ]
+        m.d.comb += [
+            given.ack.eq(weights.load.ack | starts.load.ack),
+            given.error.eq(Mux(upper, starts.load.error, weights.load.error)),
+            given.read.eq(Mux(upper, starts.load.read, weights.load.read)),
+        ]
 
 
 class _Start:
-    """First word, and the word of this row fold (``value``) or the next (``following``)."""
+    """What an accumulator starts from. ``first``: that of the first row, and ``value`` is that of
+    the next one while a row is summed; None where it may change, and ``value`` is of this row."""
 
-    def __init__(self, first: int, value: Value, following: Value) -> None:
-        self.first, self.value, self.following = first, value, following
+    def __init__(self, first: int | None, value: Value) -> None:
+        self.first, self.value = first, value
 
 
 def _wire(m: Module, value: Value, name: str) -> Value:

@@ -6,6 +6,7 @@ from codesign.hdl.adder_tree import levels
 from codesign.hdl.pipeline import (
     BLOCK_MEMORY_NS,
     DSP_NS,
+    LUT_NS,
     REGISTER_NS,
     Step,
     adder_ns,
@@ -40,6 +41,7 @@ def plan_matvec(
     memory_style: str,
     acc_bits: int,
     max_stages: int = 6,
+    loadable: bool = False,
 ) -> MatVecPlan:
     """Fewest stages that meet the delay model, at most ``max_stages`` (2 or more)."""
     if max_stages < 2:
@@ -58,7 +60,7 @@ def plan_matvec(
     for level in range(levels(planes)):
         width = wide + levels(simd) + 2 * (2 << level)
         steps.append(Step(f"digit{level}", adder_ns(width), pe * width))
-    steps.append(Step("acc", adder_ns(acc_bits), 0))
+    steps.append(Step("acc", adder_ns(acc_bits) + (LUT_NS if loadable else 0.0), 0))
     start = BLOCK_MEMORY_NS if memory_style == "block" else REGISTER_NS
     chosen = cuts(steps, max_stages - 2, start)
     return MatVecPlan(tuple(s.name for s in steps), frozenset(chosen))

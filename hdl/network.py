@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from codesign.hdl.load import load_signature, loadable
 from codesign.hdl.stream import Component
 
 
@@ -29,7 +30,8 @@ class Link:
 class Network(Component):
     """``parts`` become submodules, ``links`` connect them.
 
-    ``inputs`` and ``outputs``: own port name to the part's port it stands for.
+    ``inputs`` and ``outputs``: own port name to the part's port it stands for. A loadable part's
+    ``load`` port is ``load_NAME``.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Network(Component):
             {
                 **{name: In(self._member(end).signature.flip()) for name, end in inputs.items()},
                 **{name: Out(self._member(end).signature) for name, end in outputs.items()},
+                **{f"load_{name}": In(load_signature()) for name in loadable(self.parts)},
             }
         )
 
@@ -73,4 +76,6 @@ class Network(Component):
         for name, end in self._outputs.items():
             own, inner = getattr(self, name), self._port(end)
             m.d.comb += [own.valid.eq(inner.valid), inner.ready.eq(own.ready)]
+        for name, part in loadable(self.parts).items():
+            wiring.connect(m, wiring.flipped(getattr(self, f"load_{name}")), part.load)
         return m

@@ -64,6 +64,7 @@ def _evaluate(ctx: Context, node: NodeProto) -> Const:
         quantized = Quantized(
             _run(ctx, node, [quantized.codes, *arrays[1:]]),
             _run(ctx, node, [quantized.scale, *arrays[1:]]),
+            quantized.limits,
         )
     return Const(array, quantized, first.source)
 

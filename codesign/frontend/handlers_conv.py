@@ -17,6 +17,7 @@ from codesign.frontend.weights import (
     constant_weights,
     integer_weights,
     require_codes,
+    weight_limits,
 )
 from codesign.frontend.window import (
     AUTO_PADS,
@@ -88,7 +89,8 @@ def _emit(
     weights = np.moveaxis(codes, 1, -1)
     if weights.ndim == 3:
         weights = weights[:, None]
-    op = Conv(weights, scale, view.strides, view.dilations, view.pads, groups)
+    limits = weight_limits(constant_weights(ctx, node), source is x.value)
+    op = Conv(weights, scale, view.strides, view.dilations, view.pads, groups, limits)
     bias = bias_vector(ctx, node, 2, len(codes))
     out = node.output[0]
     value = ctx.emit(node, op, [source], tensor="" if bias is not None else out, axes=x.axes)

@@ -15,6 +15,7 @@ from codesign.frontend.weights import (
     float_constant,
     integer_weights,
     require_codes,
+    weight_limits,
 )
 from codesign.ir import Elementwise, Value
 from codesign.ops.add import Add
@@ -122,9 +123,10 @@ def _dense(
     if not transposed:
         codes, scale = codes.T, scale.T
     rows = channel_scale(ctx, node, scale)
+    given = x
     if codes.shape[1] == x.shape[-1]:  # else Dense refuses it by name
         x, codes, rows = fold_input_scales(ctx, node, x, codes, rows)
-    return x, Dense(codes, rows)
+    return x, Dense(codes, rows, weight_limits(weights, x is given))
 
 
 @handles("BatchNormalization")

@@ -223,7 +223,17 @@ def dequantize_linear(ctx: Context, node: NodeProto) -> None:
         raise ctx.error(node, f"it reads {array.dtype}", f"supported: {', '.join(INTEGERS)}")
     codes, scale = _dequantized(ctx, node, array.astype(np.int64), axis)
     values = (codes.astype(np.float32) * scale).astype(np.float32)
-    ctx.define(node, Const(values, Quantized(codes, scale), const.source))
+    limits = _limits(str(array.dtype), array.astype(np.int64) - codes)
+    ctx.define(node, Const(values, Quantized(codes, scale, limits), const.source))
+
+
+def _limits(kind: str, zero: np.ndarray) -> tuple[int, int] | None:
+    """Least and greatest code of an integer type after ``zero`` is subtracted."""
+    if kind not in INTEGERS:
+        return None
+    bits, signed = INTEGERS[kind]
+    span = ScaledInt.of_bits(bits, signed=signed)
+    return span.lo - int(zero.max(initial=0)), span.hi - int(zero.min(initial=0))
 
 
 def _dequantized(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto
 
+from codesign.formats import ScaledInt
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
 from codesign.frontend.layout import fit_constant, varying_last
@@ -63,7 +64,7 @@ def bipolar_quant(ctx: Context, node: NodeProto) -> None:
     const = ctx.constant(node, 0)
     if const is not None:
         codes = np.where(const.array >= 0, np.int64(1), np.int64(-1))
-        ctx.define(node, quantized_constant(ctx, node, codes, scale, const.source))
+        ctx.define(node, quantized_constant(ctx, node, codes, scale, const.source, (-1, 1)))
         return
     x = varying_last(ctx, node, ctx.tensor(node, 0), scale, "scale")
     # The sign does not depend on the scale, and x / scale could round to zero.
@@ -86,18 +87,25 @@ def quantize_constant(ctx: Context, node: NodeProto, const: Const, settings: Set
         rounding=settings.rounding,
     )
     offset = settings.zero_point.astype(np.int64)
-    return quantized_constant(ctx, node, codes - offset, settings.scale, const.source)
+    span = ScaledInt.of_bits(settings.bits, signed=settings.signed, narrow=settings.narrow)
+    limits = span.lo - int(offset.max()), span.hi - int(offset.min())
+    return quantized_constant(ctx, node, codes - offset, settings.scale, const.source, limits)
 
 
 def quantized_constant(
-    ctx: Context, node: NodeProto, codes: np.ndarray, scale: np.ndarray, source: str
+    ctx: Context,
+    node: NodeProto,
+    codes: np.ndarray,
+    scale: np.ndarray,
+    source: str,
+    limits: tuple[int, int] | None = None,
 ) -> Const:
-    """A constant of integer ``codes`` (zero point subtracted) times ``scale`` (float32)."""
+    """A constant of integer ``codes`` (zero point subtracted) times ``scale`` (float32).
+    ``limits``: the least and greatest code of its format."""
     _check_broadcast(ctx, node, scale, codes.shape, "scale")
     full = np.broadcast_to(scale, codes.shape)
-    return Const(
-        (codes.astype(np.float32) * full).astype(np.float32), Quantized(codes, full), source
-    )
+    values = (codes.astype(np.float32) * full).astype(np.float32)
+    return Const(values, Quantized(codes, full, limits), source)
 
 
 def read_settings(ctx: Context, node: NodeProto) -> Settings:

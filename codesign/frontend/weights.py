@@ -25,6 +25,12 @@ def integer_weights(ctx: Context, node: NodeProto, weights: Const) -> tuple[np.n
     return array.astype(np.int64), np.ones(array.shape, dtype=np.float32)
 
 
+def weight_limits(weights: Const, unchanged: bool = True) -> tuple[int, int] | None:
+    """Least and greatest code of the weights' format; None where the file does not say, or where
+    the layer got multiples of the file's codes (not ``unchanged``)."""
+    return weights.quantized.limits if weights.quantized is not None and unchanged else None
+
+
 def constant_weights(ctx: Context, node: NodeProto, index: int = 1) -> Const:
     """Input ``index``, which must be known at import."""
     weights = ctx.constant(node, index)

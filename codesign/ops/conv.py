@@ -13,6 +13,7 @@ from codesign.ir import Op, constant, register
 from codesign.ops.convolve import convolution_range, correlate
 from codesign.ops.dense import weight_scales
 from codesign.ops.geometry import Geometry, geometry_of, out_shape
+from codesign.ops.weight_range import any_kernel, weight_range
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -25,7 +26,8 @@ class Conv(Op):
 
     ``weights``: int64 [N, kh, kw, C / groups], codes with their zero point already subtracted
     (kh = 1 for a value (L, C)). ``weight_scale``: float64 [1] or [N], each a float32 number.
-    ``pads``: (top, left, bottom, right). The accumulator's scale is exact in float64.
+    ``pads``: (top, left, bottom, right). ``limits`` and ``loadable`` as in
+    :class:`~codesign.ops.dense.Dense`. The accumulator's scale is exact in float64.
     """
 
     weights: np.ndarray
@@ -34,6 +36,8 @@ class Conv(Op):
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
+    limits: tuple[int, int] | None = None
+    loadable: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", constant(self.weights, np.int64))
@@ -59,9 +63,14 @@ class Conv(Op):
             )
         geometry, zero = self.geometry(x), x.format.zero_point
         check_channels(self.weights, self.groups, x.shape)
-        low, high = convolution_range(
-            self.weights, geometry, self.groups, x.format.lo - zero, x.format.hi - zero, 0
-        )
+        if self.loadable:
+            span = weight_range(self.weights, self.limits)
+            ends = x.format.lo - zero, x.format.hi - zero
+            low, high = map(np.array, any_kernel(span, geometry, self.weights.shape[-1], *ends))
+        else:
+            low, high = convolution_range(
+                self.weights, geometry, self.groups, x.format.lo - zero, x.format.hi - zero, 0
+            )
         if max(-int(low.min()), int(high.max())) >= 1 << 53:
             raise UnsupportedModel(
                 "the accumulator could exceed 2^53", hint="use fewer weight or activation bits"

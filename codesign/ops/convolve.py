@@ -21,6 +21,7 @@ from codesign.ops.convolve_parts import (
 )
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.matvec import matmul_dtype
+from codesign.ops.weight_range import LoadableWeights, any_kernel
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -36,8 +37,9 @@ class Convolve(CircuitOp):
 
     ``weights``: int64 [N, kh, kw, C / groups] (kh = 1 for a value (L, C)). ``bias``: int64 [N].
     ``scale``: what one accumulator step is worth, float64 [N] or [1]. ``pads``: (top, left,
-    bottom, right), read as the code ``pad_code``. How it is built and what a plan may hold:
-    :func:`codesign.ops.convolve_parts.layout_of`.
+    bottom, right), read as the code ``pad_code``. ``loadable`` as in
+    :class:`~codesign.ops.matvec.MatVec` (its zero point is the ``pad_code``). How it is built and
+    what a plan may hold: :func:`codesign.ops.convolve_parts.layout_of`.
     """
 
     weights: np.ndarray
@@ -48,6 +50,7 @@ class Convolve(CircuitOp):
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
     pad_code: int = 0
+    loadable: LoadableWeights | None = None
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""
@@ -60,13 +63,22 @@ class Convolve(CircuitOp):
         if self.weights.shape[-1] * self.groups != x.shape[-1]:
             raise ValueError(f"{self.groups} x {self.weights.shape[-1]} weights meet {x.shape}")
         geometry = self.geometry(x)
-        lo, hi = convolution_range(
-            self.weights, geometry, self.groups, x.format.lo, x.format.hi, self.pad_code
-        )
+        lo, hi = self._range(geometry, x.format)
         scale = tuple(float(s) for s in self.scale)
         shape = out_shape(geometry, len(x.shape), len(self.weights))
-        least, greatest = (lo + self.bias).min(), (hi + self.bias).max()
-        return shape, ScaledInt(int(least), int(greatest), scale)
+        return shape, ScaledInt(int(lo.min()), int(hi.max()), scale)
+
+    def _range(self, geometry: Geometry, x: Format) -> tuple[np.ndarray, np.ndarray]:
+        if self.loadable is None:
+            lo, hi = convolution_range(
+                self.weights, geometry, self.groups, x.lo, x.hi, self.pad_code
+            )
+            return lo + self.bias, hi + self.bias
+        span = self.loadable
+        ends = x.lo - span.zero_point, x.hi - span.zero_point
+        least, most = any_kernel((span.lo, span.hi), geometry, self.weights.shape[-1], *ends)
+        fixed = span.fixed_bias(self.weights, self.bias)
+        return least + fixed, most + fixed
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         geometry = self.geometry(ins[0])

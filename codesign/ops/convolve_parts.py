@@ -166,13 +166,17 @@ class ConvolveParts:
         padded = self._source()
         if plan.style == "unrolled":
             dense = _dense(op.weights, op.groups)
-            return Engine(dense, op.bias, padded, self.out.format, g.pixels, given)
+            return Engine(
+                dense, op.bias, padded, self.out.format, g.pixels, given, loadable=op.loadable
+            )
         if op.depthwise:
             folds = op.channels // layout.lanes
-            return Engine(
-                flat, op.bias, padded, self.out.format, g.pixels, given, folds, layout.lanes
-            )
-        return Engine(flat, op.bias, padded, self.out.format, g.pixels, given, op.groups)
+            shape = folds, layout.lanes
+        else:
+            shape = op.groups, 1
+        return Engine(
+            flat, op.bias, padded, self.out.format, g.pixels, given, *shape, loadable=op.loadable
+        )
 
     def cost(self, built: Component | None) -> Cost:
         """Estimated resources."""

@@ -11,6 +11,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Op, constant, register
 from codesign.ops.matvec import exact_matmul
+from codesign.ops.weight_range import any_weights, weight_range
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -41,13 +42,17 @@ class Dense(Op):
     """``acc[..., n] = sum_k weights[n, k] * (x[..., k] - zero_point)``, exact.
 
     ``weights``: int64[N, K], codes with their zero point already subtracted.
-    ``weight_scale``: float64[1] or float64[N], each a float32 number.
+    ``weight_scale``: float64[1] or float64[N], each a float32 number. ``limits``: the least and
+    greatest code of the weights' format, where known. ``loadable``: the accumulator's range is
+    that of every weight within the limits, not of those given.
     The accumulator is a :class:`ScaledInt` whose range over all rows is reached, and whose scale
     ``input scale * weight scale`` is exact in float64.
     """
 
     weights: np.ndarray
     weight_scale: np.ndarray
+    limits: tuple[int, int] | None = None
+    loadable: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", constant(self.weights, np.int64))
@@ -77,10 +82,16 @@ class Dense(Op):
 
     def _range(self, x: ScaledInt) -> tuple[int, int]:
         reach = max(abs(x.lo - x.zero_point), abs(x.hi - x.zero_point))
-        bound = reach * int(np.abs(self.weights).max(initial=0)) * self.weights.shape[1]
+        span = weight_range(self.weights, self.limits) if self.loadable else None
+        greatest_weight = max(map(abs, span)) if span else int(np.abs(self.weights).max(initial=0))
+        bound = reach * greatest_weight * self.weights.shape[1]
         if bound >= 1 << 53:
             raise UnsupportedModel(
                 "the accumulator could exceed 2^53", hint="use fewer weight or activation bits"
+            )
+        if span:
+            return any_weights(
+                span, x.lo - x.zero_point, x.hi - x.zero_point, self.weights.shape[1]
             )
         least, greatest = sign_split_range(self.weights, x.lo - x.zero_point, x.hi - x.zero_point)
         return int(least.min()), int(greatest.max())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
     from codesign.formats import Format
+    from codesign.ops.weight_range import LoadableWeights
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,8 @@ class Engine:
 
     ``sets``: groups, each with N / sets rows and K inputs of its own. ``side``: channels that
     travel side by side (depthwise), else 1. ``given``: codes a beat brings, of one vector's part
-    for one group; a width adapter makes ``plan.simd * side`` of it.
+    for one group; a width adapter makes ``plan.simd * side`` of it. ``loadable``: weights that
+    may be replaced (folded style only).
     """
 
     weights: np.ndarray
@@ -34,6 +36,7 @@ class Engine:
     given: int
     sets: int = 1
     side: int = 1
+    loadable: LoadableWeights | None = None
 
     def folds(self, plan: Plan) -> tuple[int, int]:
         """(row folds, column folds) of one vector, all groups counted."""
@@ -91,6 +94,8 @@ class Engine:
             "acc_range": (self.target.lo, self.target.hi),
         }
         if plan.style == "unrolled":
+            if self.loadable is not None:
+                raise ValueError("an unrolled layer has its weights wired in: none can be loaded")
             from codesign.hdl.unrolled import UnrolledMatVec
 
             return UnrolledMatVec(self.weights, depth=plan.depth, twin=twin, **common)  # type: ignore[arg-type]
@@ -105,8 +110,12 @@ class Engine:
             multiplier=plan.multiplier,
             weight_memory=plan.memory,
             max_stages=plan.max_stages,
+            loadable=self._span(),
             **common,  # type: ignore[arg-type]
         )
+
+    def _span(self) -> tuple[int, int] | None:
+        return None if self.loadable is None else (self.loadable.lo, self.loadable.hi)
 
     def cost(self, plan: Plan, built: Component | None = None) -> Cost:
         """Estimated resources, all pixels. ``built``: the component, where it is unrolled."""

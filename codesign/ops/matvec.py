@@ -13,6 +13,7 @@ from codesign.ir import Value, register
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.engine import Engine
+from codesign.ops.weight_range import LoadableWeights, any_weights
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -26,20 +27,31 @@ class MatVec(CircuitOp):
     ``weights``: int64 [N, K]. ``bias``: int64 [N]. ``scale``: what one accumulator step is
     worth, float64 [N] or [1]. A value (..., K) holds several vectors; then ``pe`` must divide N
     and ``simd`` K, and ``plan.pixels`` of them may be computed side by side (beats of whole
-    vectors).
+    vectors). ``loadable``: other weights may be written while the circuit runs; the range is then
+    that of every weight allowed.
     """
 
     weights: np.ndarray
     bias: np.ndarray
     scale: np.ndarray
+    loadable: LoadableWeights | None = None
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         n, k = self.weights.shape
         if ins[0].shape[-1] != k:
             raise ValueError(f"{k} weights a row meet {ins[0].shape[-1]} inputs")
-        lo, hi = accumulator_range(self.weights, self.bias, ins[0].format)
+        lo, hi = self._range(ins[0].format)
         scale = tuple(float(s) for s in self.scale)
         return (*ins[0].shape[:-1], n), ScaledInt(int(lo.min()), int(hi.max()), scale)
+
+    def _range(self, x: Format) -> tuple[np.ndarray, np.ndarray]:
+        if self.loadable is None:
+            return accumulator_range(self.weights, self.bias, x)
+        span = self.loadable
+        ends = x.lo - span.zero_point, x.hi - span.zero_point
+        lo, hi = any_weights((span.lo, span.hi), *ends, self.weights.shape[1])
+        fixed = span.fixed_bias(self.weights, self.bias)
+        return lo + fixed, hi + fixed
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         return exact_matmul(arrays[0], self.weights.T) + self.bias
@@ -74,7 +86,9 @@ class MatVec(CircuitOp):
     def _engine(self, x: Value, out: Value, plan: Plan) -> Engine:
         given = plan.simd if plan.pixels == 1 else self.weights.shape[1]
         vectors = x.elements // x.shape[-1]
-        return Engine(self.weights, self.bias, x.format, out.format, vectors, given)
+        return Engine(
+            self.weights, self.bias, x.format, out.format, vectors, given, loadable=self.loadable
+        )
 
     def _out(self, ins: list[Value]) -> Value:
         return Value("", *self.infer(*ins))

@@ -10,15 +10,20 @@ from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_combine import LowerCombine
 from codesign.passes.lower_conv import LowerConv
 from codesign.passes.lower_dense import FoldBias, LowerDense
+from codesign.passes.make_loadable import MakeLoadable
 from codesign.passes.orient import Orient
 from codesign.passes.tabulate import Tabulate
 
 
-def lower(graph: Graph) -> Graph:
-    """Model-level graph -> circuit operations on codes, with float32 only at the two ends."""
+def lower(graph: Graph, *, runtime_weights: bool = False) -> Graph:
+    """Model-level graph -> circuit operations on codes, with float32 only at the two ends.
+
+    ``runtime_weights``: exact for all weights of the layers' formats, not only the trained ones.
+    """
     return run_passes(
         graph,
         [
+            *([MakeLoadable()] if runtime_weights else []),
             Hoist(),
             AbsorbRearrange(),
             LowerDense(),

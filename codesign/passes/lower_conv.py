@@ -16,6 +16,7 @@ from codesign.ops.geometry import Geometry
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.sum_pool import SumPool
+from codesign.ops.weight_range import LoadableWeights, weight_range
 from codesign.passes.base import Pass
 
 Pads = tuple[int, int, int, int]
@@ -51,6 +52,9 @@ def _lower(op: Conv, source: Value) -> Convolve:
     assert isinstance(format, ScaledInt)
     bias = -format.zero_point * op.weights.reshape(len(op.weights), -1).sum(axis=1)
     scale = np.atleast_1d(op.weight_scale).astype(np.float64) * np.float64(format.scale[0])
+    loadable = None
+    if op.loadable:
+        loadable = LoadableWeights(*weight_range(op.weights, op.limits), format.zero_point)
     return Convolve(
         op.weights,
         bias,
@@ -60,6 +64,7 @@ def _lower(op: Conv, source: Value) -> Convolve:
         op.pads,
         op.groups,
         pad_code=format.zero_point,
+        loadable=loadable,
     )
 
 

@@ -12,6 +12,7 @@ from codesign.ops.add import Add
 from codesign.ops.convolve import Convolve
 from codesign.ops.dense import Dense
 from codesign.ops.matvec import MatVec
+from codesign.ops.weight_range import LoadableWeights, weight_range
 from codesign.passes.base import Pass
 
 
@@ -38,7 +39,10 @@ def _lower(op: Dense, source: Value) -> MatVec:
     assert isinstance(format, ScaledInt)
     bias = -format.zero_point * op.weights.sum(axis=1)
     scale = np.atleast_1d(op.weight_scale).astype(np.float64) * np.float64(format.scale[0])
-    return MatVec(op.weights, bias, scale)
+    loadable = None
+    if op.loadable:
+        loadable = LoadableWeights(*weight_range(op.weights, op.limits), format.zero_point)
+    return MatVec(op.weights, bias, scale, loadable)
 
 
 class FoldBias(Pass):

@@ -27,7 +27,9 @@ class Orient(Pass):
             if isinstance(node.op, Requant) and (node.op.step < 0).any():
                 source = graph.producer(node.inputs[0])
                 alone = len(graph.consumers(node.inputs[0])) == 1
-                if source is not None and isinstance(source.op, MatVec | Convolve) and alone:
+                matrix = source is not None and isinstance(source.op, MatVec | Convolve)
+                # Weights that may be replaced keep their signs.
+                if source is not None and matrix and alone and source.op.loadable is None:  # type: ignore[attr-defined]
                     graph = _mirror(graph, source, node)
         return graph
 

@@ -60,11 +60,13 @@ def run(
     seed: int = 0,
     reset_at: int | None = None,
     timeout: int = 100_000,
+    before=None,
 ) -> Trace:
     """Send ``frames`` [F, elements]; collect F frames of ``out_elements``.
 
     ``stall_*``: probability of an idle cycle at either side. ``reset_at``: a reset of one cycle
-    in that cycle, after which every frame is sent again from the first one.
+    in that cycle, after which every frame is sent again from the first one. ``before``: a
+    testbench that runs first.
     """
     frames = np.asarray(frames)
     rng = random.Random(seed)
@@ -83,6 +85,8 @@ def run(
     m.domains += domain
 
     async def source(ctx):
+        if before is not None:
+            await before(ctx)
         await bench(ctx)
 
     async def bench(ctx):

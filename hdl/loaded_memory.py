@@ -1,0 +1,99 @@
+"""A memory of wide words that a circuit reads and a 32-bit bus writes and reads back."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl.load import ADDRESS_BITS, DATA_BITS, load_signature
+from codesign.hdl.stream import Component
+from codesign.hdl.window_delay import NO_COLLISION
+
+
+def slots(width: int) -> int:
+    """32-bit addresses a word of ``width`` bits takes: a power of two."""
+    return 1 << (-(-width // DATA_BITS) - 1).bit_length()
+
+
+class LoadedMemory(Component):
+    """``words`` of ``width`` bits at first. ``data`` follows ``address`` by one ``en`` cycle.
+
+    On the bus word ``n`` takes the addresses from ``n * slots(width)`` on, its low bits first.
+    Its parts are written in ascending order; the last one writes the word. A part out of order
+    and an address that is none are errors and change nothing. The bus uses the circuit's read
+    port: no frame may be in flight.
+    """
+
+    def __init__(self, words: Sequence[int], width: int, style: str) -> None:
+        self._words, self._width = list(words), width
+        self._style = {"block": "block", "lut": "distributed"}[style]
+        self.parts, self.slots = -(-width // DATA_BITS), slots(width)
+        index_bits = max(1, (len(words) - 1).bit_length())
+        if index_bits + (self.slots - 1).bit_length() > ADDRESS_BITS:
+            raise ValueError(f"{len(words)} words of {width} bits exceed the bus' address space")
+        super().__init__(
+            {
+                "address": In(index_bits),
+                "en": In(1),
+                "data": Out(width),
+                "load": In(load_signature()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # One word would be a memory without an address; a second one is never reached.
+        init = self._words if len(self._words) > 1 else [*self._words, 0]
+        attributes = {"ram_style": self._style, **NO_COLLISION}
+        memory = Memory(shape=unsigned(self._width), depth=len(init), init=init, attrs=attributes)
+        m.submodules.memory = memory
+        write, read = memory.write_port(), memory.read_port()
+        part_bits = (self.slots - 1).bit_length()
+        part = self.load.address[:part_bits]
+        index = self.load.address[part_bits:][: len(self.address)]
+        reading = Signal()
+        m.d.comb += [
+            reading.eq(self.load.request & ~self.load.write),
+            read.addr.eq(Mux(reading, index, self.address)),
+            read.en.eq(self.en | reading),
+            self.data.eq(read.data),
+            write.addr.eq(index),
+        ]
+        self._answer(m, write, part, index, read.data)
+        return m
+
+    def _answer(self, m: Module, write: object, part: Value, index: Value, data: Value) -> None:
+        """First cycle of a request: the access; second: its result; third: ``ack``."""
+        begin, wait, bad = Signal(), Signal(), Signal()
+        expected, started = Signal.like(self.load.address), Signal()
+        last = Signal()
+        m.d.comb += [
+            begin.eq(self.load.request & ~wait & ~self.load.ack),
+            last.eq(part == self.parts - 1),
+            bad.eq(
+                (part > self.parts - 1)
+                | (self.load.address >> (len(part) + len(index)) != 0)
+                | (index > len(self._words) - 1)
+                | (self.load.write & (part != 0) & ~(started & (self.load.address == expected)))
+            ),
+            write.en.eq(begin & self.load.write & last & ~bad),  # type: ignore[attr-defined]
+        ]
+        m.d.sync += [wait.eq(begin), self.load.ack.eq(wait)]
+        with m.If(begin):
+            m.d.sync += self.load.error.eq(bad)
+            with m.If(self.load.write):
+                m.d.sync += [started.eq(~bad & ~last), expected.eq(self.load.address + 1)]
+        self._parts(m, write, part, begin & self.load.write, data)
+        parts = [data[n * DATA_BITS :][:DATA_BITS] for n in range(self.parts)]
+        with m.If(wait):
+            m.d.sync += self.load.read.eq(Array(parts)[part] if self.parts > 1 else parts[0])
+
+    def _parts(self, m: Module, write: object, part: Value, take: Value, data: Value) -> None:
+        """The parts of a word that wait for its last one."""
+        held = [Signal(DATA_BITS, name=f"part{n}") for n in range(self.parts - 1)]
+        for n, register in enumerate(held):
+            with m.If(take & (part == n)):
+                m.d.sync += register.eq(self.load.data)
+        word = Cat(*held, self.load.data)
+        m.d.comb += write.data.eq(word[: len(data)])  # type: ignore[attr-defined]
