@@ -3,17 +3,24 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import ClockDomain, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
+from codesign.hdl.axi_lite import PORTS, AxiLite, port_members
+from codesign.hdl.load_map import LoadMap, Region
+from codesign.hdl.memories import Counter
 from codesign.hdl.register_slice import RegisterSlice
 from codesign.hdl.stream import Component
+
+#: Bits of the counter of frames in flight: more than any network holds.
+FRAMES_BITS = 16
 
 
 class AxisTop(Component):
@@ -21,10 +28,22 @@ class AxisTop(Component):
 
     ``tdata`` is the beat's data, lane 0 lowest, zero-padded to whole bytes. ``s_axis_tlast`` is
     ignored: components count beats. ``aresetn`` is synchronous and active low.
+
+    ``regions``: where the loadable parts of ``network`` lie in the address map; with them the top
+    has AXI4-Lite ports ``s_axil_*`` (:mod:`codesign.hdl.load_map`). A frame begins only between
+    two accesses, and an access to weights succeeds only between frames: ``beats`` are those of an
+    input frame, by which frames are counted.
     """
 
-    def __init__(self, network: wiring.Component) -> None:
-        self._network = network
+    def __init__(
+        self,
+        network: wiring.Component,
+        regions: Mapping[str, Region] | None = None,
+        beats: int = 1,
+    ) -> None:
+        self._network, self._beats = network, beats
+        self._map = LoadMap(regions) if regions else None
+        registers = port_members(self._map.address_bits + 2, "s_axil_") if self._map else {}
         self._in_bits, self._out_bits = data_bits(network.i), data_bits(network.o)
         super().__init__(
             {
@@ -38,6 +57,7 @@ class AxisTop(Component):
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
                 "m_axis_tlast": Out(1),
+                **registers,
             }
         )
 
@@ -50,18 +70,40 @@ class AxisTop(Component):
         sink = m.submodules.m_slice = RegisterSlice(beat_of(network.o))
         wiring.connect(m, source.o, network.i)
         wiring.connect(m, network.o, sink.i)
+        hold = self._load(m, self._map, network) if self._map else Const(0, 1)
         m.d.comb += [
             clocking.clk.eq(self.aclk),
             clocking.rst.eq(~self.aresetn),
             source.i.payload.data.as_value().eq(self.s_axis_tdata),
-            source.i.valid.eq(self.s_axis_tvalid),
-            self.s_axis_tready.eq(source.i.ready),
+            source.i.valid.eq(self.s_axis_tvalid & ~hold),
+            self.s_axis_tready.eq(source.i.ready & ~hold),
             self.m_axis_tdata.eq(sink.o.payload.data.as_value()),
             self.m_axis_tvalid.eq(sink.o.valid),
             self.m_axis_tlast.eq(sink.o.payload.last),
             sink.o.ready.eq(self.m_axis_tready),
         ]
         return m
+
+    def _load(self, m: Module, load_map: LoadMap, network: Any) -> Value:
+        """The registers; yields what keeps beats out while they use the memories."""
+        axil = m.submodules.axi_lite = AxiLite(load_map.address_bits + 2)
+        m.submodules.load_map = load_map
+        wiring.connect(m, axil.bus, load_map.bus)
+        for name, (_, given) in PORTS.items():
+            own, inner = getattr(self, f"s_axil_{name}"), getattr(axil, name)
+            m.d.comb += inner.eq(own) if given else own.eq(inner)
+        for name in load_map.regions:
+            wiring.connect(m, getattr(load_map, f"load_{name}"), getattr(network, f"load_{name}"))
+        taken, leaving = Signal(), Signal()
+        beat = Counter(m, "input_beat", self._beats, taken)
+        flying = Signal(FRAMES_BITS, name="frames_in_flight")
+        m.d.comb += [
+            taken.eq(self.s_axis_tvalid & self.s_axis_tready),
+            leaving.eq(network.o.valid & network.o.ready & network.o.payload.last),
+            load_map.busy.eq(flying != 0),
+        ]
+        m.d.sync += flying.eq(flying + (taken & (beat.value == 0)) - leaving)
+        return load_map.hold
 
 
 def beat_of(port: Any) -> StructLayout:
