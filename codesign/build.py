@@ -27,6 +27,7 @@ from codesign.plan import Layer as PlannedLayer
 from codesign.plan.dataflow import Dataflow, FifoBlock, dataflow, lanes_out, node_plans, value_lanes
 from codesign.plan.fifos import fifo_depths
 from codesign.plan.folding import layer_cost, unrolled_layers
+from codesign.plan.loops import early_layers
 from codesign.plan.planfile import PlanFile
 from codesign.plan.schedule import layer_cycles, measure
 from codesign.train.golden import load_golden
@@ -156,7 +157,8 @@ def _tap(planned: Planned, layer: PlannedLayer) -> Tap:
     plan = planned.plans[layer.name]
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
     path = instance_path(planned.flow, layer)
-    return Tap(port=stream, path=path, waits=plan.style != "unrolled")
+    ahead = layer.name in early_layers(planned.circuit)
+    return Tap(port=stream, path=path, waits=plan.style != "unrolled", ahead=ahead)
 
 
 def _rows(planned: Planned) -> list[Layer]:
@@ -210,10 +212,12 @@ def _fifo(block: FifoBlock) -> Fifo:
 
 def _edges(circuit: Circuit) -> list[Edge]:
     writers = {circuit.source.name: "input"}
-    edges = []
-    for layer in circuit.layers:
-        edges += [_edge(writers[source.name], layer.name, source) for source in layer.sources]
-        writers[layer.target.name] = layer.name
+    writers |= {layer.target.name: layer.name for layer in circuit.layers}
+    edges = [
+        _edge(writers[source.name], layer.name, source)
+        for layer in circuit.layers
+        for source in layer.sources
+    ]
     return [*edges, _edge(writers[circuit.target.name], "output", circuit.target)]
 
 

@@ -84,11 +84,14 @@ class Tap(Strict):
     ``path`` are the instance names below the top module; the instance has the wires
     ``o__valid``, ``o__ready`` and ``o__payload`` (data in the low ``lanes * bits`` bits).
     ``waits`` is False inside a free-running pipeline: there every valid cycle is a transfer.
+    ``ahead``: the stream starts each frame with what only a loop's initial state decides, so
+    beats of a frame may come before anything of that frame was given to the circuit.
     """
 
     port: Port
     path: list[str]
     waits: bool = True
+    ahead: bool = False
 
 
 class Layer(Strict):

@@ -104,8 +104,8 @@ class Circuit:
         self._taken, self._ready = _read(dut.s_axis_tready), _write(dut.m_axis_tready)
         self._valid = _read(dut.m_axis_tvalid)
         self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
-        ports = [*((t.port, True) for t in manifest.taps), (manifest.output, False)]
-        self.records = [Record(p, arrays["=" + p.tensor], last) for p, last in ports]
+        ports = [*((t.port, True, t.ahead) for t in manifest.taps), (manifest.output, False, False)]
+        self.records = [Record(p, arrays["=" + p.tensor], *kind) for p, *kind in ports]
         self._taps: list[Tapped] = [
             (
                 _read(_wire(dut, tap.path, "o__valid")),

@@ -20,7 +20,8 @@ def design_header(manifest: Manifest) -> str:
         "#include <cstdint>\n#include <string>\n#include <vector>\nnamespace design {",
         _stream("Input", manifest.input, -1, last=False),
         _stream("Output", manifest.output, len(manifest.taps), last=False),
-        *(_stream(f"Tap{k}", manifest.taps[k].port, k, last=True) for k in taps),
+        *(_stream(f"Tap{k}", tap.port, k, last=True, ahead=tap.ahead)
+          for k, tap in enumerate(manifest.taps)),
         _files(len(manifest.taps)),
         _checks(manifest),
         "}  // namespace design\n",
@@ -28,8 +29,9 @@ def design_header(manifest: Manifest) -> str:
     return "\n".join(parts)
 
 
-def _stream(name: str, port: Port, tensor: int, *, last: bool) -> str:
-    """Constants of one stream. ``last``: the bit above the data is the beat's last."""
+def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: bool = False) -> str:
+    """Constants of one stream. ``last``: the bit above the data is the beat's last; ``ahead``:
+    see :class:`~codesign.builddir.Tap`."""
     if port.bits > 64:
         raise UsageError("codes wider than 64 bits", where=f"tensor '{port.tensor}'")
     return (
@@ -38,7 +40,8 @@ def _stream(name: str, port: Port, tensor: int, *, last: bool) -> str:
         f"    static constexpr unsigned beats = {port.beats}, words = "
         f"{words_per_beat(port, int(last))}, lanes = {port.lanes}, bits = {port.bits}, "
         f"elements = {port.elements};\n"
-        f"    static constexpr bool is_signed = {str(port.signed).lower()};\n}};"
+        f"    static constexpr bool is_signed = {str(port.signed).lower()}, "
+        f"ahead = {str(ahead).lower()};\n}};"
     )
 
 

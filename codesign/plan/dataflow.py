@@ -13,7 +13,11 @@ from math import gcd
 from codesign.ir import Node, Value
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.convolve import Convolve
 from codesign.ops.matvec import MatVec
+from codesign.ops.max_pool import MaxPool
+from codesign.ops.sum_pool import SumPool
+from codesign.plan.loops import loop_values
 from codesign.plan.partition import Circuit, Layer
 
 End = tuple[str, str]  # (block, port)
@@ -156,8 +160,8 @@ def _alone(circuit: Circuit, before: Stretch, layer: Layer) -> bool:
 def dataflow(
     circuit: Circuit, plans: Mapping[str, Plan], depths: Mapping[str, int] | None = None
 ) -> Dataflow:
-    """The blocks and links of a planned circuit. ``depths``: places of the FIFOs by name; a FIFO
-    of none is left out. Every output of a fork may have one (:func:`fifo_names`)."""
+    """The blocks and links of a planned circuit. ``depths``: places of the FIFOs by name
+    (:func:`fifo_names`); a FIFO of none is left out."""
     builder = _Builder(circuit, plans, depths or {})
     builder.connect(circuit.source, None)
     for stretch in builder.stretches:
@@ -174,8 +178,9 @@ def dataflow(
 
 
 def fifo_names(circuit: Circuit, plans: Mapping[str, Plan]) -> list[str]:
-    """Names of the FIFOs the circuit may have: one behind each output of a fork."""
-    return [name for _, names in _Builder(circuit, plans, {}).forks() for name in names]
+    """Names of the FIFOs the circuit may have: one behind each output of a fork, one in each loop,
+    and one before each sliding window, which takes its input in bursts."""
+    return _Builder(circuit, plans, {}).fifo_names()
 
 
 class _Builder:
@@ -192,12 +197,20 @@ class _Builder:
         self.entry: End | None = None
         self.exit: End | None = None
 
-    def forks(self) -> list[tuple[Value, list[str]]]:
-        """The values with several readers, and the FIFO names of those."""
-        values = [self._circuit.source, *(s.target for s in self.stretches)]
-        found = [(v, [_fifo_name(end, len(self._ports(end))) for end in self._readers(v)])
-                 for v in values]  # fmt: skip
-        return [(value, names) for value, names in found if len(names) > 1]
+    def fifo_names(self) -> list[str]:
+        """See :func:`fifo_names`."""
+        found, loops = [], loop_values(self._circuit)
+        for value in (self._circuit.source, *(s.target for s in self.stretches)):
+            ends = self._readers(value)
+            whole = len(ends) > 1 or value.name in loops
+            inner = value.name != self._circuit.source.name
+            found += [self._fifo(e) for e in ends if whole or (inner and self._window(e))]
+        return found
+
+    def _window(self, end: End | None) -> bool:
+        """Whether ``end`` is a layer with a sliding window."""
+        heads = [s.layers[0].head for s in self.stretches if end and s.name == end[0]]
+        return bool(heads) and isinstance(heads[0], Convolve | MaxPool | SumPool)
 
     def _readers(self, value: Value) -> list[End | None]:
         """Where ``value`` goes; None is the circuit's output."""
@@ -216,20 +229,29 @@ class _Builder:
         """Lead ``value`` from ``start`` (None: the circuit's input) to all its readers."""
         readers = self._readers(value)
         if len(readers) == 1:
-            self._link(start, readers[0])
+            self._lead(value, start, readers[0])
             return
         name = f"fork_{value.name}"
         self.blocks.append(ForkBlock(name, value, self.lanes[value.name], len(readers)))
         self._link(start, (name, "i"))
         for index, end in enumerate(readers):
-            begin: End = (name, f"o{index}")
-            fifo = _fifo_name(end, len(self._ports(end)))
-            depth = self._depths.get(fifo, 0)
-            if depth:
-                self.blocks.append(FifoBlock(fifo, value, self.lanes[value.name], depth))
-                self._link(begin, (fifo, "i"))
-                begin = (fifo, "o")
-            self._link(begin, end)
+            self._lead(value, (name, f"o{index}"), end)
+
+    def _lead(self, value: Value, start: End | None, end: End | None) -> None:
+        """A link, through its FIFO if that has places."""
+        name = self._fifo(end)
+        depth = self._depths.get(name, 0) if start is not None else 0
+        if depth:
+            self.blocks.append(FifoBlock(name, value, self.lanes[value.name], depth))
+            self._link(start, (name, "i"))
+            start = (name, "o")
+        self._link(start, end)
+
+    def _fifo(self, end: End | None) -> str:
+        """Name of the FIFO before ``end``."""
+        if end is None:
+            return "fifo_output"
+        return f"fifo_{end[0]}" if len(self._ports(end)) == 1 else f"fifo_{end[0]}_{end[1]}"
 
     def _link(self, start: End | None, end: End | None) -> None:
         if start is None:
@@ -238,9 +260,3 @@ class _Builder:
             self.exit = start
         else:
             self.links.append((start, end))
-
-
-def _fifo_name(end: End | None, ports: int) -> str:
-    if end is None:
-        return "fifo_output"
-    return f"fifo_{end[0]}" if ports == 1 else f"fifo_{end[0]}_{end[1]}"
