@@ -9,12 +9,15 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 from codesign.errors import UnsupportedModel
+from codesign.formats import Format, Real, parse_format
 from codesign.frontend.load import all_tensors, check_size, supported_opsets
 from codesign.frontend import scan_body
 from codesign.frontend.names import printable
 from codesign.frontend.scan_body import bodies, names_read
 
 STANDARD = ("", "ai.onnx")
+#: Operators of onnxruntime's own, which its quantizer writes.
+MICROSOFT = "com.microsoft"
 #: The domains under which Brevitas, FINN and QONNX have published the same quantizers.
 QUANT_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", "qonnx.custom_op.general", "")
 QUANT_OPS = frozenset(
@@ -39,6 +42,22 @@ _DTYPES = frozenset(
         TensorProto.UINT4,
     }
 )
+
+
+#: Element types the network input may have. Integers are codes as they are.
+PORTS = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.INT8: "int8",
+    TensorProto.UINT8: "uint8",
+    TensorProto.INT16: "int16",
+    TensorProto.UINT16: "uint16",
+}
+
+
+def port_format(port: ValueInfoProto) -> Format:
+    """What the network input holds: float32, or the codes of its integer type."""
+    name = PORTS[port.type.tensor_type.elem_type]
+    return Real() if name == "float32" else parse_format(name)
 
 
 def where(node: NodeProto) -> str:
@@ -286,7 +305,7 @@ def _in_file_order(nodes: list[NodeProto], order: list[int]) -> list[int]:
 
 
 def check_ports(model: ModelProto) -> None:
-    """One float32 input with a fixed shape (the batch may vary), and an output that exists."""
+    """One input with a fixed shape (the batch may vary), and an output that exists."""
     graph = model.graph
     constants = {t.name for t in graph.initializer}
     inputs = [i for i in graph.input if i.name not in constants]
@@ -311,9 +330,11 @@ def input_shape(port: ValueInfoProto) -> tuple[int, ...]:
     """Shape of the network input with its batch; a variable batch counts as 1."""
     place = f"input '{printable(port.name)}'"
     kind = port.type.tensor_type
-    if kind.elem_type != TensorProto.FLOAT:
+    if kind.elem_type not in PORTS:
         raise UnsupportedModel(
-            "the network input must be float32", where=place, hint="export with a float32 example"
+            f"the network input must be float32 or integer codes ({', '.join(PORTS.values())})",
+            where=place,
+            hint="export with a float32 example",
         )
     dims = list(kind.shape.dim)
     if not kind.HasField("shape") or len(dims) < 2:

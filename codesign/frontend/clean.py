@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, helper
 
-from codesign.frontend.check import QUANT_DOMAINS, QUANT_OPS, STANDARD, input_shape, sorted_nodes
+from codesign.frontend.check import (
+    MICROSOFT,
+    QUANT_DOMAINS,
+    QUANT_OPS,
+    STANDARD,
+    input_shape,
+    sorted_nodes,
+)
 from codesign.frontend.scan_body import bodies, names_read
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
@@ -92,7 +99,10 @@ def _opsets(model: ModelProto) -> None:
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", version))
     # qonnx takes the version of Trunc from the domain; version 2 has six inputs.
-    second = any(n.op_type == "Trunc" and len(n.input) == 6 for g in (model.graph, *bodies(model.graph.node)) for n in g.node)
+    graphs = (model.graph, *bodies(model.graph.node))
+    second = any(n.op_type == "Trunc" and len(n.input) == 6 for g in graphs for n in g.node)
     model.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 2 if second else 1))
+    if any(n.domain == MICROSOFT for n in model.graph.node):
+        model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     # 13 is the newest that onnxruntime 1.31 reads.
     model.ir_version = max(4, min(model.ir_version, 13))
