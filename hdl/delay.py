@@ -1,8 +1,9 @@
 """A stream a step late: what closes the loop of a recurrent network."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
@@ -15,7 +16,8 @@ class Delay(Component):
 
     Codes in ``lo..hi``; ``initial``: the codes of one vector; ``lanes`` divides its length. The
     initial vector of the next frame is offered before anything of that frame has come: it is the
-    token that starts a loop. No registers lie between input and output.
+    token that starts a loop. A beat passes in the cycle in which it comes, or is held: ``i.ready``
+    does not depend on ``o.ready``, which breaks the circle of ready signals that a loop would be.
     """
 
     def __init__(self, initial: Sequence[int], *, steps: int, lo: int, hi: int, lanes: int) -> None:
@@ -36,7 +38,9 @@ class Delay(Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         give, take, dropping, starting = Signal(), Signal(), Signal(), Signal()
+        full, coming = Signal(), Signal()
         m.d.comb += [
+            coming.eq(self.i.valid & ~dropping),
             give.eq(self.o.valid & self.o.ready),
             take.eq(self.i.valid & self.i.ready),
         ]
@@ -47,19 +51,27 @@ class Delay(Component):
         m.d.comb += [
             starting.eq(out_step.value == 0),
             dropping.eq(in_step.last),
-            self.o.valid.eq(starting | (self.i.valid & ~dropping)),
-            self.i.ready.eq(dropping | (self.o.ready & ~starting)),
+            self.o.valid.eq(starting | full | coming),
+            self.i.ready.eq(dropping | ~full),
             self.o.payload.last.eq(out_step.last & out_beat.last),
         ]
-        self._data(m, starting, out_beat)
+        held = Signal.like(self.i.payload.data)
+        passing = Signal()
+        m.d.comb += passing.eq(self.o.ready & ~starting)
+        m.d.sync += full.eq((full | coming) & ~passing)
+        with m.If(~full):
+            m.d.sync += held.eq(self.i.payload.data)
+        self._data(m, starting, out_beat, full, held)
         return m
 
-    def _data(self, m: Module, starting: Signal, beat: Counter) -> None:
-        """The initial codes while starting, the input's otherwise."""
+    def _data(
+        self, m: Module, starting: Signal, beat: Counter, full: Signal, held: Any
+    ) -> None:
+        """The initial codes while starting, the held beat or the input's otherwise."""
         rows = [self._initial[b * self._lanes :][: self._lanes] for b in range(self._beats)]
         for lane in range(self._lanes):
             target = self.o.payload.data[lane]
-            m.d.comb += target.eq(self.i.payload.data[lane])
+            m.d.comb += target.eq(Mux(full, held[lane], self.i.payload.data[lane]))
             with m.If(starting):
                 if len({row[lane] for row in rows}) == 1:
                     m.d.comb += target.eq(Const(rows[0][lane], self._shape))
@@ -95,25 +107,26 @@ class DelayTiming(Stage):
                 t = out.taken.at[m - 1] + 1
             if place >= self._beats:
                 n = frame * self._steps * self._beats + place - self._beats
-                if len(self.i.valid.at) <= n:
-                    yield self.i.valid, n
-                t = max(t, self.i.valid.at[n])
+                if len(self.i.taken.at) <= n:
+                    yield self.i.taken, n
+                t = max(t, self.i.taken.at[n])
             out.valid.put(t)
             m += 1
 
     def _take(self) -> Process:
-        """Input beats: taken as they leave, the last vector of a frame as it comes."""
-        n, last = 0, -1
+        """Input beats: taken once the one before has left, the last vector of a frame at once."""
+        n, last, gone = 0, -1, -1  # gone: the output beat that must have left
         while True:
+            if len(self.i.valid.at) <= n:
+                yield self.i.valid, n
+            t = max(self.i.valid.at[n], last + 1)
             _, place = self._place(n)
-            if place >= (self._steps - 1) * self._beats:
-                if len(self.i.valid.at) <= n:
-                    yield self.i.valid, n
-                last = max(self.i.valid.at[n], last + 1)
-            else:
-                m = n + self._beats
-                if len(self.o.taken.at) <= m:
-                    yield self.o.taken, m
-                last = self.o.taken.at[m]
-            self.i.taken.put(last)
+            if place < (self._steps - 1) * self._beats:
+                if gone >= 0:
+                    if len(self.o.taken.at) <= gone:
+                        yield self.o.taken, gone
+                    t = max(t, self.o.taken.at[gone] + 1)
+                gone = n + self._beats
+            last = t
+            self.i.taken.put(t)
             n += 1

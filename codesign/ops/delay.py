@@ -71,7 +71,7 @@ class Delay(CircuitOp):
         width = plan.pe * self.format.bits
         counters = 2 * (self.steps.bit_length() + (len(self.initial) // plan.pe).bit_length())
         varies = len(set(self.initial.tolist())) > 1
-        return Cost(lut=width * (2 if varies else 1) + 2 * counters, ff=counters)
+        return Cost(lut=width * (2 if varies else 1) + 2 * counters, ff=counters + width + 1)
 
     def realisation(self, plan: Plan) -> str:
         return f"{self.steps} steps"
