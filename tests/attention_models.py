@@ -29,3 +29,33 @@ def model(b: Branches, shape: list[int], output: str, out_shape: list[int]) -> o
     for size in (1, *out_shape):
         dims.dim.add().dim_value = size
     return made
+
+
+def weighted(scale: float = 0.25, tokens: int = 3, width: int = 4, bits: int = 4):
+    """``quant(softmax(quant(dense)))`` over the last axis."""
+    b = Branches(12)
+    y = b.act(b.dense(b.act("x", "a", scale), "fc", width, 6), "y", scale)
+    p = b.node("Softmax", [y], "p", axis=-1)
+    p = b.quant(p, "pq", 1 / ((1 << bits) - 1), 0, bits, **UNSIGNED)
+    return model(b, [tokens, 6], p, [tokens, width])
+
+
+def head(scale: float = 0.25, tokens: int = 4, width: int = 4, heads: int = 1, bits: int = 8):
+    """An attention layer over (tokens, 6): Q, K, V, softmax of the scaled scores, times V."""
+    b = Branches(13)
+    x = b.act("x", "a", scale)
+    q, k, v = (b.act(b.dense(x, n, width, 6), n[0], scale) for n in ("query", "key", "value"))
+    if heads > 1:
+        shape = b.ints("split", [1, tokens, heads, width // heads])
+        q, k, v = (b.node("Reshape", [t, shape], f"{t}_split") for t in (q, k, v))
+        q, v = (b.node("Transpose", [t], f"{t}_t", perm=[0, 2, 1, 3]) for t in (q, v))
+    perm = [0, 2, 3, 1] if heads > 1 else [0, 2, 1]
+    s = b.node("MatMul", [q, b.node("Transpose", [k], "k_t", perm=perm)], "qk")
+    s = b.node("Mul", [s, b.const("root", np.float32((width / heads) ** -0.5))], "scaled")
+    p = b.node("Softmax", [b.act(s, "s", 0.25, 6)], "p", axis=-1)
+    p = b.quant(p, "pq", np.float32(2.0**-bits), 0, bits, **UNSIGNED)
+    y = b.node("MatMul", [p, v], "pv")
+    if heads > 1:
+        y = b.node("Transpose", [y], "y_t", perm=[0, 2, 1, 3])
+        y = b.node("Reshape", [y, b.ints("join", [1, tokens, width])], "y_join")
+    return model(b, [tokens, 6], b.act(y, "y", scale), [tokens, width])

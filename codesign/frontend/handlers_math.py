@@ -28,7 +28,8 @@ from codesign.ops.relu import Relu
 
 @handles("MatMul")
 def matmul(ctx: Context, node: NodeProto) -> None:
-    """``x @ W`` with constant ``W`` [K, N] over the last axis, or ``W @ x`` over the one before."""
+    """``x @ W`` with constant ``W`` [K, N] over the last axis, or ``W @ x`` over the one before;
+    also the product of two computed values."""
     attributes(ctx, node)
     if len(node.input) == 2 and all(name in ctx.tensors for name in node.input):
         product_of_values(ctx, node)

@@ -1,10 +1,11 @@
-"""What ends a network: Softmax on the host."""
+"""Softmax: on the host at the end of a network, in the circuit before a quantizer."""
 
 from __future__ import annotations
 
 from onnx import NodeProto
 
 from codesign.frontend.context import Context, attributes, handles
+from codesign.frontend.layout import to_axes
 from codesign.ops.softmax import Softmax
 
 #: Operators that may follow a Softmax: they stay on the host with it.
@@ -13,7 +14,7 @@ _HOST = frozenset({"ArgMax", "Identity", "Flatten", "Reshape", "Squeeze", "Unsqu
 
 @handles("Softmax", "LogSoftmax")
 def softmax(ctx: Context, node: NodeProto) -> None:
-    """At the end of the network, along one axis."""
+    """At the end of the network along one axis; Softmax also inside, followed by a quantizer."""
     attrs = attributes(ctx, node, axis=-1 if ctx.opset >= 13 else 1)
     x = ctx.tensor(node, 0)
     axis = int(str(attrs["axis"]))
@@ -27,15 +28,26 @@ def softmax(ctx: Context, node: NodeProto) -> None:
             "from there on",
             "convert it with onnx.version_converter.convert_version(model, 13)",
         )
+    inside = _inside(ctx, node)
+    if inside and node.op_type == "LogSoftmax":
+        raise ctx.error(
+            node,
+            f"it is not at the end of the network: '{inside}' follows",
+            "a LogSoftmax inside the network is not supported; Softmax is, before a quantizer",
+        )
+    if inside and x.axes[axis - 1] != x.rank - 1:
+        order = [*(a for a in range(x.rank) if a != axis - 1), axis - 1]
+        x = to_axes(ctx, node, x, tuple(order.index(a) for a in range(x.rank)))
+    op = Softmax(x.axes[axis - 1], node.op_type == "LogSoftmax")
+    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
+
+
+def _inside(ctx: Context, node: NodeProto) -> str:
+    """An operator behind ``node`` that does not stay on the host with it, or nothing."""
     names = [node.output[0]]
     for name in names:  # grows while we walk it
         for reader in ctx.readers(name):
             if reader.op_type not in _HOST:
-                raise ctx.error(
-                    node,
-                    f"it is not at the end of the network: '{reader.op_type}' follows",
-                    "a Softmax inside the network is not supported",
-                )
+                return reader.op_type
             names += reader.output
-    op = Softmax(x.axes[axis - 1], node.op_type == "LogSoftmax")
-    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
+    return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import lru_cache
 from math import gcd, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from codesign.builddir import Cost
 from codesign.ir import Op, Value
@@ -31,6 +31,9 @@ class CircuitOp(Op):
 
     The component takes beats of ``lanes_in(plan)`` codes and yields beats of ``lanes_out(plan)``.
     """
+
+    #: Whether lanes cost so much that the fewest are best, whatever the producer's are.
+    costly: ClassVar[bool] = False
 
     def lanes_in(self, plan: Plan) -> int:
         """Codes per input beat."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class DynamicMatMul(CircuitOp):
     left: tuple[int, ...]
     right: tuple[int, ...]
     transposed: bool = False
+
+    costly: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if len(self.left) < 2 or self.left[:-2] != self.right[:-2]:

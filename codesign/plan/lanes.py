@@ -19,5 +19,7 @@ def plan_stream(circuit: Circuit, layer: Layer, cycles: int, width: int | None) 
         return fast[0] if fast else options[-1]
     elements = layer.source.elements
     smooth = [p for p in fast if adapter_ii(elements, width, op.lanes_in(p)) <= cycles]
+    if op.costly:  # an adapter costs less than lanes or multipliers that are not needed
+        smooth = [p for p in smooth if p.pe * p.simd == smooth[0].pe * smooth[0].simd]
     same = [p for p in smooth if op.lanes_in(p) == width]
     return (same or smooth or fast or options[-1:])[0]

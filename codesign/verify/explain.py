@@ -32,10 +32,11 @@ from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.reinterpret import Reinterpret
 from codesign.ops.reshape import Reshape
+from codesign.ops.softmax import Softmax
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
 from codesign.verify.boundaries import value_of
-from codesign.verify.explain_attention import product_interval
+from codesign.verify.explain_attention import product_interval, softmax_interval
 
 UNIT = 2.0**-24  # unit roundoff of float32
 Interval = list[np.ndarray]  # low, exact, high: float32 [1, *shape] each
@@ -68,10 +69,11 @@ class Explainer:
     def _collect(self, name: str, found: set[str]) -> bool:
         """The quantized values behind ``name``; False where something cannot be bounded."""
         node = self._graph.producer(name)
-        if node is not None and isinstance(node.op, Quantizer):
+        given = node is None and not isinstance(self._graph.values[name].format, Real)
+        if given or (node is not None and isinstance(node.op, Quantizer)):
             found.add(name)
             return True
-        bounded = (Elementwise, Combine, Dense, Conv, SumPool, DynamicMatMul, *_MOVES)
+        bounded = (Elementwise, Combine, Dense, Conv, SumPool, DynamicMatMul, Softmax, *_MOVES)
         if node is None or not isinstance(node.op, bounded):
             return False
         bounds = [self._collect(i, found) for i in node.inputs]
@@ -116,6 +118,9 @@ class Explainer:
         elif isinstance(op, DynamicMatMul) and integers:
             codes = [exact[i] for i in node.inputs]
             done[node.output] = product_interval(op, ins, self._graph.out(node), codes[0], codes[1])
+        elif isinstance(op, Softmax):
+            (name,) = node.inputs
+            done[node.output] = softmax_interval(op, done.get(name) or self._decoded(name, exact))
         elif isinstance(op, Elementwise | Combine | Rearrange | Reshape | Concat | MaxPool):
             given = [done.get(i) or self._decoded(i, exact) for i in node.inputs]
             done[node.output] = _float_step(node, ins, given)

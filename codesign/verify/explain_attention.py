@@ -8,6 +8,8 @@ import numpy as np
 
 from codesign.formats import ScaledInt
 from codesign.ops.dynamic_matmul import DynamicMatMul
+from codesign.ops.softmax import Softmax
+from codesign.ops.unary import ULPS
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -28,6 +30,29 @@ def product_interval(
     most = op.execute(plain, *sizes) * scale
     error = (op.sizes.k + 8) * UNIT * (most + np.abs(exact))
     return [(exact + d).astype(np.float32) for d in (-error, 0.0, error)]
+
+
+def softmax_interval(op: Softmax, given: list[np.ndarray]) -> list[np.ndarray]:
+    """Low, exact and high float32 of a softmax whose scores lie in ``given``.
+
+    Each score against the others' opposite ends; then the roundings of the difference from the
+    maximum (which the exponential magnifies by its size), of the exponential (two units in the
+    last place), the sum and the quotient, and as much again as one of them for the table.
+    """
+    if op.log:
+        return [np.full_like(given[0], -np.inf), given[1], np.full_like(given[0], np.inf)]
+    axis = op.axis + 1
+    low, _, high = (g.astype(np.float64) for g in given)
+    top = high.max(axis=axis, keepdims=True)
+    least, most = np.exp(low - top), np.exp(high - top)
+    under = least / (least + most.sum(axis=axis, keepdims=True) - most)
+    over = most / (most + least.sum(axis=axis, keepdims=True) - least)
+    size = np.abs(low - top)
+    error = (low.shape[axis] + 2 * ULPS + 8 + size + size.max(axis=axis, keepdims=True)) * UNIT
+    error = error + 2.0**-126 / np.maximum(under, 2.0**-126)
+    exact = np.exp(given[1] - top) / np.exp(given[1] - top).sum(axis=axis, keepdims=True)
+    ends = under * (1 - error), exact, over * (1 + error)
+    return [np.asarray(e, dtype=np.float32) for e in ends]
 
 
 def _plain(value: Value) -> Value:

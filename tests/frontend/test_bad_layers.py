@@ -22,7 +22,7 @@ BAD: list[tuple[str, Callable[[ModelProto], object], str]] = []
 bad = register(BAD)
 
 
-@bad("node 'bad' (Softmax): it is not at the end of the network: 'Relu' follows")
+@bad("node 'bad' (Softmax): 'add' lies between integer codes and it")
 def softmax(m):
     insert(m, "Softmax", "add", axis=1)
 

@@ -237,9 +237,12 @@ def test_softmax_stays_on_the_host(op: str) -> None:
     agrees(net.model(net.node(op, net.conv(net.quant("x"), 3, 5, (1, 1)), axis=1)), net.inputs())
 
 
-def test_softmax_inside_the_network_is_refused() -> None:
+def test_softmax_inside_the_network() -> None:
     net = plain()
     x = net.node("Softmax", net.dense(net.quant("x"), 6, 5))
+    assert kinds(agrees(net.model(net.quant(x)), net.inputs()))[-2:] == ["softmax", "quant"]
+    net = plain()
+    x = net.node("LogSoftmax", net.dense(net.quant("x"), 6, 5))
     refused(net, net.quant(x), "not at the end of the network: 'Quant' follows")
 
 

@@ -67,6 +67,7 @@ EXAMPLES = {
     "sum_pool": lambda: cnn(size=2, channels=2, widths=(3,), classes=3, pool="AveragePool"),
     "topk": branch_models.ranked,
     "dynamic_matmul": attention_models.scores,
+    "softmax_codes": attention_models.weighted,
     "softmax": softmaxed,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
