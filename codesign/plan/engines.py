@@ -25,12 +25,13 @@ DSP_FROM_LUTS = 40
 @dataclass(frozen=True)
 class Demand:
     """What a layer is planned for: ``cycles`` a frame, lanes of the stream that feeds it (None:
-    its own choice), DSP blocks left, and how to say it."""
+    its own choice), DSP blocks left, and how to say it. ``steps``: of the loop it stands in."""
 
     cycles: int
     width: int | None
     dsps: int
     smallest: bool = False
+    steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _unrolled(op: MatVec | Convolve, x: Value, demand: Demand, choice: LayerChoi
     reason = "unrolled: every weight is its own shift-add, one vector a cycle"
     plans = [
         Plan("unrolled", n, k, pixels=pixels, depth=choice.depth, reason=reason)
-        for pixels in ([choice.pixels] if choice.pixels else _pixels(op, x))
+        for pixels in ([choice.pixels] if choice.pixels else _pixels(op, x, demand.steps))
     ]
     fast = [plan for plan in plans if _cycles(op, x, plan, demand.cycles) <= demand.cycles]
     return (fast or plans[-1:])[0]
@@ -109,9 +110,11 @@ def _check_choice(layer: Layer, choice: LayerChoice, n: int, k: int) -> None:
         )
 
 
-def _pixels(op: MatVec | Convolve, x: Value) -> list[int]:
-    """Vectors that can be computed side by side."""
-    return op.pixel_options(x) if isinstance(op, Convolve) else divisors(x.elements // x.shape[-1])
+def _pixels(op: MatVec | Convolve, x: Value, steps: int) -> list[int]:
+    """Vectors of one step that can be computed side by side."""
+    if isinstance(op, Convolve):
+        return op.pixel_options(x)
+    return divisors(x.elements // x.shape[-1] // steps)
 
 
 def _foldings(
@@ -128,7 +131,7 @@ def _foldings(
     ]  # fmt: skip
     for pe, simd in pairs:
         if choice.pe in (None, pe) and choice.simd in (None, simd):
-            for pixels in [choice.pixels] if choice.pixels else _pixels(op, x):
+            for pixels in [choice.pixels] if choice.pixels else _pixels(op, x, demand.steps):
                 yield Folding(pe, simd, pixels)
 
 

@@ -13,6 +13,7 @@ from codesign.ops.area import adapter_cost, fifo_cost
 from codesign.plan.dataflow import dataflow, lanes_in, lanes_out, node_plans, value_lanes
 from codesign.plan.engines import Demand, is_engine, plan_engine
 from codesign.plan.lanes import plan_stream
+from codesign.plan.loops import loop_steps
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice, PlanFile
 
@@ -91,15 +92,16 @@ def _plan_for(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile)
     plans: dict[str, Plan] = {}
     lanes: dict[str, int] = {}
     dsps = board.capacity.dsp
+    inside = loop_steps(circuit)
     for layer in circuit.layers:
         choice = choices.layers.get(layer.name, LayerChoice())
         width = lanes.get(layer.source.name)
         cycles = _cycles(circuit, layer, goal)
         if is_engine(layer):
-            demand = Demand(cycles, width, dsps, goal.kind == "smallest")
+            demand = Demand(cycles, width, dsps, goal.kind == "smallest", inside.get(layer.name, 1))
             plan = plan_engine(circuit, layer, demand, choice, _style(layer.name, goal, choices))
         else:
-            plan = plan_stream(circuit, layer, cycles, width)
+            plan = plan_stream(circuit, layer, cycles, width, inside.get(layer.name, 1))
             if plan.multiplier == "dsp" and plan.pe * plan.simd > dsps:
                 plan = replace(plan, multiplier="lut")
         if plan.multiplier == "dsp":

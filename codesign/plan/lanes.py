@@ -7,13 +7,19 @@ from codesign.plan.dataflow import adapter_ii
 from codesign.plan.partition import Circuit, Layer
 
 
-def plan_stream(circuit: Circuit, layer: Layer, cycles: int, width: int | None) -> Plan:
+def plan_stream(
+    circuit: Circuit, layer: Layer, cycles: int, width: int | None, steps: int = 1
+) -> Plan:
     """The lanes its producer has where they meet ``cycles`` a frame, else the fewest that do.
 
-    Where none is fast enough the widest is taken: the layer then decides the interval.
+    Where none is fast enough the widest is taken: the layer then decides the interval. Of a loop
+    of ``steps`` no beat holds more than one step.
     """
     op, ins = layer.head, circuit.graph.ins(layer.nodes[0])
     options = op.stream_plans(ins)
+    least = min(value.elements for value in (*ins, layer.target)) // steps
+    if steps > 1:
+        options = [p for p in options if max(op.lanes_in(p), op.lanes_out(p)) <= least]
     fast = [plan for plan in options if op.cycles(ins, plan) <= cycles]
     if width is None:
         return fast[0] if fast else options[-1]

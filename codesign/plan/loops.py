@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from codesign.plan.partition import Circuit
+from codesign.reference.loops import loop_of
 
 
 def early_layers(circuit: Circuit) -> set[str]:
@@ -29,3 +30,20 @@ def loop_values(circuit: Circuit) -> set[str]:
         if layer.nodes[0].op.delays
         for source in layer.sources
     }
+
+
+def loop_steps(circuit: Circuit) -> dict[str, int]:
+    """Layers that stand in a loop, and its steps.
+
+    What such a layer gives in one step decides what it reads in the next, so none of its beats
+    may hold elements of two steps.
+    """
+    nodes = [node for layer in circuit.layers for node in layer.nodes]
+    found: dict[str, int] = {}
+    for layer in circuit.layers:
+        head = layer.nodes[0]
+        if head.op.delays:
+            inside = {node.name for node in loop_of(circuit.graph, nodes, head)}
+            steps = layer.target.shape[0]
+            found |= {x.name: steps for x in circuit.layers if x.nodes[0].name in inside}
+    return found
