@@ -110,17 +110,18 @@ def _due(patient: list[tuple[int, Times, int, Process]]) -> list[Process]:
 
 
 class Source(Stage):
-    """``beats`` beats, valid from the first cycle on."""
+    """``beats`` beats, valid from the first cycle on, or at a pace: evenly over ``interval``
+    cycles for each ``frame`` beats."""
 
-    def __init__(self, beats: int) -> None:
-        self._beats = beats
+    def __init__(self, beats: int, frame: int = 1, interval: int = 0) -> None:
+        self._beats, self._frame, self._interval = beats, frame, interval
 
     def processes(self) -> Iterable[Process]:
         yield self._run()
 
     def _run(self) -> Process:
-        for _ in range(self._beats):
-            self.o.valid.put(0)
+        for n in range(self._beats):
+            self.o.valid.put(n * self._interval // self._frame)
         return
         yield  # a generator that never waits
 

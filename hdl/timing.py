@@ -56,6 +56,24 @@ class Clock:
         self._last = k
         return k + self._offset
 
+    def issue_run(self, count: int) -> Generator[tuple[Times, int], None, list[int]]:
+        """Issue ``count`` beats that are all there, in successive enabled cycles; their cycles."""
+        k, keys, out, times = self._last + 1, self._keys.at, self._out, []
+        while count:
+            while self._absorbed < len(keys) and keys[self._absorbed] <= k:
+                m = self._absorbed
+                if len(out.taken.at) <= m:
+                    yield out.taken, m
+                self._offset += out.taken.at[m] - out.valid.at[m]
+                self._absorbed = m + 1
+            n = count
+            if self._absorbed < len(keys):
+                n = min(n, keys[self._absorbed] - k)
+            times += range(k + self._offset, k + n + self._offset)
+            k, count = k + n, count - n
+        self._last = k - 1
+        return times
+
     def emit(self) -> None:
         """The latest issue completes an output beat."""
         self._keys.put(self._last + self._latency)
@@ -180,10 +198,10 @@ class MatVecTiming(Stage):
                 n += 1
             clock.emit()
             for fold in range(1, self.nf):
-                for _ in range(self.sf):
-                    issued = yield from clock.issue(0)
-                    if fold == self.nf - 1:
-                        freed.put(issued)
+                times = yield from clock.issue_run(self.sf)
+                if fold == self.nf - 1:
+                    for t in times:
+                        freed.put(t)
                 clock.emit()
 
 

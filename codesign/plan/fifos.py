@@ -1,22 +1,26 @@
-"""FIFO depths of branches: the least that cost no throughput, found by timing the design.
+"""FIFO depths: the least that cost no throughput, found by timing the design.
 
-A FIFO is needed behind a fork where one branch reaches the join later than another. Its depth is
-measured, not guessed: with unbounded FIFOs the exact event model tells how many beats wait at
-most; then each depth is lowered until one place less would slow the design down or stop it.
+A FIFO is needed behind a fork where one branch reaches the join later than another, and before a
+sliding window whose producer has no cycle to spare. Depths are measured, not guessed: with
+unbounded FIFOs and input at the pace the design reaches, the exact event model tells how many
+beats wait at most; then each depth is lowered until one place less would slow the design down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from codesign.errors import UsageError
 from codesign.ir.plan import Plan
 from codesign.plan.dataflow import dataflow, fifo_names
 from codesign.plan.partition import Circuit
-from codesign.plan.schedule import exit_lanes, frames_to_time, simulate_flow
+from codesign.plan.schedule import exit_lanes, frames_to_time, interval, simulate_flow
 
 UNBOUNDED = -1
+#: Cycles all trials together may simulate; then depths stay at what was seen to suffice.
+EFFORT = 12_000_000
 
 
 @dataclass
@@ -26,20 +30,29 @@ class Sizer:
     circuit: Circuit
     plans: Mapping[str, Plan]
     frames: int = 1  # a trial simulates
-    goal: int = 0  # cycle of the last beat that may not be exceeded
+    goal: Fraction = Fraction(0)  # cycles between frames that may not be exceeded
+    effort: int = 0  # cycles simulated so far
 
-    def trial(self, depths: Mapping[str, int]) -> tuple[int | None, dict[str, int]]:
-        """(cycle of the last output beat or None at a deadlock, places each FIFO used)."""
+    def trial(
+        self, depths: Mapping[str, int], pace: Fraction = Fraction(0)
+    ) -> tuple[Fraction | None, dict[str, int]]:
+        """(cycles between frames or None at a deadlock, places each FIFO used)."""
         flow = dataflow(self.circuit, self.plans, depths)
-        run = simulate_flow(self.circuit, self.plans, flow, self.frames)
+        run = simulate_flow(self.circuit, self.plans, flow, self.frames, pace)
         beats = -(-self.circuit.target.elements // exit_lanes(self.circuit, self.plans))
         used = {f.name: run.models[f.name].stages[0].occupancy() for f in flow.fifos}
-        return (run.left[-1] if len(run.left) == beats * self.frames else None), used
+        if len(run.left) < beats * self.frames:
+            return None, used
+        self.effort += run.left[-1] * len(self.circuit.layers)
+        return interval(run.left, beats, self.frames), used
 
     def suffices(self, depths: Mapping[str, int]) -> bool:
-        """Whether nothing is lost with ``depths``."""
-        end, _ = self.trial(depths)
-        return end is not None and end <= self.goal
+        """Whether nothing is lost with ``depths``; said without proof of none once the effort is
+        spent, so that depths stay at what is known to suffice."""
+        if self.effort > EFFORT:
+            return False
+        reached, _ = self.trial(depths)
+        return reached is not None and reached <= self.goal
 
 
 def fifo_depths(
@@ -61,18 +74,18 @@ def fifo_depths(
     unbounded = dict.fromkeys(names, UNBOUNDED)
     sizer = Sizer(circuit, plans)
     sizer.frames = frames_to_time(circuit, plans, dataflow(circuit, plans, unbounded))
-    end, _ = sizer.trial(unbounded)
-    if end is None:
+    reached, _ = sizer.trial(unbounded)
+    if reached is None:
         raise AssertionError("a circuit with unbounded FIFOs cannot deadlock")
-    sizer.goal = end
-    depths = dict(unbounded)
-    for name in free:  # most branches need none: the late ones
-        if sizer.suffices({**depths, name: 0}):
+    sizer.goal = reached
+    _, used = sizer.trial(unbounded, pace=reached)
+    depths = {name: used[name] if name in free else UNBOUNDED for name in names}
+    idle = {name: 0 for name in free if used[name] <= 2}
+    if sizer.suffices({**depths, **idle}):  # most branches and windows need none
+        depths |= idle
+    for name in sorted(free, key=lambda name: -depths[name]):
+        if depths[name] and sizer.suffices({**depths, name: 0}):
             depths[name] = 0
-    _, used = sizer.trial(depths)
-    for name in free:
-        if depths[name] == UNBOUNDED:
-            depths[name] = used[name]
     for name in free:
         if depths[name]:
             depths[name] = _least(sizer, depths, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from codesign.errors import UsageError
@@ -96,10 +98,17 @@ class Run:
     links: tuple[Any, ...]
 
 
-def simulate_flow(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow, frames: int) -> Run:
+def simulate_flow(
+    circuit: Circuit,
+    plans: Mapping[str, Plan],
+    flow: Dataflow,
+    frames: int,
+    pace: Fraction = Fraction(0),
+) -> Run:
     """``frames`` frames from an always-valid source, between the AXI4-Stream register slices.
 
-    A FIFO of negative depth has no bound.
+    ``pace``: the source offers a frame evenly over so many cycles (0: at once). A FIFO of
+    negative depth has no bound.
     """
     from codesign.hdl.events import Sink, Source, link, simulate
     from codesign.hdl.timing import Fifo, Fork
@@ -116,7 +125,8 @@ def simulate_flow(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow, f
             fifo = Fifo(block.depth if block.depth >= 0 else None)
             models[block.name] = Model((fifo,), {"i": (fifo, "i"), "o": (fifo, "o")})
     beats = -(-circuit.source.elements // flow.source_lanes)
-    source, sink, ends = Source(beats * frames), Sink(), (Fifo(2), Fifo(2))
+    steady = Source(beats * frames, beats * pace.denominator, pace.numerator)
+    source, sink, ends = steady, Sink(), (Fifo(2), Fifo(2))
     entry, leave = _port(models, flow.entry), _port(models, flow.exit)
     entered = link(source, ends[0])
     link(ends[0], entry[0], "o", entry[1])
@@ -149,9 +159,13 @@ def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycl
     run = simulate_flow(circuit, plans, flow, frames)
     if len(run.left) < beats_out * frames:
         raise deadlock(flow, run)
-    ends = run.left[beats_out - 1 :: beats_out]
-    half = frames // 2
-    return Cycles(latency, -(-(ends[-1] - ends[half - 1]) // (frames - half)))
+    return Cycles(latency, ceil(interval(run.left, beats_out, frames)))
+
+
+def interval(left: list[int], beats: int, frames: int) -> Fraction:
+    """Cycles between frames of ``beats`` beats in the later half of ``frames``."""
+    ends, half = left[beats - 1 :: beats], frames // 2
+    return Fraction(ends[-1] - ends[half - 1], frames - half)
 
 
 def frames_to_time(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> int:
@@ -237,8 +251,6 @@ def layer_cycles(circuit: Circuit, layer: Layer, plan: Plan) -> Cycles:
 
     ends, begin = run(1)
     beats, latency = len(ends), ends[-1] - begin
-    frames = max(4, min(FRAMES, BEATS // max(ends[-1], 1) // 4))
+    frames = max(3, min(FRAMES, BEATS // max(ends[-1], 1) // 4))
     times, _ = run(frames)
-    ends = times[beats - 1 :: beats]
-    half = frames // 2
-    return Cycles(latency, -(-(ends[-1] - ends[half - 1]) // (frames - half)))
+    return Cycles(latency, ceil(interval(times, beats, frames)))
