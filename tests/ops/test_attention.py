@@ -1,0 +1,119 @@
+"""Attention from QONNX to RTL: exact codes, exact latency and interval; softmax against reals."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import factorial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codesign.api import generate
+from codesign.errors import UnsupportedModel
+from codesign.formats import ScaledInt
+from codesign.frontend import import_qonnx
+from codesign.frontend.execute import execute_batch
+from codesign.ir import Value
+from codesign.ops.dynamic_matmul import DynamicMatMul
+from codesign.passes import lower
+from codesign.reference import run
+from tests import attention_models
+from tests.attention_models import model
+from tests.branch_models import Branches
+
+HEADS = [
+    ({}, 24),
+    ({"scale": 0.3}, 40),
+    ({"heads": 2}, 24),
+    ({"tokens": 8, "width": 8, "heads": 2, "bits": 4, "scale": 0.21}, 256),
+]
+
+
+@pytest.mark.parametrize(("recipe", "ii"), HEADS)
+def test_a_head_from_model_to_rtl(recipe, ii, tmp_path: Path) -> None:
+    design = generate(attention_models.head(**recipe), tmp_path / "build", target_ii=ii)
+    report = design.verify(random_frames=100, cocotb=False)
+    assert report.ok
+    assert (report.latency, report.ii) == (design.manifest.latency, design.manifest.ii)
+    assert report.ii <= ii
+
+
+def softmax(scores: np.ndarray) -> list[Fraction]:
+    """Exact to 2^-80 or so."""
+
+    def exp(x: Fraction) -> Fraction:
+        halves = max(0, (abs(x).numerator // abs(x).denominator).bit_length() + 1)
+        x /= 1 << halves
+        total = sum((x**n / factorial(n) for n in range(25)), Fraction(0))
+        for _ in range(halves):
+            total = Fraction(round(total * total * (1 << 140)), 1 << 140)
+        return total
+
+    top = max(scores)
+    words = [exp(Fraction(float(s)) - Fraction(float(top))) for s in scores]
+    return [w / sum(words) for w in words]
+
+
+@pytest.mark.parametrize(("scale", "bits"), [(0.25, 4), (0.3, 8), (0.07, 10), (1.0, 2)])
+def test_codes_are_those_of_the_real_softmax(scale: float, bits: int) -> None:
+    """Except where float32's own rounding could go either way; each of those is close."""
+    imported = import_qonnx(attention_models.weighted(scale, 3, 5, bits))
+    lowered = lower(imported.graph)
+    rng = np.random.default_rng(5)
+    x = rng.normal(0, 1, (40, 3, 6)).astype(np.float32)
+    (out,) = lowered.outputs
+    codes = run(lowered, {lowered.inputs[0]: x})[out]
+    scores = run(imported.graph, {lowered.inputs[0]: x}, keep=["y"])["y"]
+    real = imported.graph.values["y"].format.decode(scores).reshape(-1, 5)
+    step = Fraction(float(np.float32(1 / ((1 << bits) - 1))))
+    for vector, got in zip(real, codes.reshape(-1, 5), strict=True):
+        for y, code in zip(softmax(vector), got, strict=True):
+            place = y / step
+            nearest = round(place)
+            distance = abs(abs(place - nearest) - Fraction(1, 2))
+            assert int(code) == nearest or distance < place * Fraction(4, 1 << 24)
+
+
+def test_differences_from_onnxruntime_are_few() -> None:
+    imported = import_qonnx(attention_models.weighted(0.0625, 4, 8, 10))
+    x = np.random.default_rng(6).normal(0, 0.3, (500, 4, 6)).astype(np.float32)
+    lowered = lower(imported.graph)
+    (out,) = lowered.outputs
+    codes = run(lowered, {lowered.inputs[0]: x})[out]
+    floats = execute_batch(imported, x)[imported.tensor_names[out]]
+    assert (lowered.values[out].format.decode(codes) != floats).mean() < 1e-3
+
+
+def refuse(made, text: str) -> None:
+    with pytest.raises(UnsupportedModel) as error:
+        lower(import_qonnx(made).graph)
+    assert text in str(error.value)
+
+
+def test_products_that_are_refused() -> None:
+    b = Branches(1)
+    x = b.act("x", "a")
+    y = b.node("MatMul", [x, b.dense(x, "fc", 4, 6)], "mm")
+    refuse(model(b, [3, 6], y, [3, 4]), "shapes (3, 6) and (3, 4)")
+    b = Branches(1)
+    x = b.act("x", "a")
+    y = b.node("MatMul", [b.node("Relu", [x], "r"), b.node("Transpose", [x], "t", perm=[0, 2, 1])],
+               "mm")  # fmt: skip
+    refuse(model(b, [3, 6], y, [3, 3]), "reads a value that is not quantized")
+    with pytest.raises(UnsupportedModel, match="same leading axes"):
+        DynamicMatMul((2, 3, 4), (3, 4, 2))
+    with pytest.raises(UnsupportedModel, match="different scales"):
+        a = Value("a", (2, 2), ScaledInt(-8, 7, (0.5, 0.25)))
+        DynamicMatMul((2, 2), (2, 2)).infer(a, a)
+
+
+def test_softmax_that_is_refused() -> None:
+    b = Branches(1)
+    y = b.node("Softmax", [b.act("x", "a")], "p", axis=-1)
+    y = b.quant(y, "y", 2.0**-30, 0, 4, signed=0, narrow=0, rounding_mode="ROUND")
+    refuse(model(b, [3, 6], y, [3, 6]), "tells values below 2^-16 from zero")
+    b = Branches(1)
+    y = b.node("Add", [b.act("x", "a"), b.const("mask", np.triu(np.ones((6, 6))))], "masked")
+    y = b.node("Softmax", [y], "p", axis=-1)
+    refuse(model(b, [6, 6], b.act(y, "y"), [6, 6]), "'add' lies between integer codes and it")
