@@ -157,5 +157,28 @@ def model(recipe: Recurrent) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
+def stacked(layout: str = "batch") -> onnx.ModelProto:
+    """Two layers of one Scan each, with the same names in both bodies."""
+    r = Recurrent(layout=layout, inputs=4)
+    b = Cell(r)
+    x = b.act("x", "x_q", 0.25)
+    if layout == "time":
+        x = b.node("Transpose", [x], "x_time", perm=[1, 0, 2])
+    b.inits.append(numpy_helper.from_array(np.zeros((1, 4), np.float32), "zero"))
+    axis = 1 if layout == "batch" else 0
+    for name in ("first", "second"):
+        b.nodes.append(
+            helper.make_node(
+                "Scan", ["zero", x], [f"{name}_last", name], name, body=body(r),
+                num_scan_inputs=1, scan_input_axes=[axis], scan_output_axes=[axis],
+            )
+        )  # fmt: skip
+        x = b.act(name, f"{name}_q", 1 / 8)
+    y = b.node("Transpose", [x], "y", perm=[1, 0, 2]) if layout == "time" else x
+    graph = helper.make_graph(b.nodes, "stacked", [_port("x", [1, 5, 4])], [_out(y)], b.inits)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
 def _out(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, helper
 
+from codesign.frontend.batch_first import batch_first
 from codesign.frontend.check import (
     MICROSOFT,
     QUANT_DOMAINS,
@@ -16,7 +17,7 @@ from codesign.frontend.check import (
     input_shape,
     sorted_nodes,
 )
-from codesign.frontend.scan_body import bodies, names_read
+from codesign.frontend.scan_body import bodies, names_read, unique_names
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
 _ROUNDING_ALIASES = {"ROUND_TO_ZERO": "DOWN"}
@@ -32,6 +33,9 @@ def clean(model: ModelProto) -> ModelProto:
     _order_and_prune(out)
     _ports(out)
     _opsets(out)
+    if len(out.graph.input) == 1:
+        unique_names(out)
+        batch_first(out)
     del out.graph.value_info[:]
     del out.graph.quantization_annotation[:]
     return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from onnx import AttributeProto, GraphProto, NodeProto, helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
 from codesign.frontend.names import printable
@@ -106,3 +106,22 @@ def check_ports(node: NodeProto, place: str) -> None:
             where=place,
             hint="names must be unique and not empty: export the model again",
         )
+
+
+def unique_names(model: ModelProto) -> None:
+    """Rename, in place, what two bodies of ``model`` call the same."""
+    taken = {name for node in model.graph.node for name in node.output}
+    taken |= {t.name for t in model.graph.initializer} | {i.name for i in model.graph.input}
+    for number, body in enumerate(bodies(model.graph.node)):
+        new: dict[str, str] = {}
+        for name in sorted(own_names(body)):
+            wish = name
+            while wish in taken:
+                wish = f"{wish}/scan{number}"
+            taken.add(wish)
+            new[name] = wish
+        for item in (*body.initializer, *body.input, *body.output):
+            item.name = new.get(item.name, item.name)
+        for node in body.node:
+            node.input[:] = [new.get(name, name) for name in node.input]
+            node.output[:] = [new.get(name, name) for name in node.output]
