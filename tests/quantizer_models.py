@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tests import qlinear_models
 from tests.models import DOMAIN, Builder
 
 QUANT = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
@@ -111,4 +112,5 @@ EXAMPLES: dict[str, Callable[[], onnx.ModelProto]] = {
     "prelu": lambda: layer(_quantized("PRelu", [0.1, 0.3, -0.5, 1.5])),
     "power": lambda: layer(_quantized("Pow", 2.0)),
     "reinterpret": reinterpreted,
+    **qlinear_models.EXAMPLES,
 }

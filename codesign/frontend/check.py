@@ -10,8 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helpe
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real, parse_format
-from codesign.frontend.load import all_tensors, check_size, supported_opsets
 from codesign.frontend import scan_body
+from codesign.frontend.load import all_tensors, check_size, supported_opsets
 from codesign.frontend.names import printable
 from codesign.frontend.scan_body import bodies, names_read
 
@@ -45,7 +45,7 @@ _DTYPES = frozenset(
 
 
 #: Element types the network input may have. Integers are codes as they are.
-PORTS = {
+PORTS: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.INT8: "int8",
     TensorProto.UINT8: "uint8",

@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real
 from codesign.frontend import label
-from codesign.frontend.check import input_shape, tensor_array, where
+from codesign.frontend.check import input_shape, port_format, tensor_array, where
 from codesign.frontend.layout import Axes, Tensor, identity
 from codesign.frontend.names import Names, printable, tidy
 from codesign.frontend.scan_body import names_read
@@ -71,8 +71,11 @@ class Context:
         self._node_names = Names()
         self._layers: dict[str, int] = {}
         self._axes: dict[str, Axes] = {}
-        self.input = self._new_value(tidy(port.name), shape[1:], Real(), port.name, None)
+        format = port_format(port)
+        self.input = self._new_value(tidy(port.name), shape[1:], format, port.name, None)
         self._unquantized = {self.input.name}
+        #: Tensors that hold the integers of the network input itself.
+        self.raw = set() if isinstance(format, Real) else {port.name}
 
     def inner(self, body: GraphProto, place: str) -> Context:
         """A context for the body of a Scan: the constants of this one and its own, no values yet.

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from codesign.errors import ToolError, UsageError
-from codesign.frontend.check import input_shape
+from codesign.frontend.check import MICROSOFT, input_shape
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
 from codesign.frontend.unroll import unroll
@@ -28,14 +28,17 @@ NUMBERS = 1 << 26
 def execute_batch(
     imported: Imported, inputs: np.ndarray, tensors: Iterable[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Run ``inputs`` (float32 [n, ...]) through qonnx; ONNX tensor name to array, batch first.
+    """Run ``inputs`` [n, ...] through qonnx; ONNX tensor name to array, batch first.
+
+    ``inputs``: float32, or whole numbers where the network input is an integer type.
 
     ``tensors``: the ONNX names to return; by default every value the graph computes.
     """
     model = imported.model
     wanted = list(tensors) if tensors is not None else list(imported.tensor_names.values())
     shape = input_shape(model.graph.input[0])
-    inputs = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, *shape[1:])
+    dtype = helper.tensor_dtype_to_np_dtype(model.graph.input[0].type.tensor_type.elem_type)
+    inputs = np.ascontiguousarray(inputs, dtype=dtype).reshape(-1, *shape[1:])
     if not len(inputs):
         raise UsageError("no inputs to execute")
     runner = _Runner(imported, shape[0])
@@ -113,9 +116,11 @@ def with_batch(imported: Imported, batch: int) -> tuple[ModelProto, dict[str, li
     out.CopyFrom(imported.model)
     graph = out.graph
     shape = input_shape(graph.input[0])
-    port = helper.make_tensor_value_info(graph.input[0].name, 1, (batch, *shape[1:]))
+    kind = graph.input[0].type.tensor_type.elem_type
+    port = helper.make_tensor_value_info(graph.input[0].name, kind, (batch, *shape[1:]))
     del graph.input[:]
     graph.input.append(port)
+    _describe(imported, graph, batch)
     unrolled = unroll(out, imported.tensor_shapes, batch)
     if batch == shape[0]:
         return out, unrolled.steps
@@ -133,6 +138,20 @@ def with_batch(imported: Imported, batch: int) -> tuple[ModelProto, dict[str, li
         graph.initializer.append(numpy_helper.from_array(target, name))
         node.input[index] = name
     return out, unrolled.steps
+
+
+def _describe(imported: Imported, graph: GraphProto, batch: int) -> None:
+    """Note the results of onnxruntime's own operators, which onnx cannot infer: integers of the
+    type of their zero point, which is their last scalar."""
+    types = {t.name: t.data_type for t in graph.initializer}
+    integers = {TensorProto.INT8, TensorProto.UINT8}
+    for node in graph.node:
+        if node.domain != MICROSOFT or node.output[0] == graph.output[0].name:
+            continue
+        kinds = [types[i] for i in node.input if types.get(i) in integers]
+        shape = (batch, *imported.tensor_shapes[node.output[0]])
+        info = helper.make_tensor_value_info(node.output[0], kinds[-1], shape)
+        graph.value_info.append(info)
 
 
 #: Which input of an operator is the shape of its result.

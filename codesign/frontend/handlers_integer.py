@@ -24,7 +24,9 @@ from codesign.ops.quant import Quant
 _ONE = np.ones(1, dtype=np.float32)
 
 
-def _weights(ctx: Context, node: NodeProto, at: int, zero_at: int, axis: int) -> np.ndarray:
+def integer_weights_of(
+    ctx: Context, node: NodeProto, at: int, zero_at: int, axis: int
+) -> np.ndarray:
     """Constant integer weights, zero points (one, or one along ``axis``) subtracted; int64."""
     const = ctx.constant(node, at)
     if const is None:
@@ -43,7 +45,7 @@ def _weights(ctx: Context, node: NodeProto, at: int, zero_at: int, axis: int) ->
     return codes - offset
 
 
-def _input(ctx: Context, node: NodeProto, index: int, zero_at: int) -> Tensor:
+def as_integers(ctx: Context, node: NodeProto, index: int, zero_at: int) -> Tensor:
     """Input ``index`` as codes of scale one with its zero point."""
     x = ctx.tensor(node, index)
     zero = ctx.constant(node, zero_at)
@@ -90,16 +92,16 @@ def _conv(ctx: Context, node: NodeProto, x: Tensor, weights: np.ndarray) -> tupl
 def matmul_integer(ctx: Context, node: NodeProto) -> None:
     """int32 sums; they count as float values of the same size."""
     attributes(ctx, node)
-    x = _input(ctx, node, 0, 2)
-    op, x = _matmul(ctx, node, x, _weights(ctx, node, 1, 3, 1))
+    x = as_integers(ctx, node, 0, 2)
+    op, x = _matmul(ctx, node, x, integer_weights_of(ctx, node, 1, 3, 1))
     ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 
 
 @handles("ConvInteger")
 def conv_integer(ctx: Context, node: NodeProto) -> None:
     """int32 sums; they count as float values of the same size."""
-    x = _input(ctx, node, 0, 2)
-    op, x = _conv(ctx, node, x, _weights(ctx, node, 1, 3, 0))
+    x = as_integers(ctx, node, 0, 2)
+    op, x = _conv(ctx, node, x, integer_weights_of(ctx, node, 1, 3, 0))
     ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 
 
@@ -108,18 +110,18 @@ def qlinear_matmul(ctx: Context, node: NodeProto) -> None:
     """``QLinearMatMul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero)``."""
     attributes(ctx, node)
     _need(ctx, node, 8)
-    x = _input(ctx, node, 0, 2)
-    op, x = _matmul(ctx, node, x, _weights(ctx, node, 3, 5, 1))
-    _requantized(ctx, node, op, x, None)
+    x = as_integers(ctx, node, 0, 2)
+    op, x = _matmul(ctx, node, x, integer_weights_of(ctx, node, 3, 5, 1))
+    requantized(ctx, node, op, x, None)
 
 
 @handles("QLinearConv")
 def qlinear_conv(ctx: Context, node: NodeProto) -> None:
     """``QLinearConv(x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, [bias int32])``."""
     _need(ctx, node, 8)
-    x = _input(ctx, node, 0, 2)
-    op, x = _conv(ctx, node, x, _weights(ctx, node, 3, 5, 0))
-    _requantized(ctx, node, op, x, ctx.constant(node, 8))
+    x = as_integers(ctx, node, 0, 2)
+    op, x = _conv(ctx, node, x, integer_weights_of(ctx, node, 3, 5, 0))
+    requantized(ctx, node, op, x, ctx.constant(node, 8))
 
 
 def _need(ctx: Context, node: NodeProto, count: int) -> None:
@@ -127,27 +129,36 @@ def _need(ctx: Context, node: NodeProto, count: int) -> None:
         raise ctx.error(node, f"it has {len(node.input)} inputs", f"it needs {count}")
 
 
-def _requantized(ctx: Context, node: NodeProto, op: Op, x: Tensor, bias: Const | None) -> None:
-    """The sums, an integer bias, one multiplication, and the output's quantizer."""
+def requantized(
+    ctx: Context,
+    node: NodeProto,
+    op: Op,
+    x: Tensor,
+    bias: Const | None,
+    *,
+    at: int = 6,
+    alpha: float = 1.0,
+) -> None:
+    """The sums, an integer bias, one multiplication, and the quantizer at input ``at``."""
     x_scale, w_scale = (float_constant(ctx, node, i, "a scale") for i in (1, 4))
     if x_scale.size != 1 or w_scale.ndim > 1:
         raise ctx.error(node, "its input has several scales", "use one scale per tensor")
     sums = ctx.emit(node, op, [x.value], axes=x.axes)
-    line = read_line(ctx, node, len(sums.shape) + 1, at=6)
+    line = read_line(ctx, node, len(sums.shape) + 1, at=at)
     if line.scale.size != 1:
         raise ctx.error(node, "its output has several scales", "use one scale per tensor")
     if bias is not None:
-        sums = _with_bias(ctx, node, sums, bias)
-    factor = (x_scale.reshape(()) * w_scale.reshape(-1)) / line.scale
+        values = integer_bias(ctx, node, sums, bias.array.astype(np.int64).ravel())
+        sums = ctx.emit(node, Add(values), [sums], suffix="bias")
+    factor = (np.float32(alpha) * x_scale.reshape(()) * w_scale.reshape(-1)) / line.scale
     real = ctx.emit(node, Mul(factor.astype(np.float32)), [sums], suffix="scale", axes=x.axes)
     zero = np.asarray(line.zero_point, np.float32)
     last = Quant(_ONE, zero, line.bits, line.signed, integer_zero=True)
     integer_result(ctx, node, last, Tensor(real, x.axes), line)
 
 
-def _with_bias(ctx: Context, node: NodeProto, sums: Value, bias: Const) -> Value:
-    """Integer bias; exact as float32 numbers while sums and bias stay below 2^24."""
-    values = bias.array.astype(np.int64).ravel()
+def integer_bias(ctx: Context, node: NodeProto, sums: Value, values: np.ndarray) -> np.ndarray:
+    """int64 ``values`` as float32, exact as long as sums and bias stay below 2^24."""
     reach = max(-sums.format.lo, sums.format.hi) + int(np.abs(values).max(initial=0))
     if reach >= 1 << 24:
         raise ctx.error(
@@ -155,4 +166,4 @@ def _with_bias(ctx: Context, node: NodeProto, sums: Value, bias: Const) -> Value
             f"its sums with their bias reach {reach}, float32 is exact up to 2^24",
             "use fewer bits, or DequantizeLinear, Conv and QuantizeLinear",
         )
-    return ctx.emit(node, Add(values.astype(np.float32)), [sums], suffix="bias")
+    return values.astype(np.float32)

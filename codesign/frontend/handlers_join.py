@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
+from codesign.formats import ScaledInt
 from codesign.frontend.context import Context, attributes, handles
 from codesign.frontend.handlers_elementwise import bounded
+from codesign.frontend.handlers_integer import integer_bias
 from codesign.frontend.layout import (
     Tensor,
     channels_last,
@@ -42,13 +44,25 @@ def arithmetic(ctx: Context, node: NodeProto) -> None:
         raise ctx.error(node, f"{node.op_type} has {len(node.input)} inputs", "it needs two")
     left = ctx.constant(node, 0) is not None
     if not left and ctx.constant(node, 1) is None:
-        _combine(ctx, node, ctx.tensor(node, 0), ctx.tensor(node, 1), node.output[0])
+        op = Combine(_FUNCTIONS[node.op_type])
+        combine(ctx, node, ctx.tensor(node, 0), ctx.tensor(node, 1), op, node.output[0])
         return
     x = ctx.tensor(node, 1 if left else 0)
-    array = float_constant(ctx, node, 0 if left else 1, "the constant")
+    array = _integer_bias(ctx, node, x, 0 if left else 1)
+    if array is None:
+        array = float_constant(ctx, node, 0 if left else 1, "the constant")
     x = _expanded(ctx, node, x, array)
-    op = _with_constant(ctx, node, fit_constant(ctx, node, array, x, "constant"), left)
-    ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
+    step = _with_constant(ctx, node, fit_constant(ctx, node, array, x, "constant"), left)
+    ctx.emit(node, step, [x.value], tensor=node.output[0], axes=x.axes)
+
+
+def _integer_bias(ctx: Context, node: NodeProto, x: Tensor, index: int) -> np.ndarray | None:
+    """An int32 constant that is added to the int32 sums of MatMulInteger or ConvInteger."""
+    const = ctx.constant(node, index)
+    sums = isinstance(x.value.format, ScaledInt) and x.value.format.scale == (1.0,)
+    if const is None or const.array.dtype != np.int32 or not sums or node.op_type != "Add":
+        return None
+    return integer_bias(ctx, node, x.value, const.array.astype(np.int64))
 
 
 def _with_constant(ctx: Context, node: NodeProto, value: np.ndarray, left: bool) -> Elementwise:
@@ -87,8 +101,10 @@ def expand(
     return Tensor(move(ctx, node, x.value, index, axes=axes), axes)
 
 
-def _combine(ctx: Context, node: NodeProto, a: Tensor, b: Tensor, tensor: str) -> Tensor:
-    """``function(a, b)`` after both were brought to one shape and layout."""
+def combine(
+    ctx: Context, node: NodeProto, a: Tensor, b: Tensor, op: Combine, tensor: str = ""
+) -> Tensor:
+    """``op`` of both, after they were brought to one shape and layout."""
     if a.rank != b.rank:
         # numpy aligns trailing axes: the batch of the lower rank would meet another axis.
         raise ctx.error(
@@ -104,7 +120,6 @@ def _combine(ctx: Context, node: NodeProto, a: Tensor, b: Tensor, tensor: str) -
         raise ctx.error(node, f"the shapes {shapes} do not fit", "export again") from None
     axes = _common_axes(a, b)
     a, b = expand(ctx, node, a, shape, axes), expand(ctx, node, b, shape, axes)
-    op = Combine(_FUNCTIONS[node.op_type])
     value = ctx.emit(node, op, [a.value, b.value], tensor=tensor, axes=axes)
     return Tensor(value, axes)
 
@@ -136,7 +151,8 @@ def variadic(ctx: Context, node: NodeProto) -> None:
     last = len(node.input) - 1
     for index in range(1, last + 1):
         name = node.output[0] if index == last else ""
-        total = _combine(ctx, node, total, ctx.tensor(node, index), name)
+        op = Combine(_FUNCTIONS[node.op_type])
+        total = combine(ctx, node, total, ctx.tensor(node, index), op, name)
 
 
 @handles("Concat")
@@ -145,22 +161,29 @@ def concat(ctx: Context, node: NodeProto) -> None:
     attrs = attributes(ctx, node, axis=None)
     if any(ctx.constant(node, i) is not None for i in range(len(node.input))):
         raise ctx.error(node, "one of its inputs is a constant", "use Pad, or join the constants")
-    tensors = [ctx.tensor(node, i) for i in range(len(node.input))]
-    rank = tensors[0].rank
-    axis = attrs["axis"]
+    joined(ctx, node, [ctx.tensor(node, i) for i in range(len(node.input))], attrs["axis"], True)
+
+
+def joined(
+    ctx: Context, node: NodeProto, tensors: list[Tensor], axis: object, named: bool = False
+) -> Tensor:
+    """``tensors`` side by side along the file's ``axis``; ``named``: that is the node's output."""
+    rank, given = tensors[0].rank, axis
     if not isinstance(axis, int) or any(t.rank != rank for t in tensors):
         shapes = ", ".join(str(t.shape) for t in tensors)
         raise ctx.error(node, f"it joins shapes {shapes} along axis {axis}", "ranks must agree")
     axis += rank + 1 if axis < 0 else 0
     if not 1 <= axis <= rank:
-        raise ctx.error(node, f"attribute 'axis' is {attrs['axis']}", "the batch cannot be joined")
+        raise ctx.error(node, f"attribute 'axis' is {given}", "the batch cannot be joined")
     if len(tensors) == 1:
-        ctx.alias(node, tensors[0].value)
-        return
+        if named:
+            ctx.alias(node, tensors[0].value)
+        return tensors[0]
     if len({(*t.shape[: axis - 1], *t.shape[axis:]) for t in tensors}) > 1:
         shapes = ", ".join(str(t.shape) for t in tensors)
         hint = "all other axes must agree: export the model again"
         raise ctx.error(node, f"it joins shapes {shapes} along axis {axis}", hint)
     axes = _common_axes(*tensors)
     values = [to_axes(ctx, node, t, axes).value for t in tensors]
-    ctx.emit(node, Concat(axes[axis - 1]), values, tensor=node.output[0], axes=axes)
+    name = node.output[0] if named else ""
+    return Tensor(ctx.emit(node, Concat(axes[axis - 1]), values, tensor=name, axes=axes), axes)

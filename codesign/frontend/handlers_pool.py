@@ -18,7 +18,7 @@ from codesign.ops.mul import Div
 from codesign.ops.reshape import Reshape
 from codesign.ops.sum_pool import SumPool
 
-_WINDOW: dict[str, object] = {
+WINDOW: dict[str, object] = {
     "auto_pad": "NOTSET",
     "ceil_mode": 0,
     "dilations": None,
@@ -31,7 +31,7 @@ _WINDOW: dict[str, object] = {
 @handles("MaxPool")
 def max_pool(ctx: Context, node: NodeProto) -> None:
     """The largest value of each window; padding never wins."""
-    attrs = attributes(ctx, node, storage_order=0, **_WINDOW)
+    attrs = attributes(ctx, node, storage_order=0, **WINDOW)
     if len([o for o in node.output if o]) > 1:
         raise ctx.error(node, "its indices are used", "only the values of MaxPool are supported")
     x = ctx.tensor(node, 0)
@@ -44,8 +44,20 @@ def max_pool(ctx: Context, node: NodeProto) -> None:
 @handles("AveragePool")
 def average_pool(ctx: Context, node: NodeProto) -> None:
     """The exact sum of each window, divided once by how many of its taps count."""
-    attrs = attributes(ctx, node, count_include_pad=0, **_WINDOW)
+    attrs = attributes(ctx, node, count_include_pad=0, **WINDOW)
     x, pads = ctx.unpadded(node, 0)
+    averaged(ctx, node, attrs, x, pads, node.output[0])
+
+
+def averaged(
+    ctx: Context,
+    node: NodeProto,
+    attrs: dict[str, object],
+    x: Tensor,
+    pads: tuple[int, ...],
+    tensor: str,
+) -> Tensor:
+    """The mean of each window of ``x``, after zeros ``pads`` that count; ``tensor``: its name."""
     view = window(ctx, node, attrs, x.shape[1:], _kernel(ctx, node, attrs, x), pads)
     x = to_axes(ctx, node, x, channels_last(x.rank))
     require_codes(ctx, node, x.value, "an average")
@@ -56,7 +68,7 @@ def average_pool(ctx: Context, node: NodeProto) -> None:
         raise ctx.error(node, "a window lies in the padding entirely", "use smaller pads")
     op = SumPool(view.kernel, view.strides, view.dilations, view.pads)
     divisor = counts[..., None] if x.rank == 3 else counts[0][:, None]
-    _divided(ctx, node, x, op, divisor.astype(np.float32))
+    return _divided(ctx, node, x, op, divisor.astype(np.float32), tensor)
 
 
 def _kernel(ctx: Context, node: NodeProto, attrs: dict[str, object], x: Tensor) -> tuple[int, ...]:
@@ -66,15 +78,17 @@ def _kernel(ctx: Context, node: NodeProto, attrs: dict[str, object], x: Tensor) 
     return tuple(integers(ctx, node, "kernel_shape", attrs["kernel_shape"], rank, 1, 1))
 
 
-def _divided(ctx: Context, node: NodeProto, x: Tensor, op: Op, divisor: np.ndarray) -> None:
+def _divided(
+    ctx: Context, node: NodeProto, x: Tensor, op: Op, divisor: np.ndarray, out: str
+) -> Tensor:
     """``op`` on ``x``, then one float32 division, unless it divides by one."""
-    out = node.output[0]
     if (divisor == divisor.ravel()[0]).all():
         divisor = divisor.ravel()[:1]
     whole = bool((divisor == 1).all())
     value = ctx.emit(node, op, [x.value], tensor=out if whole else "", axes=x.axes)
     if not whole:
-        ctx.emit(node, Div(divisor), [value], tensor=out, suffix="mean")
+        value = ctx.emit(node, Div(divisor), [value], tensor=out, suffix="mean", axes=x.axes)
+    return Tensor(value, x.axes)
 
 
 @handles("GlobalAveragePool", "GlobalMaxPool")
@@ -113,13 +127,26 @@ def reduce(ctx: Context, node: NodeProto) -> None:
 def _reduce(
     ctx: Context, node: NodeProto, x: Tensor, axes: set[int], function: str, *, keep: bool
 ) -> None:
-    """Reduce the file's ``axes`` (batch not counted). Each run of neighbouring IR axes is one
-    window as long as itself: elements keep their order, nothing is moved."""
+    """Reduce the file's ``axes`` (batch not counted); the result is the node's output."""
+    count = math.prod(x.shape[a] for a in axes)
+    out = reduced(ctx, node, x, axes, function, keep=keep)
+    if function == "mean" and count > 1:
+        divisor = Div(np.array([count], dtype=np.float32))
+        name = node.output[0]
+        ctx.emit(node, divisor, [out.value], tensor=name, suffix="mean", axes=out.axes)
+    else:
+        ctx.alias(node, out.value, out.axes)
+
+
+def reduced(
+    ctx: Context, node: NodeProto, x: Tensor, axes: set[int], function: str, *, keep: bool
+) -> Tensor:
+    """Sums or maxima over the file's ``axes`` (batch not counted). Each run of neighbouring IR
+    axes is one window as long as itself: elements keep their order, nothing is moved."""
     if function != "max":
         require_codes(ctx, node, x.value, "a mean" if function == "mean" else "a sum")
     gone = {x.axes[a] for a in axes}
     sizes = list(x.value.shape)
-    count = math.prod(sizes[a] for a in gone)
     make: Callable[..., Op] = MaxPool if function == "max" else SumPool
     value = x.value
     for low, high in _runs(sorted(gone)):
@@ -135,12 +162,7 @@ def _reduce(
     shape = tuple(sizes[a] for a in left)
     renumber = {a: i for i, a in enumerate(left)}
     out = tuple(renumber[a] for a in x.axes if a in renumber)
-    value = _viewed(ctx, node, value, shape)
-    if function == "mean" and count > 1:
-        divisor = np.array([count], dtype=np.float32)
-        ctx.emit(node, Div(divisor), [value], tensor=node.output[0], suffix="mean", axes=out)
-    else:
-        ctx.alias(node, value, out)
+    return Tensor(_viewed(ctx, node, value, shape), out)
 
 
 def _runs(axes: list[int]) -> list[tuple[int, int]]:

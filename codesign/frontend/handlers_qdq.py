@@ -24,12 +24,17 @@ INTEGERS = {
     "int4": (4, True), "uint4": (4, False), "int8": (8, True), "uint8": (8, False),
     "int16": (16, True), "uint16": (16, False), "int32": (32, True),
 }  # fmt: skip
+#: Those of onnxruntime's own domain, com.microsoft.
+CONTRIB = frozenset(
+    {"QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool", "QGemm"}
+    | {"QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu"}
+)
 #: Operators that may read an integer tensor: they say themselves what its codes mean, or ...
-_AWARE = frozenset(
-    {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"}
+AWARE = frozenset(
+    {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"} | CONTRIB
 )
 #: ... move its elements only.
-_MOVES = frozenset(
+MOVES = frozenset(
     {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Concat"}
     | {"Split", "MaxPool", "GlobalMaxPool", "DepthToSpace", "SpaceToDepth", "Gather", "Expand"}
 )
@@ -103,10 +108,10 @@ def as_codes(ctx: Context, node: NodeProto, x: Tensor, line: Line, tensor: str =
 def check_readers(ctx: Context, node: NodeProto, name: str) -> None:
     """Refuse an integer tensor that something else than an integer operator reads."""
     for reader in ctx.readers(name):
-        if reader.op_type in _MOVES:
+        if reader.op_type in MOVES:
             for out in reader.output:
                 check_readers(ctx, node, out)
-        elif reader.op_type not in _AWARE:
+        elif reader.op_type not in AWARE:
             raise ctx.error(
                 node,
                 f"its integer codes are read by '{printable(reader.op_type)}'",
@@ -114,11 +119,11 @@ def check_readers(ctx: Context, node: NodeProto, name: str) -> None:
             )
 
 
-def integer_result(ctx: Context, node: NodeProto, op: Quant, x: Tensor, line: Line) -> None:
-    """The node's output: codes of ``line``, made by ``op`` from ``x``."""
+def integer_result(ctx: Context, node: NodeProto, op: Quant | None, x: Tensor, line: Line) -> None:
+    """The node's output: codes of ``line``, made by ``op`` from ``x``, or ``x`` itself."""
     name = node.output[0]
     check_readers(ctx, node, name)
-    value = ctx.emit(node, op, [x.value], axes=x.axes)
+    value = x.value if op is None else ctx.emit(node, op, [x.value], axes=x.axes)
     made = Tensor(value, x.axes)
     if name == ctx.model.graph.output[0].name:
         raw = Line(np.ones((), dtype=np.float32), 0, line.bits, line.signed)

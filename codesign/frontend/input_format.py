@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import ScaledInt
-from codesign.frontend.check import QUANT_OPS
+from codesign.frontend.check import PORTS, QUANT_OPS
 from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.ops.quant import MAX_ACTIVATION_BITS
 
@@ -21,7 +21,15 @@ def quantize_input(model: ModelProto, format: ScaledInt) -> ModelProto:
     out.CopyFrom(model)
     graph = out.graph
     constants = {t.name for t in graph.initializer}
-    port = next(i.name for i in graph.input if i.name not in constants)
+    given = next(i for i in graph.input if i.name not in constants)
+    port = given.name
+    if given.type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise UnsupportedModel(
+            f"an input format {format.label()} is given, but the network input is "
+            f"{PORTS[given.type.tensor_type.elem_type]} codes already",
+            where=f"input '{port}'",
+            hint="leave the input format out",
+        )
     readers = [n for n in graph.node if port in n.input]
     if readers and all(n.op_type in QUANT_OPS | {"QuantizeLinear"} for n in readers):
         raise UnsupportedModel(

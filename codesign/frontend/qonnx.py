@@ -12,10 +12,11 @@ from onnx import ModelProto, NodeProto
 from codesign import frontend
 from codesign.errors import UnsupportedModel
 from codesign.formats import ScaledInt
-from codesign.frontend.check import QUANT_OPS, check_model
+from codesign.frontend.check import MICROSOFT, QUANT_OPS, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
 from codesign.frontend.fold import try_fold
+from codesign.frontend.handlers_qdq import AWARE, CONTRIB, MOVES
 from codesign.frontend.input_format import quantize_input
 from codesign.frontend.load import load_model
 from codesign.frontend.names import printable, safe
@@ -27,6 +28,21 @@ __all__ = ["Imported", "import_qonnx"]
 for _module in pkgutil.iter_modules(frontend.__path__):
     if _module.name.startswith("handlers_"):  # importing them registers handlers
         importlib.import_module(f"{frontend.__name__}.{_module.name}")
+
+
+def _check_integers(ctx: Context, node: NodeProto) -> None:
+    """Refuse what would compute with the integers of the network input, which may wrap."""
+    if not ctx.raw.intersection(node.input):
+        return
+    if node.op_type in MOVES:
+        ctx.raw.update(node.output)
+    elif node.op_type not in AWARE | {"Cast"}:
+        raise ctx.error(
+            node,
+            "it computes on the integers of the network input",
+            "put a DequantizeLinear, or a Cast to float32, before it",
+        )
+
 
 _HINTS = {
     "InstanceNormalization": "use batch norm: its statistics are known before the network runs",
@@ -92,7 +108,8 @@ def import_node(ctx: Context, node: NodeProto) -> None:
     """Fold the node if its inputs are known, else hand it to its handler."""
     if try_fold(ctx, node):
         return
-    standard = node.domain == ""
+    _check_integers(ctx, node)
+    standard = node.domain == (MICROSOFT if node.op_type in CONTRIB else "")
     quantizer = node.domain == QUANT_DOMAIN and node.op_type in QUANT_OPS
     handler = HANDLERS.get((quantizer, node.op_type)) if standard or quantizer else None
     if handler is None:

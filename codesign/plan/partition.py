@@ -72,7 +72,7 @@ def partition(graph: Graph) -> Circuit:
     Reshapes of codes vanish: a stream carries elements in row-major order either way.
     """
     nodes = [n for n in graph.nodes if isinstance(n.op, CircuitOp) and reads_codes(graph, n)]
-    nodes = _without_last_move(graph, nodes)
+    nodes = _without_last_move(graph, _without_first_move(graph, nodes))
     if not nodes:
         raise UnsupportedModel(
             "nothing in this model computes on integer codes",
@@ -91,6 +91,16 @@ def reads_codes(graph: Graph, node: Node) -> bool:
     concatenation of codes does that no format holds together."""
     around = (*graph.ins(node), graph.out(node))
     return not any(isinstance(value.format, Real) for value in around)
+
+
+def _without_first_move(graph: Graph, nodes: list[Node]) -> list[Node]:
+    """``nodes`` without a move of the network input, where that is codes already: the host sends
+    them in the order wanted."""
+    port = graph.inputs[0]
+    first = [n for n in nodes if port in (origin(graph, name) for name in n.inputs)]
+    if len(first) != 1 or not isinstance(first[0].op, Rearrange) or len(nodes) == 1:
+        return nodes
+    return [n for n in nodes if n is not first[0]]
 
 
 def _without_last_move(graph: Graph, nodes: list[Node]) -> list[Node]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codesign.builddir import BenchResult, BuildDir, Evidence, Manifest, VerifyReport
+from codesign.formats import Real
 from codesign.frontend import Imported, import_qonnx
 from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
@@ -162,6 +163,9 @@ def _reference(subject: Subject, vectors: VectorSet) -> dict[str, np.ndarray]:
     given = {source.name: vectors.codes.reshape(n, *source.shape)}
     found = run(graph, given, keep=keep)
     codes = {name: found[name].reshape(n, -1) for name in taps}
+    port = graph.values[graph.inputs[0]]
+    if vectors.floats is not None and not isinstance(port.format, Real):
+        codes[port.name] = vectors.floats.reshape(n, -1).astype(np.int64)
     for point in subject.points:
         array = found[point.value.name]
         is_float = array.dtype.kind == "f"

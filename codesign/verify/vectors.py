@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from codesign.errors import UsageError
-from codesign.formats import Format
+from codesign.formats import Format, Real
 from codesign.ir import Graph
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
@@ -79,13 +79,25 @@ def user_vectors(circuit: Circuit, graph: Graph, array: np.ndarray) -> VectorSet
     floats = array.astype(np.float32)
     if (floats != array).any():
         raise UsageError("inputs are not all float32 numbers (NaN, or too precise)")
+    format = value.format
+    if (
+        not isinstance(format, Real)
+        and ((floats != np.rint(floats)) | (floats < format.lo) | (floats > format.hi)).any()
+    ):
+        raise UsageError(
+            f"inputs are not all {format.label()} codes",
+            hint=f"the network takes whole numbers from {format.lo} to {format.hi}",
+        )
     return VectorSet("user inputs", host_codes(circuit, floats), floats)
 
 
 def host_codes(circuit: Circuit, floats: np.ndarray) -> np.ndarray:
-    """Codes [n, elements] the host sends for float inputs."""
-    name = circuit.source.name
-    codes = run(circuit.graph, {circuit.graph.inputs[0]: floats}, keep=[name])[name]
+    """Codes [n, elements] the host sends for inputs of the network: float32, also where they are
+    whole numbers because the network takes integers."""
+    graph, name = circuit.graph, circuit.source.name
+    real = isinstance(graph.values[graph.inputs[0]].format, Real)
+    given = floats if real else floats.astype(np.int64)
+    codes = run(graph, {graph.inputs[0]: given}, keep=[name])[name]
     return codes.reshape(len(floats), -1)
 
 

@@ -50,6 +50,8 @@ def explained(
     ours = reference.run(graph, {graph.inputs[0]: x}, keep=[p.value.name for p in points])
     given = execute_batch(imported, x, [p.tensor for p in points]) if torch is None else torch
     expected = {}
+    if x.dtype.kind in "iu":  # the codes from which differences are explained
+        expected[graph.inputs[0]] = x.reshape(len(x), -1)
     for point in points:
         array = ours[point.value.name]
         codes = point.codes(array) if array.dtype.kind == "f" else array.reshape(len(x), -1)

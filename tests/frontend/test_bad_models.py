@@ -111,7 +111,7 @@ def no_shape(m):
 
 @bad("the network input must be float32")
 def integer_input(m):
-    m.graph.input[0].CopyFrom(value("x", [1, 6], TensorProto.INT8))
+    m.graph.input[0].CopyFrom(value("x", [1, 6], TensorProto.INT64))
 
 
 @bad("the model imports no opset of the standard ONNX domain")
