@@ -44,11 +44,16 @@ def _check_integers(ctx: Context, node: NodeProto) -> None:
         )
 
 
+RECURRENT = (
+    "recurrent layers are supported as a Scan whose body quantizes every gate, product and state "
+    "(docs/IMPORT.md), or unrolled"
+)
 _HINTS = {
     "InstanceNormalization": "use batch norm: its statistics are known before the network runs",
-    "QuantLSTMCell": "recurrent layers are not supported so far",
-    "LSTM": "recurrent layers are not supported so far",
-    "GRU": "recurrent layers are not supported so far",
+    "QuantLSTMCell": RECURRENT,
+    "LSTM": RECURRENT,
+    "GRU": RECURRENT,
+    "RNN": RECURRENT,
 }
 
 

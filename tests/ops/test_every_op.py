@@ -13,7 +13,7 @@ from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.passes import lower
-from tests import attention_models, branch_models, quantizer_models
+from tests import attention_models, branch_models, quantizer_models, recurrent_models
 from tests.cnn_models import cnn
 from tests.models import Builder, Mlp, mlp
 
@@ -66,6 +66,7 @@ EXAMPLES = {
     "max_pool": lambda: cnn(size=2, channels=2, widths=(3,), classes=3),
     "sum_pool": lambda: cnn(size=2, channels=2, widths=(3,), classes=3, pool="AveragePool"),
     "topk": branch_models.ranked,
+    "delay": lambda: recurrent_models.model(recurrent_models.Recurrent(steps=3, hidden=2)),
     "dynamic_matmul": attention_models.scores,
     "softmax_codes": attention_models.weighted,
     "softmax": softmaxed,
