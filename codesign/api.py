@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -20,6 +20,9 @@ from codesign.passes import lower
 from codesign.plan import Goal, partition
 from codesign.plan.planfile import PlanFile, read_plan
 
+if TYPE_CHECKING:
+    from codesign.weights import Weights
+
 
 @dataclass(frozen=True)
 class Design:
@@ -32,18 +35,41 @@ class Design:
         """Ports, layers, folding and cycle counts."""
         return BuildDir.open(self.path).manifest
 
-    def verify(self, inputs: np.ndarray | None = None, **options: Any) -> VerifyReport:
+    def verify(
+        self,
+        inputs: np.ndarray | None = None,
+        *,
+        weights: str | Path | onnx.ModelProto | None = None,
+        **options: Any,
+    ) -> VerifyReport:
         """Prove the circuit equal to the model; ``MismatchError`` naming the first difference.
 
         ``inputs``: float32 [n, ...] as the network takes them; without, the recorded test
-        vectors and 10,000 random ones. Options as in :func:`codesign.verify.verify`.
+        vectors and 10,000 random ones. ``weights``: a model whose weights are loaded first, see
+        :meth:`load_weights`. Options as in :func:`codesign.verify.verify`.
         """
         from codesign.verify import verify
 
-        report = verify(BuildDir.open(self.path), inputs=inputs, **options)
+        loaded = None if weights is None else self.load_weights(weights)
+        report = verify(BuildDir.open(self.path), inputs=inputs, weights=loaded, **options)
         if not report.ok:
             raise MismatchError(describe_failure(report), where=str(self.path))
         return report
+
+    def load_weights(
+        self, model: str | Path | onnx.ModelProto, *, input_format: str | None = None
+    ) -> Weights:
+        """The bus writes that give a design with run-time weights those of ``model``.
+
+        ``model``: the same network with other weights (same scales, biases, batch normalization;
+        anything else is ``UnsupportedModel``). ``verify(weights=model)`` proves the circuit with
+        them.
+        """
+        from codesign.weights import weights_for
+
+        source = model if isinstance(model, onnx.ModelProto) else Path(model)
+        format = parse_format(input_format) if input_format else None
+        return weights_for(BuildDir.open(self.path), source, input_format=format)
 
     def synth(self, **options: Any) -> SynthReport:
         """Synthesise, place and route for the board of the design."""
@@ -74,6 +100,7 @@ def generate(
     unrolled: bool = False,
     config: str | Path | None = None,
     input_format: str | None = None,
+    runtime_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
@@ -83,6 +110,7 @@ def generate(
     (cycles a frame), ``fps`` (frames a second at ``clock_mhz``, by default the board's),
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
+    ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
     """
@@ -93,7 +121,8 @@ def generate(
     try:
         generate_into(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
-            input_format=parse_format(input_format) if input_format else None, progress=progress,
+            input_format=parse_format(input_format) if input_format else None,
+            runtime_weights=runtime_weights, progress=progress,
         )  # fmt: skip
     finally:
         if scratch is not None:

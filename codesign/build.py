@@ -13,6 +13,12 @@ import onnx
 
 from codesign.boards import get as get_board
 from codesign.builddir import BoardInfo, Edge, Fifo, Layer, Manifest, Port, Tap, staged
+from codesign.emit.registers import (
+    address_bits,
+    check_loadable,
+    describe_regions,
+    load_regions,
+)
 from codesign.emit.rtl import build_network, instance_path
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
@@ -63,16 +69,22 @@ def generate_into(
     choices: PlanFile | None = None,
     golden: Path | None = None,
     input_format: ScaledInt | None = None,
+    runtime_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Manifest:
-    """Write a BuildDir at ``target`` (built beside it, moved into place when complete)."""
+    """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
+
+    ``runtime_weights``: the weights of all layers can be written while the circuit exists.
+    """
     progress("importing")
     proto = model if isinstance(model, onnx.ModelProto) else load_model(model)
     stem = "" if isinstance(model, onnx.ModelProto) else model.stem
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
-    circuit = partition(lower(imported.graph))
+    circuit = partition(lower(imported.graph, runtime_weights=runtime_weights))
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
+    if runtime_weights:
+        check_loadable(circuit, unrolled)
     circuit = partition(run_passes(circuit.graph, [AbsorbBias(unrolled)]))
     info = get_board(board)
     progress("planning")
@@ -97,7 +109,10 @@ def write_rtl(planned: Planned, folder: Path) -> None:
 
     network = build_network(planned.circuit, planned.plans, planned.flow)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "codesign_top.v").write_text(to_verilog(AxisTop(network), "codesign_top"))
+    regions = load_regions(planned.circuit, planned.plans)
+    lanes = planned.flow.source_lanes
+    top = AxisTop(network, regions, -(-planned.circuit.source.elements // lanes))
+    (folder / "codesign_top.v").write_text(to_verilog(top, "codesign_top"))
 
 
 def _accuracies(golden: Path | None) -> tuple[float | None, float | None]:
@@ -125,6 +140,8 @@ def describe(
         layers=_rows(planned),
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
         edges=_edges(circuit),
+        registers=describe_regions(circuit, plans),
+        axil_address_bits=address_bits(load_regions(circuit, plans)),
         latency=cycles.latency,
         ii=cycles.ii,
         board=planned.board,

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -132,6 +132,43 @@ class Fifo(Strict):
     label: str = ""
 
 
+class WeightMemory(Strict):
+    """A memory on the AXI4-Lite bus: ``words`` of ``bits`` bits from byte address ``base`` on.
+
+    Word ``n`` is written by ``parts`` 32-bit writes, low bits first, at ascending addresses from
+    ``base + n * stride``; the last one makes it valid.
+    """
+
+    base: int
+    words: int
+    bits: int
+    parts: int
+    stride: int
+
+
+class WeightRegion(Strict):
+    """A layer whose weights ``rows x columns``, codes ``lo..hi``, can be written.
+
+    What stands where is :class:`codesign.hdl.weight_image.WeightImage`: words of ``pe`` rows by
+    ``simd`` columns, each weight recoded in ``code_bits`` for the ``multiplier``; and the starts
+    of the accumulators, ``pe`` fields of ``start_bits``.
+    """
+
+    layer: str
+    rows: int
+    columns: int
+    groups: int
+    pe: int
+    simd: int
+    multiplier: Literal["lut", "dsp"]
+    lo: int
+    hi: int
+    code_bits: int
+    start_bits: int
+    weights: WeightMemory
+    starts: WeightMemory
+
+
 class BoardInfo(Strict):
     """What reports and synthesis need to know of a board.
 
@@ -154,7 +191,9 @@ class Manifest(Strict):
 
     ``latency``: cycles from the first input beat of a frame to its last output beat (both
     counted as the cycle of the transfer, so a register has latency 1), pipeline empty, source
-    and sink never waiting. ``ii``: cycles between frames in steady state.
+    and sink never waiting. ``ii``: cycles between frames in steady state. ``registers``: layers
+    with run-time weights; then the top has AXI4-Lite ports ``s_axil_*`` with byte addresses of
+    ``axil_address_bits``.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -167,6 +206,8 @@ class Manifest(Strict):
     layers: list[Layer]
     fifos: list[Fifo] = []
     edges: list[Edge]
+    registers: list[WeightRegion] = []
+    axil_address_bits: int = 0
     latency: int
     ii: int
     board: BoardInfo

@@ -46,6 +46,9 @@ def _measured(**values: Any) -> None:
 async def _circuit(dut: Any) -> Circuit:
     circuit = Circuit(dut, _MANIFEST, _ARRAYS)
     await circuit.start()
+    if _CONFIG["writes"]:  # once: memories keep their contents from test to test
+        await circuit.load(_CONFIG["writes"])
+        _CONFIG["writes"] = []
     return circuit
 
 

@@ -27,7 +27,7 @@ FAST = ["-O1", "-fno-stack-protector", "-fno-plt"]
 SMALL = 150_000  # bytes of generated C++
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 HARNESS = Path(__file__).with_name("native.cpp")
-PARTS = Path(__file__).with_name("native_parts.h")
+PARTS = [Path(__file__).with_name(name) for name in ("native_parts.h", "native_axil.h")]
 
 
 def native_key(tool: Verilator, build: BuildDir) -> str:
@@ -35,7 +35,7 @@ def native_key(tool: Verilator, build: BuildDir) -> str:
     manifest = build.manifest
     shape = manifest.model_dump_json(include={"top", "input", "output", "taps"})
     tools = [tool.version, str(tool.cxx), tool.compiler_version(), *VERILATE, *COMMON, *FAST]
-    code = (design_header(manifest), HARNESS, PARTS)
+    code = (design_header(manifest), HARNESS, *PARTS)
     return digest([shape, *tools, *code, *build.rtl_files()])
 
 

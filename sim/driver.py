@@ -8,7 +8,7 @@ Values read after a rising edge are those before it; writes take effect after it
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from codesign.builddir import Manifest
 from codesign.sim import packing
+from codesign.sim.axil import AxiLite
 from codesign.sim.record import Record, earliest
 
 DEPOSIT = 0
@@ -115,13 +116,21 @@ class Circuit:
             )
             for tap, record in zip(manifest.taps, self.records, strict=False)
         ]
+        self._axil = AxiLite(dut, self._edge) if manifest.registers else None
         self.watchdog = 10_000 + 4 * (manifest.latency + manifest.ii)
 
     async def start(self) -> None:
         """Start the clock and reset."""
         self._tdata("0" * self.manifest.input.data_bits)
+        if self._axil is not None:
+            self._axil.silent()
         self._clock.start()
         await self.reset(4)
+
+    async def load(self, writes: Sequence[tuple[int, int]]) -> None:
+        """Write (byte address, data) over AXI4-Lite and read everything back."""
+        assert self._axil is not None, "this design has no registers"
+        await self._axil.load(writes)
 
     async def reset(self, cycles: int) -> None:
         """Hold reset; source and sink silent. What was recorded is forgotten."""

@@ -14,14 +14,16 @@ _MEMBER = r"\*(\d+):0\*/ {}[;,{{=]"
 
 def design_header(manifest: Manifest) -> str:
     """Text of design.h. Names were checked by ``hierarchy.check_names``."""
-    taps = range(len(manifest.taps))
     parts = [
         '#pragma once\n#include "verilated.h"\n#include "Vtop.h"\n#include "Vtop___024root.h"',
         "#include <cstdint>\n#include <string>\n#include <vector>\nnamespace design {",
         _stream("Input", manifest.input, -1, last=False),
         _stream("Output", manifest.output, len(manifest.taps), last=False),
-        *(_stream(f"Tap{k}", tap.port, k, last=True, ahead=tap.ahead)
-          for k, tap in enumerate(manifest.taps)),
+        *(
+            _stream(f"Tap{k}", tap.port, k, last=True, ahead=tap.ahead)
+            for k, tap in enumerate(manifest.taps)
+        ),
+        f"constexpr bool kRegisters = {str(bool(manifest.registers)).lower()};",
         _files(len(manifest.taps)),
         _checks(manifest),
         "}  // namespace design\n",

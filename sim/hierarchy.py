@@ -18,6 +18,20 @@ TOP_INPUTS = (
     "s_axis_tlast",
     "m_axis_tready",
 )
+AXIL_INPUTS = (
+    "awaddr",
+    "awprot",
+    "awvalid",
+    "wdata",
+    "wstrb",
+    "wvalid",
+    "bready",
+    "araddr",
+    "arprot",
+    "arvalid",
+    "rready",
+)
+AXIL_OUTPUTS = ("awready", "wready", "bresp", "bvalid", "arready", "rdata", "rresp", "rvalid")
 TOP_OUTPUTS = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
 
 _NAME = r"(?:\\(\S+)\s|([A-Za-z_][\w$]*))"
@@ -93,8 +107,12 @@ def control_file(build: BuildDir, *, writable: bool) -> str:
     tree = modules(build.rtl_files())
     lines = ["`verilator_config"]
     if writable:
-        lines += [f'public_flat_rw -module "{manifest.top}" -var "{v}"' for v in TOP_INPUTS]
-        lines += [f'public_flat_rd -module "{manifest.top}" -var "{v}"' for v in TOP_OUTPUTS]
+        inputs, outputs = list(TOP_INPUTS), list(TOP_OUTPUTS)
+        if manifest.registers:
+            inputs += [f"s_axil_{name}" for name in AXIL_INPUTS]
+            outputs += [f"s_axil_{name}" for name in AXIL_OUTPUTS]
+        lines += [f'public_flat_rw -module "{manifest.top}" -var "{v}"' for v in inputs]
+        lines += [f'public_flat_rd -module "{manifest.top}" -var "{v}"' for v in outputs]
     seen = []
     for tap in manifest.taps:
         module = module_of(tree, manifest.top, tap.path)

@@ -4,6 +4,7 @@
 // constants, the accessors of the taps). Reads packed beats from binary files, prints lines of
 // "key value..." that sim/native.py parses. One model per thread, each on contiguous frames.
 #include "design.h"
+#include "native_axil.h"
 #include "native_parts.h"
 
 #include <algorithm>
@@ -25,7 +26,7 @@ constexpr uint64_t kProgressMask = 8191;
 
 struct Options {
     std::string folder;
-    uint64_t frames = 0, watchdog = 100000, drain = 64, seed = 0;
+    uint64_t frames = 0, watchdog = 100000, drain = 64, seed = 0, writes = 0;
     unsigned threads = 1;
     bool stalls = false;
 };
@@ -38,6 +39,7 @@ public:
 
     Findings findings;
     bool hang = false;
+    uint64_t load_errors = 0;
     uint64_t frames = 0, received = 0, cycles = 0;
     uint64_t first_in = 0, first_out = 0, mid_out = 0, mid_frame = 0, last_out = 0;
     std::vector<uint64_t> seen;
@@ -50,6 +52,10 @@ public:
         top_ = std::make_unique<Vtop>(context_.get(), "");
         checks_.start(files_, begin, frames);
         reset();
+        if (options_.writes) {
+            const File pairs(options_.folder + "/writes.bin", 2 * options_.writes);
+            load_errors = axil().load(pairs.words, options_.writes);
+        }
         if (options_.stalls) loop<true>(begin, options_.seed + number * 7919);
         else loop<false>(begin, 0);
         seen = checks_.frames_done();
@@ -61,17 +67,20 @@ public:
 
 private:
     Checker<design::Output, false>& output() { return checks_.output; }
-    void edge() {
-        top_->aclk = 1;
-        top_->eval();
-        top_->aclk = 0;
+    static void edge_of(Vtop& top) {
+        top.aclk = 1;
+        top.eval();
+        top.aclk = 0;
     }
+    void edge() { edge_of(*top_); }
+    Axil<design::kRegisters, Vtop> axil() { return {*top_, edge_of}; }
     void reset() {
         top_->aresetn = 0;
         top_->aclk = 0;
         top_->s_axis_tvalid = 0;
         top_->s_axis_tlast = 0;
         top_->m_axis_tready = 0;
+        axil().silent();
         for (int k = 0; k < 4; ++k) {
             top_->eval();
             edge();
@@ -179,6 +188,7 @@ bool parse(int argc, char** argv, Options& o) {
         else if (key == "--threads") o.threads = static_cast<unsigned>(std::stoul(value));
         else if (key == "--watchdog") o.watchdog = std::stoull(value);
         else if (key == "--drain") o.drain = std::stoull(value);
+        else if (key == "--writes") o.writes = std::stoull(value);
         else if (key == "--stalls") { o.stalls = true; o.seed = std::stoull(value); }
         else return false;
     }
@@ -193,10 +203,11 @@ void print(const std::vector<std::unique_ptr<Worker>>& workers, double seconds) 
     }
     bool hang = false;
     std::vector<uint64_t> seen(workers[0]->seen.size());
-    uint64_t cycles = 0, received = 0;
+    uint64_t cycles = 0, received = 0, load_errors = 0;
     for (const auto& w : workers) {
         hang |= w->hang;
         cycles += w->cycles;
+        load_errors += w->load_errors;
         received += w->received;
         for (std::size_t k = 0; k < seen.size(); ++k) seen[k] += w->seen[k];
     }
@@ -204,6 +215,7 @@ void print(const std::vector<std::unique_ptr<Worker>>& workers, double seconds) 
     std::printf("seconds %.9f\ncycles %llu\nhang %d\nreceived %llu\nmismatches %llu\n", seconds,
                 static_cast<unsigned long long>(cycles), hang,
                 static_cast<unsigned long long>(received), static_cast<unsigned long long>(all.count));
+    std::printf("load_errors %llu\n", static_cast<unsigned long long>(load_errors));
     std::printf("seen");
     for (auto s : seen) std::printf(" %llu", static_cast<unsigned long long>(s));
     if (w.received > 0) std::printf("\nlatency %lld", static_cast<long long>(w.first_out - w.first_in));

@@ -10,10 +10,11 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 
 from codesign.builddir import BuildDir, Manifest, Mismatch, Port
@@ -40,6 +41,7 @@ class SimResult:
     ``mismatches`` counts differing codes at all boundaries plus protocol faults (see KINDS).
     ``latency`` and ``ii`` are cycles as the manifest defines them, None when not measurable
     (random stalls, a single frame, a hang). ``seconds`` is the simulation loop alone.
+    ``load_errors``: register accesses that were refused or read back other data.
     """
 
     frames: int
@@ -54,11 +56,12 @@ class SimResult:
     received: int = 0
     threads: int = 1
     message: str = ""
+    load_errors: int = 0
 
     @property
     def ok(self) -> bool:
         """All frames came out, every code of every boundary equal."""
-        return not self.hang and self.mismatches == 0
+        return not self.hang and self.mismatches == 0 and self.load_errors == 0
 
     @property
     def frames_per_second(self) -> float:
@@ -75,22 +78,29 @@ def run_native(
     stall_seed: int | None = None,
     progress: Callable[[int], None] | None = None,
     watchdog: int | None = None,
+    writes: Sequence[tuple[int, int]] = (),
 ) -> SimResult:
     """Run every frame of ``inputs`` through the circuit and compare with ``expected``.
 
     ``inputs`` are codes [n, elements]; ``expected`` maps the tensor of every tap and of the
     output to codes [n, elements]. ``threads`` 0 uses every core. ``stall_seed`` makes source and
-    sink wait at random. ``progress`` is called with the number of frames done.
+    sink wait at random. ``progress`` is called with the number of frames done. ``writes``: (byte
+    address, data) written over AXI4-Lite before the first frame, and read back.
     """
     manifest = build.manifest
     streams = vectors(manifest, inputs, expected)
     frames = len(streams[0][1])
     program, build_seconds = native_program(build)
+    if writes and not manifest.registers:
+        raise UsageError("this design has no registers to write", where=str(build.root))
     workers = min(threads or len(os.sched_getaffinity(0)), frames)
     with tempfile.TemporaryDirectory(prefix="codesign-native-") as scratch:
         folder = Path(scratch)
         _write_vectors(folder, streams)
         command = _command(program, folder, frames, workers, manifest, watchdog)
+        if writes:
+            np.array(writes, dtype="<u4").tofile(folder / "writes.bin")
+            command += ["--writes", str(len(writes))]
         if stall_seed is not None:
             command += ["--stalls", str(stall_seed % 2**63)]
         answer = _execute(command, progress)
@@ -204,6 +214,7 @@ def _result(
         cycles=int(answer["cycles"][0]),
         received=int(answer["received"][0]),
         threads=workers,
+        load_errors=int(answer["load_errors"][0]),
         message=_hang_message(manifest, answer, frames) if hang else "",
     )
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -62,13 +62,14 @@ def run_cocotb(
     seed: int = 1,
     frames: Mapping[str, int] | None = None,
     only: list[str] | None = None,
+    writes: Sequence[tuple[int, int]] = (),
 ) -> CocotbResult:
     """Run the bench on ``inputs`` and compare every boundary with ``expected``.
 
     ``frames`` overrides the number of frames of a test (see ``TESTS``); ``only`` selects tests.
     ``waves``: "fst" or "vcd"; True takes FST, or VCD with a note when FST cannot be built. The
     file is ``sim/dump.fst`` (or ``.vcd``) in the build folder. ``junit`` is where the JUnit XML
-    is copied to.
+    is copied to. ``writes``: as :func:`~codesign.sim.native.run_native` has them.
     """
     _check_tests(only)
     manifest = build.manifest
@@ -83,7 +84,7 @@ def run_cocotb(
         arrays: dict[str, Any] = {"=" + port.tensor: codes for port, codes, _ in streams[1:]}
         np.savez(folder / "arrays.npz", **arrays, input=streams[0][1])
         counts = _frame_counts(len(streams[0][1]), frames)
-        _write_config(folder, build, counts, seed)
+        _write_config(folder, build, counts, seed, writes)
         xml = _simulate(tool, manifest, program, folder, seed, only, format)
         measured = _read_measured(folder)
         benches = _benches(xml, counts, seed)
@@ -191,7 +192,13 @@ def _compile(tool: Verilator, build: BuildDir, work: Path, format: str) -> None:
         ) from error
 
 
-def _write_config(folder: Path, build: BuildDir, counts: Mapping[str, int], seed: int) -> None:
+def _write_config(
+    folder: Path,
+    build: BuildDir,
+    counts: Mapping[str, int],
+    seed: int,
+    writes: Sequence[tuple[int, int]],
+) -> None:
     """config.json of the bench."""
     config = {
         "manifest": str((build.root / "manifest.json").resolve()),
@@ -199,6 +206,7 @@ def _write_config(folder: Path, build: BuildDir, counts: Mapping[str, int], seed
         "measured": str(folder / "measured.json"),
         "frames": dict(counts),
         "seed": seed,
+        "writes": [list(pair) for pair in writes],
     }
     (folder / "config.json").write_text(json.dumps(config))
 

@@ -122,6 +122,9 @@ def generate(
     unrolled: Annotated[bool, typer.Option("--unrolled", help="One frame a cycle.")] = False,
     config: Annotated[Path | None, typer.Option(help="A plan.toml with your own folding.")] = None,
     input_format: InputFormat = None,
+    runtime_weights: Annotated[
+        bool, typer.Option("--runtime-weights", help="Weights can be written over AXI4-Lite.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -152,6 +155,7 @@ def generate(
             unrolled=unrolled,
             config=config,
             input_format=input_format,
+            runtime_weights=runtime_weights,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))
@@ -160,6 +164,10 @@ def generate(
 def verify(
     build: Build,
     inputs: Annotated[Path | None, typer.Option(help="A .npy of float inputs.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A model whose weights are loaded first.")
+    ] = None,
+    input_format: InputFormat = None,
     random_frames: Annotated[
         int | None,
         typer.Option("--random", help="Random frames (10,000, or fewer if slow).", min=1),
@@ -179,8 +187,10 @@ def verify(
       codesign verify build/
 
       codesign verify build/ --inputs x.npy --waves --junit results.xml
+
+      codesign verify build/ --weights retrained.onnx
     """
-    from codesign.api import describe_failure
+    from codesign.api import Design, describe_failure
     from codesign.report.terminal import verify_table
     from codesign.verify import verify as run
     from codesign.verify.vectors import load_inputs
@@ -188,10 +198,14 @@ def verify(
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
     folder = BuildDir.open(build)
     array = load_inputs(inputs) if inputs is not None else None
+    loaded = None
+    if weights is not None:
+        loaded = Design(build).load_weights(weights, input_format=input_format)
     with ui.working(f"verifying {build}"):
         report = run(
             folder,
             inputs=array,
+            weights=loaded,
             random_frames=random_frames,
             seed=seed,
             waves=waves,
@@ -264,6 +278,34 @@ def doctor(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -
         raise typer.Exit(3)
 
 
+def weights(
+    build: Build,
+    model: Annotated[Path, typer.Argument(help="The same network with other weights.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where to write: .json or .bin.")],
+    input_format: InputFormat = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the AXI4-Lite transfers that load another model's weights into a design.
+
+    The design must be generated with --runtime-weights; only weights may differ.
+
+    [bold]Example[/bold]
+
+      codesign weights build/ retrained.onnx -o weights.json
+    """
+    from codesign.api import Design
+
+    ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    BuildDir.open(build)
+    with ui.working(f"packing {model}"):
+        found = Design(build).load_weights(model, input_format=input_format)
+        found.save(out)
+    text = f"[bold]{out}[/bold]  {len(found.writes)} writes of 32 bits"
+    ui.result({"weights": str(out), "writes": len(found.writes)}, text)
+
+
 def init_ci(
     model: Annotated[Path, typer.Argument(help="The QONNX file in your repository.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The workflow file to write.")] = Path(
@@ -287,4 +329,4 @@ def init_ci(
     ui.result({"workflow": str(out)}, f"[bold]{out}[/bold] runs 'codesign verify' on every push")
 
 
-ALL = (train, check, generate, verify, synth, report, doctor, init_ci)
+ALL = (train, check, generate, verify, synth, report, weights, doctor, init_ci)

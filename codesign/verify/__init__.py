@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codesign.builddir import BenchResult, BuildDir, Evidence, Manifest, VerifyReport
+from codesign.errors import UsageError
 from codesign.formats import Real
 from codesign.frontend import Imported, import_qonnx
 from codesign.ir import Graph
@@ -26,6 +27,7 @@ from codesign.verify.boundaries import Boundary, boundaries
 from codesign.verify.chain import Codes, compare
 from codesign.verify.golden import golden_vectors
 from codesign.verify.vectors import VectorSet, random_inputs, random_vectors, user_vectors
+from codesign.weights import Weights, pack_weights
 
 if TYPE_CHECKING:
     from codesign.sim.native import SimResult
@@ -51,20 +53,47 @@ class Subject:
     circuit: Circuit
     imported: Imported
     points: list[Boundary]
+    writes: Sequence[tuple[int, int]] = ()
+    other_weights: bool = False
 
     @staticmethod
-    def open(build: BuildDir) -> Subject:
-        """Load everything from the folder."""
-        graph = load_graph(build.root / "model")
-        imported = import_qonnx(build.root / "model" / "model.onnx")
+    def open(build: BuildDir, weights: Weights | None = None) -> Subject:
+        """Load everything from the folder; with ``weights``, graph and model are theirs.
+
+        ``writes`` put the weights into a design that has registers, the trained ones too.
+        """
+        manifest, writes = build.manifest, []
+        if weights is None:
+            graph = load_graph(build.root / "model")
+            imported = import_qonnx(build.root / "model" / "model.onnx")
+            writes = pack_weights(manifest, graph) if manifest.registers else []
+        else:
+            graph, imported, writes = weights.graph, weights.imported, weights.writes
+            _check_names(manifest, graph)
         points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
-        return Subject(build, build.manifest, graph, partition(graph), imported, points)
+        circuit, other = partition(graph), weights is not None
+        return Subject(build, manifest, graph, circuit, imported, points, writes, other)
+
+    @property
+    def needed(self) -> Sequence[tuple[int, int]]:
+        """The writes without which the circuit computes something else."""
+        return self.writes if self.other_weights else ()
+
+
+def _check_names(manifest: Manifest, graph: Graph) -> None:
+    for tap in manifest.taps:
+        if tap.port.tensor not in graph.values:
+            raise UsageError(
+                f"the model with the new weights has no tensor '{tap.port.tensor}'",
+                hint="export it as the design's model was exported, so that names agree",
+            )
 
 
 def verify(
     build: BuildDir,
     *,
     inputs: np.ndarray | None = None,
+    weights: Weights | None = None,
     random_frames: int | None = None,
     seed: int = 1,
     threads: int = 0,
@@ -76,12 +105,14 @@ def verify(
     """Run the whole chain and write ``reports/verify.json``.
 
     ``inputs``: float32 [n, ...] to use instead of the recorded and random vectors.
+    ``weights``: what to load into a design with run-time weights, and to compare with; without,
+    the trained ones, which such a design has from the start and gets again over its bus.
     ``random_frames``: random frames with every corner; by default 10,000, fewer where a frame
     takes long.
     ``threads``: of the native simulation, 0 for all cores. Nothing is raised for a mismatch:
     see :attr:`VerifyReport.ok` and the evidence.
     """
-    subject = Subject.open(build)
+    subject = Subject.open(build, weights)
     frames = random_frames or _affordable_frames(subject.manifest)
     sets = _vector_sets(subject, inputs, frames, seed)
     evidence: list[Evidence] = []
@@ -147,7 +178,9 @@ def _vector_sets(
 ) -> list[VectorSet]:
     if inputs is not None:
         return [user_vectors(subject.circuit, subject.graph, inputs)]
-    recorded = golden_vectors(subject.build.root / "model" / "golden.npz", subject.circuit)
+    recorded = []
+    if not subject.other_weights:
+        recorded = golden_vectors(subject.build.root / "model" / "golden.npz", subject.circuit)
     codes = random_vectors(subject.circuit, random_frames, seed)
     if codes.floats is not None or recorded:
         return [*recorded, codes]
@@ -234,13 +267,18 @@ def _hardware_links(
     from codesign.sim.native import run_native
 
     taps = _taps(subject, expected)
-    plain = run_native(subject.build, vectors.codes, taps, threads=threads)
+    plain = run_native(subject.build, vectors.codes, taps, threads=threads, writes=subject.needed)
     if not stalls:
         return [_rtl_evidence(vectors, plain, taps, "back to back", vectors.seed)], None, None
     some = min(len(vectors.codes), 2000)
     part = {name: codes[:some] for name, codes in taps.items()}
     stalled = run_native(
-        subject.build, vectors.codes[:some], part, threads=threads, stall_seed=seed
+        subject.build,
+        vectors.codes[:some],
+        part,
+        threads=threads,
+        stall_seed=seed,
+        writes=subject.writes,
     )
     links = [
         _rtl_evidence(vectors, plain, taps, "back to back", vectors.seed),
@@ -259,12 +297,19 @@ def _rtl_evidence(
         frames=result.frames,
         tensors=list(codes),
         codes=sum(c.size for c in codes.values()),
-        mismatches=result.mismatches + hang,
+        mismatches=result.mismatches + hang + result.load_errors,
         seed=seed,
         seconds=result.seconds,
-        note="the circuit stopped answering" if result.hang else "",
+        note=_trouble(result),
         first=result.first,
     )
+
+
+def _trouble(result: SimResult) -> str:
+    """What went wrong beside codes."""
+    if result.load_errors:
+        return f"{result.load_errors} register accesses failed or read back other data"
+    return "the circuit stopped answering" if result.hang else ""
 
 
 def _cocotb(
@@ -281,7 +326,13 @@ def _cocotb(
     frames = min(len(codes), max(4, COCOTB_CYCLES // max(1, subject.manifest.ii)))
     part = {name: array[:frames] for name, array in taps.items()}
     return run_cocotb(
-        subject.build, codes[:frames], part, waves=waves, junit=junit, seed=seed
+        subject.build,
+        codes[:frames],
+        part,
+        waves=waves,
+        junit=junit,
+        seed=seed,
+        writes=subject.needed,
     ).benches
 
 
