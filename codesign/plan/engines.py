@@ -20,6 +20,8 @@ from codesign.plan.planfile import LayerChoice
 
 #: A LUT multiplier dearer than this goes to a DSP block while there are some.
 DSP_FROM_LUTS = 40
+#: LUTs of a multiplier of very few bits, its share of the adder tree included.
+LEAST_MULTIPLIER = 4.0
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def _fewest(
         )
     target = demand.cycles
     smooth = [f for f in foldings if _fits_stream(op, x, f, demand)]
-    ordered = sorted(smooth or foldings, key=lambda f: _rank(op, f, demand))
+    ordered = sorted(smooth or foldings, key=lambda f: _rank(op, x, f, demand))
     if demand.smallest:
         return ordered[0]
     for folding in ordered:
@@ -179,13 +181,30 @@ def _fewest(
     return min(ordered[-8:], key=lambda f: _cycles(op, x, _folded(f, choice), 0))
 
 
-def _rank(op: MatVec | Convolve, f: Folding, demand: Demand) -> tuple[int, ...]:
-    """Fewest multipliers, then pixels, then the cheaper window (SIMD within the channels reads
-    one tap a cycle), then the width that needs no adapter, then square."""
+def _rank(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> tuple[float, ...]:
+    """Least area of multipliers and window, then fewest pixels, then the width that needs no
+    adapter, then square."""
     matrix = isinstance(op, MatVec)
     lanes = f.simd if matrix and f.pixels == 1 else 0
-    taps = 0 if matrix or op.weights.shape[3] % f.simd == 0 else 1
-    return f.multipliers, f.pixels, taps, _mismatch(demand.width, lanes), abs(f.pe - f.simd)
+    each = max(LEAST_MULTIPLIER, lut_multiplier(weight_bits(op.weights), x.format.bits))
+    area = f.multipliers * each
+    return (
+        area + _window_bits(op, x, f),
+        f.pixels,
+        _mismatch(demand.width, lanes),
+        abs(f.pe - f.simd),
+    )
+
+
+def _window_bits(op: MatVec | Convolve, x: Value, f: Folding) -> int:
+    """Register bits of a window that shows all taps at once; none of one that reads them singly."""
+    if isinstance(op, MatVec):
+        return 0
+    try:
+        layout = op.layout(Plan("folded", f.pe, f.simd, pixels=f.pixels))
+    except ValueError:
+        return 0
+    return layout.given * f.pixels * x.format.bits if layout.window == "pixel" else 0
 
 
 def _fits_stream(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> bool:
@@ -209,6 +228,11 @@ def _cycles(op: MatVec | Convolve, x: Value, plan: Plan, enough: int) -> int:
         return op.cycles([x], plan)
     except (ValueError, ZeroDivisionError):  # this combination is none the engine can build
         return 1 << 62
+
+
+def frame_macs(op: MatVec | Convolve, x: Value) -> int:
+    """Multiply-accumulates of a frame."""
+    return op.macs() * _vectors(op, x)
 
 
 def _vectors(op: MatVec | Convolve, x: Value) -> int:

@@ -20,7 +20,7 @@ from codesign.plan.schedule import exit_lanes, frames_to_time, interval, simulat
 
 UNBOUNDED = -1
 #: Cycles all trials together may simulate; then depths stay at what was seen to suffice.
-EFFORT = 12_000_000
+EFFORT = 6_000_000
 
 
 @dataclass

@@ -20,7 +20,7 @@ from codesign.plan.dataflow import (
 )
 from codesign.plan.partition import Circuit, Layer
 
-#: Beats one timing run may simulate, unless six frames have more.
+#: Beats one timing run may simulate, unless four frames have more.
 BEATS = 1_500_000
 FRAMES = 64
 
@@ -175,7 +175,7 @@ def frames_to_time(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) 
 
 def _frames(run: Run) -> int:
     work = sum(len(m.ports["o"][0].o.valid.at) for m in run.models.values() if "o" in m.ports)
-    return max(6, min(FRAMES, BEATS // max(work, run.left[-1] // 2, 1)))
+    return max(4, min(FRAMES, BEATS // max(work, run.left[-1] // 2, 1)))
 
 
 def exit_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
