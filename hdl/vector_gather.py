@@ -23,15 +23,16 @@ def gathered(shape: Shape, lanes: int, total: Shape) -> StructLayout:
 class VectorGather(Component):
     """``i``: vectors of ``elements`` codes in ``lo..hi``, ``lanes`` a beat (which divide them).
 
-    ``o``: the same beats, each with ``total``: the vector's maximum (``function`` ``max``) or sum
-    (``sum``). A beat a cycle in and out; a vector is played while the next ones load.
+    ``o``: the same beats, each with ``total``: the vector's maximum (``function`` ``max``), sum
+    (``sum``) or sum of squares (``squares``). A beat a cycle in and out; a vector is played while
+    the next ones load.
     """
 
     def __init__(self, lo: int, hi: int, elements: int, lanes: int, function: str) -> None:
         if lanes < 1 or elements % lanes:
             raise ValueError(f"{lanes} lanes do not divide the {elements} elements of a vector")
-        if function not in ("max", "sum"):
-            raise ValueError(f"function is max or sum, got {function!r}")
+        if function not in ("max", "sum", "squares"):
+            raise ValueError(f"function is max, sum or squares, got {function!r}")
         self._lo, self._hi, self._lanes, self._function = int(lo), int(hi), lanes, function
         self.beats = beats_for(elements, lanes)
         self.shape = range_shape(lo, hi)
@@ -46,11 +47,13 @@ class VectorGather(Component):
 
     @property
     def _registers(self) -> int:
-        """Registers in the tree over the lanes: one a level."""
-        return levels(self._lanes)
+        """Registers in the tree over the lanes: one a level, and one behind squares."""
+        return levels(self._lanes) + int(self._function == "squares")
 
     def _wide(self, count: int) -> Shape:
         """Shape of the total of ``count`` elements."""
+        if self._function == "squares":
+            return range_shape(0, count * max(self._lo**2, self._hi**2))
         times = count if self._function == "sum" else 1
         return range_shape(min(self._lo, times * self._lo), max(self._hi, times * self._hi))
 
@@ -106,15 +109,17 @@ class VectorGather(Component):
         m.d.comb += first.eq(beat.value == 0)
         parts: list[Value] = [self.i.payload.data[j] for j in range(self._lanes)]
         flags: list[Value] = [take, first, beat.last]
-        for level in range(self._registers):
+        if self._function == "squares":
+            squares = [Signal(self._wide(1), name=f"square{j}") for j in range(self._lanes)]
+            m.d.sync += [s.eq(x * x) for s, x in zip(squares, parts, strict=True)]
+            parts, flags = list(squares), _delayed(m, "square", flags)
+        for level in range(levels(self._lanes)):
             pairs = zip(parts[::2], parts[1::2], strict=False)
             wide = self._wide(2 << level)
             joined = [Signal(wide, name=f"part{level}_{n}") for n in range((len(parts) + 1) // 2)]
             both = [self._join(a, b) for a, b in pairs] + parts[len(parts) // 2 * 2 :]
             m.d.sync += [j.eq(b) for j, b in zip(joined, both, strict=True)]
-            held = [Signal(name=f"flag{level}_{n}") for n in range(3)]
-            m.d.sync += [h.eq(f) for h, f in zip(held, flags, strict=True)]
-            parts, flags = list(joined), list(held)
+            parts, flags = list(joined), _delayed(m, f"level{level}", flags)
         valid, first_now, last = flags
         running, result = Signal(self.total, name="running"), Signal(self.total, name="result")
         with m.If(first_now):
@@ -128,7 +133,13 @@ class VectorGather(Component):
         return result, done
 
     def _join(self, a: Value, b: Value) -> Value:
-        return a + b if self._function == "sum" else Mux(a > b, a, b)
+        return Mux(a > b, a, b) if self._function == "max" else a + b
+
+
+def _delayed(m: Module, name: str, flags: list[Value]) -> list[Value]:
+    held = [Signal(name=f"{name}_flag{n}") for n in range(len(flags))]
+    m.d.sync += [h.eq(f) for h, f in zip(held, flags, strict=True)]
+    return list(held)
 
 
 class GatherTiming(Stage):

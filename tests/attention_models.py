@@ -59,3 +59,12 @@ def head(scale: float = 0.25, tokens: int = 4, width: int = 4, heads: int = 1, b
         y = b.node("Transpose", [y], "y_t", perm=[0, 2, 1, 3])
         y = b.node("Reshape", [y, b.ints("join", [1, tokens, width])], "y_join")
     return model(b, [tokens, 6], b.act(y, "y", scale), [tokens, width])
+
+
+def normalized(scale: float = 0.25, tokens: int = 3, width: int = 4, bits: int = 4, seed: int = 14):
+    """``quant(layernorm(quant(dense)))`` over the last axis, gain and bias a channel."""
+    b = Branches(seed)
+    y = b.act(b.dense(b.act("x", "a", scale), "fc", width, 6), "y", scale)
+    gain = b.const("gain", b.rng.normal(1, 0.3, width))
+    y = b.node("LayerNormalization", [y, gain, b.const("bias", b.rng.normal(0, 0.3, width))], "n")
+    return model(b, [tokens, 6], b.act(y, "z", 2.0 ** (2 - bits), bits), [tokens, width])

@@ -13,6 +13,7 @@ from codesign.ir import Value, constant, register
 from codesign.ir.plan import Plan
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
+from codesign.ops.fraction import fraction
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -46,7 +47,7 @@ class SoftmaxCodes(CircuitOp):
         x = np.asarray(arrays[0], dtype=np.int64)
         distance = x.max(axis=-1, keepdims=True) - x
         number = self.table[np.minimum(distance, len(self.table) - 1)]
-        return _fraction(number, number.sum(axis=-1, keepdims=True), self.bits)
+        return fraction(number, number.sum(axis=-1, keepdims=True), self.bits)
 
     def lane_options(self, ins: list[Value]) -> list[int]:
         return divisors(ins[0].shape[-1])
@@ -82,16 +83,3 @@ class SoftmaxCodes(CircuitOp):
     def realisation(self, plan: Plan) -> str:
         words = int(self.table[0]).bit_length()
         return f"{len(self.table)} exponentials of {words} bits, {self.bits}-bit division"
-
-
-def _fraction(number: np.ndarray, total: np.ndarray, bits: int) -> np.ndarray:
-    """``floor(number * 2**bits / total)`` in int64 for ``number <= total < 2**62``."""
-    quotient, rest = number // total, number % total
-    step = 62 - int(total.max(initial=1)).bit_length()
-    left = bits
-    while left:
-        now = min(max(step, 1), left)
-        rest = rest << now
-        quotient = (quotient << now) | (rest // total)
-        rest, left = rest % total, left - now
-    return np.asarray(quotient)

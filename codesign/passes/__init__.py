@@ -10,6 +10,7 @@ from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_combine import LowerCombine
 from codesign.passes.lower_conv import LowerConv
 from codesign.passes.lower_dense import FoldBias, LowerDense
+from codesign.passes.lower_normalize import LowerNormalize
 from codesign.passes.lower_softmax import LowerSoftmax
 from codesign.passes.make_loadable import MakeLoadable
 from codesign.passes.orient import Orient
@@ -30,6 +31,7 @@ def lower(graph: Graph, *, runtime_weights: bool = False) -> Graph:
             LowerDense(),
             LowerConv(),
             LowerSoftmax(),
+            LowerNormalize(),
             LowerCombine(),
             Tabulate(),
             DropIdentity(),

@@ -10,15 +10,14 @@ import math
 
 import numpy as np
 
-from codesign.errors import UnsupportedModel
-from codesign.formats import Real, ScaledInt
+from codesign.formats import ScaledInt
 from codesign.ir import Graph, Node, Value
 from codesign.ops.chain import Chain, chain_to
-from codesign.ops.mul import Div, Mul
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.softmax import Softmax
 from codesign.ops.softmax_codes import SoftmaxCodes
 from codesign.passes.base import Pass
+from codesign.passes.from_codes import quantizers_of, refused, replaced, scaled_codes
 from codesign.passes.tabulate import drop_dead
 
 #: Bits kept beyond the least value a quantizer tells from zero: float32's 24 and three more.
@@ -37,72 +36,28 @@ class LowerSoftmax(Pass):
     def call(self, graph: Graph) -> Graph:
         for node in graph.nodes:
             if isinstance(node.op, Softmax):
-                quantizers = _quantizers(graph, node)
+                quantizers = quantizers_of(graph, node)
                 if quantizers:
                     graph = _lower(graph, node, quantizers)
         return drop_dead(graph)
-
-
-def _quantizers(graph: Graph, node: Node) -> list[Node]:
-    """The quantizers that read ``node`` through float; an error if it is also left as float."""
-    found: list[Node] = []
-    todo, seen, leaves = [node.output], set(), False
-    while todo:
-        name = todo.pop()
-        leaves |= name in graph.outputs
-        for reader in graph.consumers(name):
-            if isinstance(reader.op, Quantizer):
-                found.append(reader)
-            elif isinstance(graph.out(reader).format, Real) and reader.output not in seen:
-                seen.add(reader.output)
-                todo.append(reader.output)
-    if found and leaves:
-        raise _refused(node, "it is quantized and also leaves the network as float",
-                       "export one of the two as the output")  # fmt: skip
-    return found
 
 
 def _lower(graph: Graph, node: Node, quantizers: list[Node]) -> Graph:
     assert isinstance(node.op, Softmax)
     (x,) = graph.ins(node)
     if node.op.log or node.op.axis != len(x.shape) - 1:
-        raise _refused(node, "inside a network it works on the last axis, without logarithm",
+        raise refused(node, "inside a network it works on the last axis, without logarithm",
                        "use Softmax, not LogSoftmax")  # fmt: skip
-    origin, scale = _scaled_codes(graph, node)
+    origin, scale = scaled_codes(graph, node)
     bits = MARGIN + _least(graph, node, quantizers)
     table = exponentials(scale, origin.format.hi - origin.format.lo, bits)
     if len(table) > WORDS:
-        raise _refused(node, f"its scores take {len(table)} values that matter",
+        raise refused(node, f"its scores take {len(table)} values that matter",
                        "quantize the scores (Brevitas QuantIdentity) before it")  # fmt: skip
     op = SoftmaxCodes(table, bits)
     shape, format = op.infer(origin)
     made = Node(node.name, op, (origin.name,), node.outputs)
-    nodes = [made if n.name == node.name else n for n in graph.nodes]
-    return graph.with_nodes(nodes, [Value(node.output, shape, format)])
-
-
-def _scaled_codes(graph: Graph, node: Node) -> tuple[Value, float]:
-    """The integer value the scores are a multiple of, and what one step of it means."""
-    hint = "quantize the scores (one scale per tensor) right before the Softmax"
-    chain = chain_to(graph, node.inputs[0])
-    if chain is None:
-        raise _refused(node, "its scores are not computed from one integer value", hint)
-    format = chain.origin.format
-    if not isinstance(format, ScaledInt) or len(set(format.scale)) > 1:
-        raise _refused(node, "its scores have a scale per channel", hint)
-    scale = format.scale[0]
-    for place, step in enumerate(chain.steps):
-        op = step.op
-        in_a_row = step.inputs == (place,) and place + 1 <= len(chain.steps)
-        if not in_a_row or not isinstance(op, Mul | Div) or op.value.size > 1:
-            raise _refused(node, f"'{step.op.kind}' lies between integer codes and it", hint)
-        if getattr(op, "reverse", False):
-            raise _refused(node, "a quotient lies between integer codes and it", hint)
-        factor = float(op.value.reshape(-1)[0])
-        scale = scale * factor if isinstance(op, Mul) else scale / factor
-    if not (scale > 0 and math.isfinite(scale)):
-        raise _refused(node, f"its scores are codes times {scale:.4g}", "use a positive scale")
-    return chain.origin, scale
+    return replaced(graph, node, made, Value(node.output, shape, format))
 
 
 def _least(graph: Graph, node: Node, quantizers: list[Node]) -> int:
@@ -111,7 +66,7 @@ def _least(graph: Graph, node: Node, quantizers: list[Node]) -> int:
     for reader in quantizers:
         chain = _from(graph, node, reader)
         if chain is None:
-            raise _refused(node, f"quantizer '{reader.name}' reads more than functions of it",
+            raise refused(node, f"quantizer '{reader.name}' reads more than functions of it",
                            "quantize right behind it")  # fmt: skip
         last = node.output
         shape = (1, *graph.values[last].shape)
@@ -119,7 +74,7 @@ def _least(graph: Graph, node: Node, quantizers: list[Node]) -> int:
         while (chain.evaluate_real(np.full(shape, 2.0**-least, dtype=np.float32)) != zero).any():
             least += 1
             if least > LEAST:
-                raise _refused(node, f"quantizer '{reader.name}' tells values below 2^-{LEAST} "
+                raise refused(node, f"quantizer '{reader.name}' tells values below 2^-{LEAST} "
                                "from zero", "use a larger scale")  # fmt: skip
     return least
 
@@ -137,7 +92,3 @@ def exponentials(scale: float, span: int, bits: int) -> np.ndarray:
     reach = math.ceil((bits + 1) * math.log(2) / scale) if scale * span > 1e-9 else span
     distance = np.arange(min(span, max(reach, 1)) + 1, dtype=np.float64)
     return np.rint(np.exp(-scale * distance) * 2.0**bits).astype(np.int64)
-
-
-def _refused(node: Node, what: str, hint: str) -> UnsupportedModel:
-    return UnsupportedModel(what, where=f"node '{node.name}' (Softmax)", hint=hint)

@@ -13,6 +13,7 @@ for one frame, from the codes on which both executions agree.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from codesign.ops.conv import Conv
 from codesign.ops.dense import Dense
 from codesign.ops.dynamic_matmul import DynamicMatMul
 from codesign.ops.max_pool import MaxPool
+from codesign.ops.normalize import Normalize
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.reinterpret import Reinterpret
@@ -36,7 +38,7 @@ from codesign.ops.softmax import Softmax
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
 from codesign.verify.boundaries import value_of
-from codesign.verify.explain_attention import product_interval, softmax_interval
+from codesign.verify.explain_attention import normalize_interval, product_interval, softmax_interval
 
 UNIT = 2.0**-24  # unit roundoff of float32
 Interval = list[np.ndarray]  # low, exact, high: float32 [1, *shape] each
@@ -73,7 +75,8 @@ class Explainer:
         if given or (node is not None and isinstance(node.op, Quantizer)):
             found.add(name)
             return True
-        bounded = (Elementwise, Combine, Dense, Conv, SumPool, DynamicMatMul, Softmax, *_MOVES)
+        vectors = (DynamicMatMul, Softmax, Normalize)
+        bounded = (Elementwise, Combine, Dense, Conv, SumPool, *vectors, *_MOVES)
         if node is None or not isinstance(node.op, bounded):
             return False
         bounds = [self._collect(i, found) for i in node.inputs]
@@ -118,9 +121,13 @@ class Explainer:
         elif isinstance(op, DynamicMatMul) and integers:
             codes = [exact[i] for i in node.inputs]
             done[node.output] = product_interval(op, ins, self._graph.out(node), codes[0], codes[1])
-        elif isinstance(op, Softmax):
+        elif isinstance(op, Softmax | Normalize):
             (name,) = node.inputs
-            done[node.output] = softmax_interval(op, done.get(name) or self._decoded(name, exact))
+            x = done.get(name) or self._decoded(name, exact)
+            if isinstance(op, Softmax):
+                done[node.output] = softmax_interval(op, x)
+            else:
+                done[node.output] = normalize_interval(op, x)
         elif isinstance(op, Elementwise | Combine | Rearrange | Reshape | Concat | MaxPool):
             given = [done.get(i) or self._decoded(i, exact) for i in node.inputs]
             done[node.output] = _float_step(node, ins, given)
@@ -159,8 +166,8 @@ class Explainer:
 def _float_step(node: Node, ins: list[Value], given: list[Interval]) -> Interval:
     op = node.op
     if isinstance(op, Combine):
-        corners = [op.evaluate(a, b) for a in given[0] for b in given[1]]
-        exact = op.evaluate(given[0][1], given[1][1])
+        corners = [op.evaluate(*corner) for corner in itertools.product(*given)]
+        exact = op.evaluate(*(ends[1] for ends in given))
         return [np.minimum.reduce(corners), exact, np.maximum.reduce(corners)]
     if not isinstance(op, Elementwise):
         floats = [Value(v.name, v.shape, Real()) for v in ins]

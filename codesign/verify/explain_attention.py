@@ -8,6 +8,7 @@ import numpy as np
 
 from codesign.formats import ScaledInt
 from codesign.ops.dynamic_matmul import DynamicMatMul
+from codesign.ops.normalize import Normalize
 from codesign.ops.softmax import Softmax
 from codesign.ops.unary import ULPS
 
@@ -53,6 +54,32 @@ def softmax_interval(op: Softmax, given: list[np.ndarray]) -> list[np.ndarray]:
     exact = np.exp(given[1] - top) / np.exp(given[1] - top).sum(axis=axis, keepdims=True)
     ends = under * (1 - error), exact, over * (1 + error)
     return [np.asarray(e, dtype=np.float32) for e in ends]
+
+
+def normalize_interval(op: Normalize, given: list[np.ndarray]) -> list[np.ndarray]:
+    """Low, exact and high float32 of a normalisation whose input lies in ``given``.
+
+    To first order, doubled: the errors of the mean and of the difference from it, divided by the
+    deviation; and half the relative error of the variance, which another execution may compute
+    as the mean of squares less the square of the mean.
+    """
+    low, x, high = (g.astype(np.float64) for g in given)
+    n = x.shape[-1]
+    wide = (high - low).max(axis=-1, keepdims=True)
+    size = np.abs(x).mean(axis=-1, keepdims=True)
+    squares = (x * x).mean(axis=-1, keepdims=True)
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True) + op.epsilon
+    deviation = np.sqrt(variance)
+    exact = centred / deviation
+    apart = 2 * wide + (n + 2) * UNIT * size + 2 * UNIT * np.abs(centred)
+    spread = 4 * wide * (deviation + size + wide) + 2 * (n + 4) * UNIT * (squares + op.epsilon)
+    share = spread / variance
+    error = 2 * (apart / deviation + np.abs(exact) * (share / 2 + 6 * UNIT))
+    most = 1.01 * np.sqrt(n)  # whatever happens, no element is further from the mean
+    ends = [np.where(share < 0.25, exact + d * error, d * most) for d in (-1.0, 1.0)]
+    low, high = (np.clip(e, -most, most) for e in ends)
+    return [np.asarray(e, dtype=np.float32) for e in (low, exact, high)]
 
 
 def _plain(value: Value) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import factorial
+from math import factorial, isqrt
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,49 @@ def test_differences_from_onnxruntime_are_few() -> None:
     codes = run(lowered, {lowered.inputs[0]: x})[out]
     floats = execute_batch(imported, x)[imported.tensor_names[out]]
     assert (lowered.values[out].format.decode(codes) != floats).mean() < 1e-3
+
+
+@pytest.mark.parametrize(("scale", "bits", "width"), [(0.25, 4, 5), (0.3, 8, 8), (0.07, 10, 3)])
+def test_codes_are_those_of_the_real_normalisation(scale: float, bits: int, width: int) -> None:
+    """Except where float32's own rounding could go either way; each of those is close."""
+    imported = import_qonnx(attention_models.normalized(scale, 3, width, bits))
+    graph, lowered = imported.graph, lower(imported.graph)
+    x = np.random.default_rng(8).normal(0, 1, (60, 3, 6)).astype(np.float32)
+    (out,) = lowered.outputs
+    codes = run(lowered, {lowered.inputs[0]: x})[out]
+    given = run(graph, {graph.inputs[0]: x}, keep=["y"])["y"]
+    step = Fraction(graph.values["y"].format.scale[0])
+    (norm,) = (n.op for n in graph.nodes if n.op.kind == "normalize")
+    gain, bias = (next(n.op.value for n in graph.nodes if n.op.kind == k) for k in ("mul", "add"))
+    for vector, got in zip(given.reshape(-1, width), codes.reshape(-1, width), strict=True):
+        values = [Fraction(int(c)) * step for c in vector]
+        mean = sum(values) / width
+        square = sum((v - mean) ** 2 for v in values) / width + Fraction(norm.epsilon)
+        root = Fraction(isqrt(int(square * (1 << 160)))) / (1 << 80)
+        for c, (v, code) in enumerate(zip(values, got, strict=True)):
+            y = (v - mean) / root * Fraction(float(gain[c])) + Fraction(float(bias[c]))
+            place = y / Fraction(2) ** (2 - bits)
+            nearest = min(max(round(place), -(1 << (bits - 1))), (1 << (bits - 1)) - 1)
+            distance = abs(abs(place - round(place)) - Fraction(1, 2))
+            assert int(code) == nearest or distance < Fraction(1 << bits, 1 << 24)
+
+
+def test_a_normalisation_from_model_to_rtl(tmp_path: Path) -> None:
+    made = attention_models.normalized(0.3, 4, 8, 8)
+    design = generate(made, tmp_path / "build", target_ii=64)
+    report = design.verify(random_frames=100, cocotb=False)
+    assert report.ok
+    assert (report.latency, report.ii) == (design.manifest.latency, design.manifest.ii)
+
+
+def test_normalisations_that_are_refused() -> None:
+    b = Branches(1)
+    y = b.node("LayerNormalization", [b.act("x", "a"), b.const("g", np.ones((3, 6)))], "n", axis=1)
+    refuse(model(b, [3, 6], b.act(y, "y"), [3, 6]), "attribute 'axis' is 1")
+    b = Branches(1)
+    y = b.node("Add", [b.act("x", "a"), b.const("c", np.arange(6))], "sum")
+    y = b.node("LayerNormalization", [y, b.const("g", np.ones(6))], "n")
+    refuse(model(b, [3, 6], b.act(y, "y"), [3, 6]), "'add' lies between integer codes and it")
 
 
 def refuse(made, text: str) -> None:

@@ -69,6 +69,8 @@ EXAMPLES = {
     "delay": lambda: recurrent_models.model(recurrent_models.Recurrent(steps=3, hidden=2)),
     "dynamic_matmul": attention_models.scores,
     "softmax_codes": attention_models.weighted,
+    "normalize": attention_models.normalized,
+    "normalize_codes": attention_models.normalized,
     "softmax": softmaxed,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
