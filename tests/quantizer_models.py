@@ -102,6 +102,13 @@ def reinterpreted() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
+def _softplus(b: Builder, x: str) -> str:
+    """As torch decomposes it: linear beyond a threshold."""
+    soft = b.node("Log", [b.node("Add", [b.node("Exp", [x], "e"), b.const("one", 1.0)], "p")], "l")
+    above = b.node("Greater", [x, b.const("limit", 0.8)], "above")
+    return b.quant(b.node("Where", [above, x, soft], "f"), "y", 0.2, 0, 4, **QUANT)
+
+
 EXAMPLES: dict[str, Callable[[], onnx.ModelProto]] = {
     "bipolar": lambda: layer(_bipolar),
     "float_quant": lambda: layer(_float_quant),
@@ -112,5 +119,7 @@ EXAMPLES: dict[str, Callable[[], onnx.ModelProto]] = {
     "prelu": lambda: layer(_quantized("PRelu", [0.1, 0.3, -0.5, 1.5])),
     "power": lambda: layer(_quantized("Pow", 2.0)),
     "reinterpret": reinterpreted,
+    "compare": lambda: layer(_softplus),
+    "select": lambda: layer(_softplus),
     **qlinear_models.EXAMPLES,
 }

@@ -28,6 +28,7 @@ from codesign.ops.mul import Div, Mul
 _FUNCTIONS = {
     "Add": "add",
     "Sum": "add",
+    "Mean": "add",
     "Sub": "sub",
     "Mul": "mul",
     "Div": "div",
@@ -51,7 +52,7 @@ def arithmetic(ctx: Context, node: NodeProto) -> None:
     array = _integer_bias(ctx, node, x, 0 if left else 1)
     if array is None:
         array = float_constant(ctx, node, 0 if left else 1, "the constant")
-    x = _expanded(ctx, node, x, array)
+    x = expanded(ctx, node, x, array)
     step = _with_constant(ctx, node, fit_constant(ctx, node, array, x, "constant"), left)
     ctx.emit(node, step, [x.value], tensor=node.output[0], axes=x.axes)
 
@@ -79,7 +80,7 @@ def _with_constant(ctx: Context, node: NodeProto, value: np.ndarray, left: bool)
     return Div(value)
 
 
-def _expanded(ctx: Context, node: NodeProto, x: Tensor, array: np.ndarray) -> Tensor:
+def expanded(ctx: Context, node: NodeProto, x: Tensor, array: np.ndarray) -> Tensor:
     """``x`` repeated where the constant ``array`` has more elements along an axis of size 1."""
     full = (ctx.batch, *x.shape)
     try:
@@ -105,23 +106,28 @@ def combine(
     ctx: Context, node: NodeProto, a: Tensor, b: Tensor, op: Combine, tensor: str = ""
 ) -> Tensor:
     """``op`` of both, after they were brought to one shape and layout."""
-    if a.rank != b.rank:
+    a, b = broadcast(ctx, node, [a, b])
+    return Tensor(ctx.emit(node, op, [a.value, b.value], tensor=tensor, axes=a.axes), a.axes)
+
+
+def broadcast(ctx: Context, node: NodeProto, tensors: list[Tensor]) -> list[Tensor]:
+    """``tensors`` in one shape and layout."""
+    ranks = sorted({t.rank for t in tensors}, reverse=True)
+    if len(ranks) > 1:
         # numpy aligns trailing axes: the batch of the lower rank would meet another axis.
         raise ctx.error(
             node,
-            f"it combines tensors of {a.rank + 1} and {b.rank + 1} axes, so that the batch meets "
-            "another axis",
+            f"it combines tensors of {ranks[0] + 1} and {ranks[1] + 1} axes, so that the batch "
+            "meets another axis",
             "unsqueeze one of them first",
         )
     try:
-        shape = np.broadcast_shapes(a.shape, b.shape)
+        shape = np.broadcast_shapes(*(t.shape for t in tensors))
     except ValueError:
-        shapes = f"{(ctx.batch, *a.shape)} and {(ctx.batch, *b.shape)}"
+        shapes = " and ".join(str((ctx.batch, *t.shape)) for t in tensors)
         raise ctx.error(node, f"the shapes {shapes} do not fit", "export again") from None
-    axes = _common_axes(a, b)
-    a, b = expand(ctx, node, a, shape, axes), expand(ctx, node, b, shape, axes)
-    value = ctx.emit(node, op, [a.value, b.value], tensor=tensor, axes=axes)
-    return Tensor(value, axes)
+    axes = _common_axes(*tensors)
+    return [expand(ctx, node, t, shape, axes) for t in tensors]
 
 
 def _common_axes(*tensors: Tensor) -> tuple[int, ...]:
@@ -134,25 +140,41 @@ def _common_axes(*tensors: Tensor) -> tuple[int, ...]:
     return preferred if preferred in choices else choices[0]
 
 
-@handles("Min", "Max", "Sum")
+@handles("Min", "Max", "Sum", "Mean")
 def variadic(ctx: Context, node: NodeProto) -> None:
     """Two or more computed values, combined from the left."""
     attributes(ctx, node)
     constants = [i for i in range(len(node.input)) if ctx.constant(node, i) is not None]
-    if constants and node.op_type != "Sum":
+    if constants and node.op_type in ("Min", "Max"):
         bounded(ctx, node)
         return
-    if constants:
-        raise ctx.error(node, "one of its inputs is a constant", "use Add instead")
     if len(node.input) == 1:
         ctx.alias(node, ctx.value(node, 0))
         return
-    total = ctx.tensor(node, 0)
-    last = len(node.input) - 1
-    for index in range(1, last + 1):
-        name = node.output[0] if index == last else ""
+    count = len(node.input)
+    order = [*range(count)]
+    if 0 in constants:  # the first two may change places, addition does not mind
+        if 1 in constants:
+            raise ctx.error(node, "its first inputs are constants", "put the computed value first")
+        order[:2] = [1, 0]
+    total = ctx.tensor(node, order[0])
+    for place, index in enumerate(order[1:], 2):
+        name = node.output[0] if place == count and node.op_type != "Mean" else ""
+        total = _added(ctx, node, total, index, name)
+    if node.op_type == "Mean":
+        op = Div(np.array([count], dtype=np.float32))
+        ctx.emit(node, op, [total.value], tensor=node.output[0], suffix="mean", axes=total.axes)
+
+
+def _added(ctx: Context, node: NodeProto, total: Tensor, index: int, tensor: str) -> Tensor:
+    """``total`` combined with input ``index``, computed or constant."""
+    if ctx.constant(node, index) is None:
         op = Combine(_FUNCTIONS[node.op_type])
-        total = combine(ctx, node, total, ctx.tensor(node, index), op, name)
+        return combine(ctx, node, total, ctx.tensor(node, index), op, tensor)
+    array = float_constant(ctx, node, index, "the constant")
+    total = expanded(ctx, node, total, array)
+    step = Add(fit_constant(ctx, node, array, total, "constant"))
+    return Tensor(ctx.emit(node, step, [total.value], tensor=tensor, axes=total.axes), total.axes)
 
 
 @handles("Concat")

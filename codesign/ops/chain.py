@@ -52,7 +52,7 @@ class Chain:
         for step in self.steps:
             given = [ways[i] for i in step.inputs]
             if isinstance(step.op, Combine):
-                ways.append(_combined(step.op.function, *given))
+                ways.append(_combined(step.op.function, given))
             else:
                 ways.append(given[0] * step.op.direction())
         return ways[-1] if self.quant is None else ways[-1] * self.quant.direction()
@@ -129,10 +129,11 @@ def _arrays(op: Op) -> dict[str, np.ndarray]:
     return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
 
-def _combined(function: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    right = -right if function == "sub" else right
-    if function in ("mul", "div"):
+def _combined(function: str, ways: list[np.ndarray]) -> np.ndarray:
+    if function not in ("add", "sub", "min", "max"):
         return np.zeros(1, dtype=np.int64)
+    left, right = ways
+    right = -right if function == "sub" else right
     return np.asarray(np.where(left == right, left, 0))
 
 

@@ -26,7 +26,14 @@ FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "div": np.divide,
     "min": np.minimum,
     "max": np.maximum,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "equal": np.equal,
 }
+#: What depends on the difference of the two; the comparisons yield 1.0 or 0.0.
+DIFFERENCES = frozenset({"sub", "greater", "greater_equal", "less", "less_equal", "equal"})
 
 
 @register("combine")

@@ -16,7 +16,7 @@ import numpy as np
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Real
 from codesign.ir import Graph, Node, Value
-from codesign.ops.combine import Combine, exact_join
+from codesign.ops.combine import DIFFERENCES, Combine, exact_join
 from codesign.ops.join import Join
 from codesign.ops.pair_chain import PairChain, origins_of, pair_chain_to
 from codesign.ops.quantizer import Quantizer
@@ -216,8 +216,7 @@ def candidates(part: PairChain) -> Iterator[Join]:
         if (high - low).bit_length() <= JOIN_BITS:
             found[join.function, join.left, join.right] = high - low, join
 
-    assert isinstance(met.op, Combine)
-    if met.op.function == "mul":
+    if getattr(met.op, "function", "") == "mul":
         for zeros in _zeros(part):
             add(Join("product", *zeros))
     for left, right in multipliers(*slopes):
@@ -260,7 +259,7 @@ def _lines(part: PairChain) -> tuple[list[float], list[float]]:
     slopes, offsets = [0.0, 0.0], [0.0, 0.0]
     for place, number in enumerate(step.inputs):
         (side,) = _owners(part, number)
-        sign = -1.0 if place == 1 and getattr(step.op, "function", "") == "sub" else 1.0
+        sign = -1.0 if place == 1 and getattr(step.op, "function", "") in DIFFERENCES else 1.0
         low, high = (int(code) for code in spans[side][:, 0])
         start, end = values[number].astype(np.float64).reshape(-1)[[0, -1]]
         slopes[side] = sign * float(end - start) / max(1, high - low)
