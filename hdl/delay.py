@@ -12,7 +12,7 @@ from codesign.hdl.stream import Component, beats_for, range_shape, stream_signat
 
 
 class Delay(Component):
-    """A frame of ``steps`` (two or more) vectors gives ``initial`` and then all its vectors but the last.
+    """A frame of ``steps`` (two or more) vectors gives ``initial``, then all but its last vector.
 
     Codes in ``lo..hi``; ``initial``: the codes of one vector; ``lanes`` divides its length. The
     initial vector of the next frame is offered before anything of that frame has come: it is the
@@ -64,9 +64,7 @@ class Delay(Component):
         self._data(m, starting, out_beat, full, held)
         return m
 
-    def _data(
-        self, m: Module, starting: Signal, beat: Counter, full: Signal, held: Any
-    ) -> None:
+    def _data(self, m: Module, starting: Signal, beat: Counter, full: Signal, held: Any) -> None:
         """The initial codes while starting, the held beat or the input's otherwise."""
         rows = [self._initial[b * self._lanes :][: self._lanes] for b in range(self._beats)]
         for lane in range(self._lanes):

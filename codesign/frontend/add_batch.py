@@ -30,7 +30,8 @@ def add_batch(model: ModelProto) -> None:
     that cannot be rewritten."""
     graph = model.graph
     computed = {graph.input[0].name: len(graph.input[0].type.tensor_type.shape.dim)}
-    _Rewrite(graph, graph, next(o.version for o in model.opset_import if not o.domain)).run(computed)
+    opset = next(o.version for o in model.opset_import if not o.domain)
+    _Rewrite(graph, graph, opset).run(computed)
 
 
 class _Rewrite:

@@ -69,9 +69,7 @@ def check_subgraphs(node: NodeProto, place: str, *, inside: bool = False) -> Non
 
 def scan_attributes(node: NodeProto) -> dict[str, object]:
     """The attributes of a Scan by name, bodies left out."""
-    return {
-        a.name: helper.get_attribute_value(a) for a in node.attribute if a.type not in _GRAPHS
-    }
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute if a.type not in _GRAPHS}
 
 
 def check_ports(node: NodeProto, place: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
@@ -96,7 +97,7 @@ class _Scan:
                 return sizes[name][self._list("scan_input_axes", i)]
         raise ToolError(f"the steps of '{printable(self._node.name)}' are unknown")
 
-    def _add(self, kind: str, inputs: list[str], output: str, **attrs: object) -> None:
+    def _add(self, kind: str, inputs: list[str], output: str, **attrs: Any) -> None:
         self._out.append(helper.make_node(kind, inputs, [output], output, **attrs))
 
     def _integers(self, name: str, values: object) -> str:
