@@ -16,6 +16,7 @@ from codesign.frontend.check import MICROSOFT, QUANT_OPS, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
 from codesign.frontend.fold import try_fold
+from codesign.frontend.fuse_norm import nodes_to_import
 from codesign.frontend.handlers_qdq import AWARE, CONTRIB, MOVES
 from codesign.frontend.input_format import quantize_input
 from codesign.frontend.load import load_model
@@ -98,7 +99,7 @@ def import_qonnx(
         )
     ctx = Context(cleaned)
     orient_input(ctx)
-    for node in cleaned.graph.node:
+    for node in nodes_to_import(cleaned):
         import_node(ctx, node)
     stem = "" if isinstance(source, ModelProto) else Path(source).stem
     graph = ctx.graph(safe(name or stem or model.graph.name, "model"))

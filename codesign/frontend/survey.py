@@ -18,6 +18,7 @@ from codesign.formats.base import bits_for
 from codesign.frontend.check import check_model, where
 from codesign.frontend.clean import clean
 from codesign.frontend.context import Const, Context
+from codesign.frontend.fuse_norm import nodes_to_import
 from codesign.frontend.input_format import quantize_input
 from codesign.frontend.layout import Tensor
 from codesign.frontend.names import printable
@@ -92,7 +93,7 @@ def survey(model: ModelProto, *, input_format: ScaledInt | None = None) -> Surve
     rows = [_port(ctx, cleaned)]
     orient_input(ctx)
     unknown: dict[str, tuple[str, ...]] = {}  # tensor -> labels of the nodes that block it
-    for node in cleaned.graph.node:
+    for node in nodes_to_import(cleaned):
         rows += _try(ctx, node, unknown)
     return Survey(tuple(rows))
 

@@ -39,6 +39,15 @@ def test_a_head_from_model_to_rtl(recipe, ii, tmp_path: Path) -> None:
     assert report.ii <= ii
 
 
+def test_an_encoder_block_from_model_to_rtl(tmp_path: Path) -> None:
+    """Heads, residuals around them, normalisations: FIFOs bridge what takes longer."""
+    design = generate(attention_models.encoder(), tmp_path / "build", target_ii=256)
+    report = design.verify(random_frames=50, cocotb=False)
+    assert report.ok
+    assert (report.latency, report.ii) == (design.manifest.latency, design.manifest.ii)
+    assert {fifo.name for fifo in design.manifest.fifos} >= {"fifo_res1_i0", "fifo_res2_i0"}
+
+
 def softmax(scores: np.ndarray) -> list[Fraction]:
     """Exact to 2^-80 or so."""
 
@@ -110,8 +119,9 @@ def test_codes_are_those_of_the_real_normalisation(scale: float, bits: int, widt
             assert int(code) == nearest or distance < Fraction(1 << bits, 1 << 24)
 
 
-def test_a_normalisation_from_model_to_rtl(tmp_path: Path) -> None:
-    made = attention_models.normalized(0.3, 4, 8, 8)
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_normalisation_from_model_to_rtl(apart: bool, tmp_path: Path) -> None:
+    made = attention_models.normalized(0.3, 4, 8, 8, apart)
     design = generate(made, tmp_path / "build", target_ii=64)
     report = design.verify(random_frames=100, cocotb=False)
     assert report.ok
