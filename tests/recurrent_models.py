@@ -99,7 +99,15 @@ def lstm(b: Cell) -> list[str]:
     return [b.product(o, b.activation(c, "c_t", "Tanh"), "h_new"), c]
 
 
-CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
+def late(b: Cell) -> list[str]:
+    """A state carried in float32, quantized where it is read."""
+    h = b.act("h", "h_q", 1 / 16)
+    x = b.dense("x_t", "g_x", b.recipe.hidden, b.recipe.inputs)
+    total = b.node("Add", [x, b.dense(h, "g_h", b.recipe.hidden, b.recipe.hidden)], "g_s")
+    return [b.node("Tanh", [total], "h_new")]
+
+
+CELLS = {"late": late, "rnn": rnn, "gru": gru, "lstm": lstm}
 
 
 def body(recipe: Recurrent) -> onnx.GraphProto:

@@ -17,6 +17,7 @@ from codesign.frontend.check import (
     input_shape,
     sorted_nodes,
 )
+from codesign.frontend.float_states import quantize_states
 from codesign.frontend.scan_body import bodies, names_read, unique_names
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
@@ -36,6 +37,7 @@ def clean(model: ModelProto) -> ModelProto:
     if len(out.graph.input) == 1:
         unique_names(out)
         batch_first(out)
+        quantize_states(out)
     del out.graph.value_info[:]
     del out.graph.quantization_annotation[:]
     return out

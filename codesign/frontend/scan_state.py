@@ -6,7 +6,7 @@ import numpy as np
 from onnx import GraphProto, NodeProto
 
 from codesign.formats import Format, Real, ScaledInt
-from codesign.frontend.clean import QUANT_DOMAIN
+from codesign.frontend.check import QUANT_OPS
 from codesign.frontend.context import Context
 from codesign.frontend.layout import identity
 from codesign.frontend.names import Names, printable
@@ -43,8 +43,14 @@ def state_format(
         index = ports.index(start)
 
 
+def written_as_codes(body: GraphProto, name: str) -> bool:
+    """Whether the state ``name`` is written by a quantizer, or is a port of the body."""
+    chain, start = _back(body, name)
+    return bool(chain and _quantizes(chain[0])) or start in {port.name for port in body.input}
+
+
 def _quantizes(node: NodeProto) -> bool:
-    return node.domain == QUANT_DOMAIN or node.op_type == "QuantizeLinear"
+    return node.op_type in QUANT_OPS or node.op_type == "QuantizeLinear"
 
 
 def _back(body: GraphProto, name: str) -> tuple[list[NodeProto], str]:

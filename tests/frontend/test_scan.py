@@ -73,18 +73,28 @@ def inputs(model: onnx.ModelProto, frames: int = 30) -> np.ndarray:
     return x.astype(np.float32)
 
 
-RECIPES = [
-    Recurrent(cell, layout=layout, result=result, backward=backward, steps=steps)
-    for cell in ("rnn", "gru", "lstm")
-    for layout, result, backward, steps in (
-        ("batch", "all", False, 5),
-        ("batch", "last", True, 3),
-        ("time", "all", True, 4),
-        ("rows", "last", False, 3),
-        ("columns", "all", False, 4),
-        ("columns", "layer", False, 3),
-    )
-] + [Recurrent(cell, steps=1, result=result) for cell, result in (("rnn", "last"), ("lstm", "all"))]
+RECIPES = (
+    [
+        Recurrent(cell, layout=layout, result=result, backward=backward, steps=steps)
+        for cell in ("rnn", "gru", "lstm")
+        for layout, result, backward, steps in (
+            ("batch", "all", False, 5),
+            ("batch", "last", True, 3),
+            ("time", "all", True, 4),
+            ("rows", "last", False, 3),
+            ("columns", "all", False, 4),
+            ("columns", "layer", False, 3),
+        )
+    ]
+    + [
+        Recurrent("late", layout=layout, result=result)
+        for layout, result in (("batch", "all"), ("columns", "last"))
+    ]
+    + [
+        Recurrent(cell, steps=1, result=result)
+        for cell, result in (("rnn", "last"), ("lstm", "all"))
+    ]
+)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)

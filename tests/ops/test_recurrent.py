@@ -16,6 +16,7 @@ from tests.recurrent_models import Recurrent, model
 
 RECIPES = [
     Recurrent("rnn", steps=5),
+    Recurrent("late", steps=3, layout="rows", result="last"),
     Recurrent("gru", steps=4, layout="time", result="last"),
     Recurrent("lstm", steps=3, layout="columns", result="layer"),
     Recurrent("lstm", steps=8, hidden=3, factor=0.77, backward=True),
