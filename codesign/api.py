@@ -101,6 +101,7 @@ def generate(
     config: str | Path | None = None,
     input_format: str | None = None,
     runtime_weights: bool = False,
+    softmax: str = "host",
     progress: Progress = lambda _: None,
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
@@ -111,6 +112,7 @@ def generate(
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
+    ``softmax``: one at the end is computed on the ``host``, or is replaced by ``argmax``.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
     """
@@ -122,7 +124,7 @@ def generate(
         generate_into(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
             input_format=parse_format(input_format) if input_format else None,
-            runtime_weights=runtime_weights, progress=progress,
+            runtime_weights=runtime_weights, softmax=softmax, progress=progress,
         )  # fmt: skip
     finally:
         if scratch is not None:

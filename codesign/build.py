@@ -20,8 +20,10 @@ from codesign.emit.registers import (
     load_regions,
 )
 from codesign.emit.rtl import build_network, instance_path
+from codesign.errors import UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
+from codesign.frontend.class_only import class_only
 from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
@@ -70,15 +72,20 @@ def generate_into(
     golden: Path | None = None,
     input_format: ScaledInt | None = None,
     runtime_weights: bool = False,
+    softmax: str = "host",
     progress: Progress = lambda _: None,
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
 
+    ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
     ``runtime_weights``: the weights of all layers can be written while the circuit exists.
     """
     progress("importing")
     proto = model if isinstance(model, onnx.ModelProto) else load_model(model)
     stem = "" if isinstance(model, onnx.ModelProto) else model.stem
+    if softmax not in ("host", "argmax"):
+        raise UsageError(f"softmax is 'host' or 'argmax', got '{softmax}'")
+    proto = class_only(proto) if softmax == "argmax" else proto
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
     circuit = partition(lower(imported.graph, runtime_weights=runtime_weights))

@@ -125,6 +125,9 @@ def generate(
     runtime_weights: Annotated[
         bool, typer.Option("--runtime-weights", help="Weights can be written over AXI4-Lite.")
     ] = False,
+    softmax: Annotated[
+        str, typer.Option(help="A final Softmax: on the 'host', or 'argmax' instead.")
+    ] = "host",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -156,6 +159,7 @@ def generate(
             config=config,
             input_format=input_format,
             runtime_weights=runtime_weights,
+            softmax=softmax,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from codesign.api import generate
-from codesign.errors import UnsupportedModel
+from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import ScaledInt
 from codesign.frontend import import_qonnx
 from codesign.frontend.execute import execute_batch
@@ -21,6 +21,7 @@ from codesign.reference import run
 from tests import attention_models
 from tests.attention_models import model
 from tests.branch_models import Branches
+from tests.ops.test_every_op import softmaxed
 
 HEADS = [
     ({}, 24),
@@ -159,6 +160,17 @@ def test_products_that_are_refused() -> None:
     with pytest.raises(UnsupportedModel, match="different scales"):
         a = Value("a", (2, 2), ScaledInt(-8, 7, (0.5, 0.25)))
         DynamicMatMul((2, 2), (2, 2)).infer(a, a)
+
+
+def test_a_final_softmax_becomes_argmax(tmp_path: Path) -> None:
+    made = softmaxed()
+    design = generate(made, tmp_path / "build", target_ii=12, softmax="argmax")
+    assert design.verify(random_frames=100, cocotb=False).ok
+    assert [layer.op for layer in design.manifest.layers] == ["matvec", "argmax"]
+    with pytest.raises(UsageError, match="no final Softmax"):
+        generate(attention_models.scores(), tmp_path / "other", softmax="argmax")
+    with pytest.raises(UsageError, match="'host' or 'argmax'"):
+        generate(made, tmp_path / "other", softmax="none")
 
 
 def test_softmax_that_is_refused() -> None:
