@@ -188,5 +188,38 @@ def stacked(layout: str = "batch") -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
+def as_qcdq(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model`` with QuantizeLinear, Clip and DequantizeLinear for each Quant: the form in which
+    qonnx' own LSTM runs in onnxruntime, body and all."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    loops = [a.g for n in out.graph.node for a in n.attribute if a.name == "body"]
+    for graph in (*loops, out.graph):
+        nodes = [made for node in graph.node for made in _qcdq(graph, node)]
+        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+    return out
+
+
+def _qcdq(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    if node.op_type != "Quant":
+        return [node]
+    known = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    bits, signed = int(known[node.input[3]]), attrs["signed"]
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    name, kind = node.output[0], np.int8 if signed else np.uint8
+    parts = {"scale": known[node.input[1]], "zp": kind(0), "lo": kind(low), "hi": kind(high)}
+    for part, value in parts.items():
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{name}_{part}8"))
+    scale, zero, lo, hi = (f"{name}_{part}8" for part in parts)
+    return [
+        helper.make_node("QuantizeLinear", [node.input[0], scale, zero], [f"{name}_q8"]),
+        helper.make_node("Clip", [f"{name}_q8", lo, hi], [f"{name}_c8"]),
+        helper.make_node("DequantizeLinear", [f"{name}_c8", scale, zero], [name]),
+    ]
+
+
 def _out(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)

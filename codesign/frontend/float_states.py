@@ -44,37 +44,61 @@ def _move(
 ) -> None:
     """State ``index``: its quantizer goes to the end of the body, and onto the initial state."""
     port, written = body.input[index].name, body.output[index].name
-    readers = [n for n in body.node if port in n.input]
-    leaves = any(out.name == port for out in body.output)
-    if len(readers) != 1 or leaves or readers[0].op_type not in QUANT_OPS:
-        return
-    (quantizer,) = readers
+    chain = _quantizer(body, port)
     made = {name for n in body.node for name in n.output}
-    if any(name in made for name in quantizer.input[1:]) or quantizer.input[0] != port:
+    if not chain or any(name in made for n in chain for name in n.input[1:]):
         return
-    inner = {t.name: t for t in body.initializer}
-    start = _copy(quantizer, node.input[index], f"{port}/start/codes")
-    for place, name in enumerate(quantizer.input[1:], start=1):
-        if name in inner:  # the graph around the body does not see it
-            new = f"{name}/{port}/start"
-            graph.initializer.append(
-                numpy_helper.from_array(numpy_helper.to_array(inner[name]), new)
-            )
-            start.input[place] = new
-    body.node.append(_copy(quantizer, written, f"{written}/codes"))
-    quantizer.CopyFrom(helper.make_node("Identity", [port], [quantizer.output[0]], quantizer.name))
-    before.append(start)
-    node.input[index] = start.output[0]
-    body.output[index].name = f"{written}/codes"
+    before += _copies(graph, body, chain, node.input[index], f"{port}/start")
+    node.input[index] = before[-1].output[0]
+    moved = _copies(None, body, chain, written, written)
+    kept = [n for n in body.node if n not in chain]
+    same = helper.make_node("Identity", [port], [chain[-1].output[0]], f"{port}/same")
+    copies = [NodeProto.FromString(n.SerializeToString()) for n in (same, *kept, *moved)]
+    del body.node[:]
+    body.node.extend(copies)
+    body.output[index].name = moved[-1].output[0]
     if node.output[index]:
         after.append(_last(graph, node, body, written, index))
 
 
-def _copy(quantizer: NodeProto, source: str, output: str) -> NodeProto:
-    made = NodeProto()
-    made.CopyFrom(quantizer)
-    made.name = output
-    made.input[0], made.output[0] = source, output
+def _quantizer(body: GraphProto, port: str) -> list[NodeProto]:
+    """The quantizer that alone reads ``port``, one node or those from QuantizeLinear to
+    DequantizeLinear; empty where there is none."""
+    chain: list[NodeProto] = []
+    ends, name = {out.name for out in body.output}, port
+    while name not in ends:
+        readers = [n for n in body.node if name in n.input]
+        if len(readers) != 1 or readers[0].input[0] != name:
+            return []
+        chain.append(readers[0])
+        kind, name = readers[0].op_type, readers[0].output[0]
+        if len(chain) == 1 and kind in QUANT_OPS or kind == "DequantizeLinear":
+            return chain
+        if kind != ("QuantizeLinear" if len(chain) == 1 else "Clip"):
+            return []
+    return []
+
+
+def _copies(
+    graph: GraphProto | None, body: GraphProto, chain: list[NodeProto], source: str, stem: str
+) -> list[NodeProto]:
+    """``chain`` on ``source``; with the constants it needs where ``graph``, around the body, is
+    to hold it."""
+    inner = {t.name: t for t in body.initializer}
+    made: list[NodeProto] = []
+    for number, node in enumerate(chain):
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.name = copy.output[0] = f"{stem}/codes{number}"
+        copy.input[0] = source
+        for place, name in enumerate(node.input[1:], start=1):
+            if graph is not None and name in inner:
+                copy.input[place] = f"{name}/{stem}"
+                if all(t.name != copy.input[place] for t in graph.initializer):
+                    array = numpy_helper.to_array(inner[name])
+                    graph.initializer.append(numpy_helper.from_array(array, copy.input[place]))
+        source = copy.output[0]
+        made.append(copy)
     return made
 
 

@@ -127,6 +127,27 @@ def test_qonnx_agrees_on_every_quantizer_of_every_step(cell: str, factor: float)
         np.testing.assert_array_equal(codes, point.codes(theirs[point.tensor]), point.tensor)
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.77])
+@pytest.mark.parametrize("layout", ["batch", "time", "rows", "columns"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "late"])
+def test_onnxruntime_runs_the_same_loop(cell: str, layout: str, factor: float) -> None:
+    """Quantizers of ONNX itself: onnxruntime executes the Scan of the file as it stands."""
+    import onnxruntime
+
+    proto = recurrent_models.as_qcdq(model(Recurrent(cell, layout=layout, factor=factor)))
+    x = inputs(proto)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
+    wanted = np.stack([session.run(None, {"x": frame})[0] for frame in x])
+    graph = lower(import_qonnx(proto).graph)
+    given = graph.values[graph.inputs[0]]
+    found = run(graph, {given.name: x.reshape(-1, *given.shape)})[graph.outputs[0]]
+    values = graph.values[graph.outputs[0]].format.decode(found)
+    np.testing.assert_array_equal(values.ravel(), wanted.ravel())
+
+
 @pytest.mark.parametrize("layout", ["batch", "time"])
 def test_layers_on_top_of_each_other(layout: str) -> None:
     """Both bodies use the same names, and nothing is transposed in between."""
