@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
+from codesign.frontend.coded import coded
 from codesign.frontend.context import Context
 from codesign.frontend.layout import Axes, Tensor, identity, to_axes
-from codesign.frontend.weights import require_codes
 from codesign.ops.dynamic_matmul import DynamicMatMul
 
 
@@ -29,8 +29,7 @@ def product_of_values(ctx: Context, node: NodeProto) -> None:
     left = to_axes(ctx, node, left, plain)
     transposed = _nearer(right, swapped, plain)
     right = to_axes(ctx, node, right, swapped if transposed else plain)
-    for tensor in (left, right):
-        require_codes(ctx, node, tensor.value, "a product of two computed values")
+    left, right = (coded(ctx, node, t, "a product of two computed values") for t in (left, right))
     op = DynamicMatMul(left.value.shape, right.value.shape, transposed)
     ctx.emit(node, op, [left.value, right.value], tensor=node.output[0], axes=plain)
 

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.frontend.channel_scales import fold_input_scales
+from codesign.frontend.coded import coded
 from codesign.frontend.context import Context, attributes, handles
 from codesign.frontend.layout import Tensor, channels_last, move, to_axes
 from codesign.frontend.weights import (
@@ -16,7 +17,6 @@ from codesign.frontend.weights import (
     channel_scale,
     constant_weights,
     integer_weights,
-    require_codes,
     weight_limits,
 )
 from codesign.frontend.window import (
@@ -84,7 +84,7 @@ def _emit(
 ) -> None:
     """The convolution with weights [N, C / group, k...] and its bias."""
     x = to_axes(ctx, node, x, channels_last(x.rank))
-    require_codes(ctx, node, x.value, "a convolution")
+    x = coded(ctx, node, x, "a convolution")
     source, codes, scale = fold_input_scales(ctx, node, x.value, codes, scale, groups)
     weights = np.moveaxis(codes, 1, -1)
     if weights.ndim == 3:

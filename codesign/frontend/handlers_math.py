@@ -6,6 +6,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.frontend.channel_scales import fold_input_scales
+from codesign.frontend.coded import coded
 from codesign.frontend.context import Const, Context, attributes, handles
 from codesign.frontend.handlers_attention import product_of_values
 from codesign.frontend.layout import Axes, Tensor, channels_last, fit_constant, identity, to_axes
@@ -14,7 +15,6 @@ from codesign.frontend.weights import (
     constant_weights,
     float_constant,
     integer_weights,
-    require_codes,
     weight_limits,
 )
 from codesign.ir import Elementwise, Value
@@ -72,7 +72,7 @@ def gemm(ctx: Context, node: NodeProto) -> None:
     steps: list[tuple[str, Elementwise]] = []
     if attrs["alpha"] != 1.0:
         steps.append(("alpha", Mul(np.array([attrs["alpha"]], dtype=np.float32))))
-    require_codes(ctx, node, x.value, "a dense layer")
+    x = coded(ctx, node, x, "a dense layer")
     source, op = _dense(ctx, node, x.value, weights, transposed=bool(attrs["transB"]))
     if len(node.input) > 2 and node.input[2]:
         bias = float_constant(ctx, node, 2, "the bias")
@@ -109,8 +109,7 @@ def _inputs_last(ctx: Context, node: NodeProto, x: Tensor) -> Tensor:
     """``x`` with the file's last axis last in the IR, where a dense layer reads its vector."""
     if x.axes[-1] != x.rank - 1:
         x = to_axes(ctx, node, x, identity(x.rank))
-    require_codes(ctx, node, x.value, "a dense layer")
-    return x
+    return coded(ctx, node, x, "a dense layer")
 
 
 def _dense(

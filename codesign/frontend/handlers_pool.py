@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from onnx import NodeProto
 
+from codesign.frontend.coded import coded
 from codesign.frontend.context import Context, attributes, handles
 from codesign.frontend.layout import Tensor, channels_last, to_axes
-from codesign.frontend.weights import require_codes
 from codesign.frontend.window import integers, spatial_rank, window
 from codesign.ir import Op, Value
 from codesign.ops.max_pool import MaxPool
@@ -60,7 +60,7 @@ def averaged(
     """The mean of each window of ``x``, after zeros ``pads`` that count; ``tensor``: its name."""
     view = window(ctx, node, attrs, x.shape[1:], _kernel(ctx, node, attrs, x), pads)
     x = to_axes(ctx, node, x, channels_last(x.rank))
-    require_codes(ctx, node, x.value, "an average")
+    x = coded(ctx, node, x, "an average")
     include = bool(attrs["count_include_pad"]) or bool(pads)
     rows, columns = (a.counts(include_pad=include) for a in (view.y, view.x))
     counts = np.outer(rows, columns)
@@ -144,7 +144,7 @@ def reduced(
     """Sums or maxima over the file's ``axes`` (batch not counted). Each run of neighbouring IR
     axes is one window as long as itself: elements keep their order, nothing is moved."""
     if function != "max":
-        require_codes(ctx, node, x.value, "a mean" if function == "mean" else "a sum")
+        x = coded(ctx, node, x, "a mean" if function == "mean" else "a sum")
     gone = {x.axes[a] for a in axes}
     sizes = list(x.value.shape)
     make: Callable[..., Op] = MaxPool if function == "max" else SumPool

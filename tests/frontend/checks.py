@@ -10,6 +10,8 @@ from codesign.builddir import Evidence
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.ir import Graph
+from codesign.ops.quantizer import Quantizer
+from codesign.ops.requant import Requant
 from codesign.passes import lower
 from codesign.verify.boundaries import boundaries
 from codesign.verify.chain import compare
@@ -47,9 +49,11 @@ def explained(
     imported = import_qonnx(model)
     graph = lower(imported.graph)
     points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
-    ours = reference.run(graph, {graph.inputs[0]: x}, keep=[p.value.name for p in points])
+    kept = [n.output for n in graph.nodes if isinstance(n.op, Quantizer | Requant)]
+    keep = dict.fromkeys([*kept, *(p.value.name for p in points)])
+    ours = reference.run(graph, {graph.inputs[0]: x}, keep=keep)
     given = execute_batch(imported, x, [p.tensor for p in points]) if torch is None else torch
-    expected = {}
+    expected = {name: ours[name].reshape(len(x), -1) for name in kept}
     if x.dtype.kind in "iu":  # the codes from which differences are explained
         expected[graph.inputs[0]] = x.reshape(len(x), -1)
     for point in points:
