@@ -7,12 +7,11 @@ import pytest
 from onnx import helper
 
 from codesign.frontend import import_qonnx
-from codesign.frontend.execute import execute_batch
 from codesign.ir import Graph
 from codesign.ops.requant import Requant
 from codesign.passes import lower
 from codesign.reference import run
-from codesign.verify.boundaries import boundaries
+from tests.frontend.checks import explained
 from tests.frontend.parts import WEIGHTS, model_of, quant
 
 N = helper.make_node
@@ -126,21 +125,69 @@ def requantizer(graph: Graph) -> Requant:
 
 @pytest.mark.parametrize("case", CASES)
 def test_model_equals_qonnx_and_circuit(case: str) -> None:
-    imported = import_qonnx(network(CASES[case]))
-    graph, lowered = imported.graph, lower(imported.graph)
+    model = network(CASES[case])
+    graph = import_qonnx(model).graph
     x = frames()
-    points = boundaries(graph, imported.tensor_names)
-    keep = [p.value.name for p in points]
-    wanted = run(graph, {graph.inputs[0]: x}, keep=keep)
-    executed = execute_batch(imported, x, [p.tensor for p in points])
-    flips = 0
-    for point in points:
-        theirs = point.codes(executed[point.tensor])
-        flips += int((theirs != wanted[point.value.name].reshape(len(x), -1)).sum())
-    assert flips <= 1, "onnxruntime sums floats in its own order"
+    wanted = run(graph, {graph.inputs[0]: x})
+    lowered, found = explained(model, x)
+    assert found.explained <= 1, "onnxruntime sums floats in its own order"
     got = run(lowered, {lowered.inputs[0]: x})
     assert np.array_equal(got[lowered.outputs[0]], wanted[graph.outputs[0]])
     requantizer(lowered)
+
+
+#: The cases that are one function of PyTorch.
+TORCH = {
+    "Sigmoid": lambda f, a: f.sigmoid(a),
+    "Tanh": lambda f, a: f.tanh(a),
+    "HardSigmoid": lambda f, a: (a * 0.2 + 0.5).clamp(0, 1),
+    "HardSwish": lambda f, a: f.hardswish(a),
+    "Elu": lambda f, a: f.elu(a),
+    "Selu": lambda f, a: f.selu(a),
+    "Celu": lambda f, a: f.celu(a),
+    "Softplus": lambda f, a: f.softplus(a, threshold=1e9),
+    "Softsign": lambda f, a: f.softsign(a),
+    "Erf": lambda f, a: a.erf(),
+    "Abs": lambda f, a: a.abs(),
+    "Neg": lambda f, a: -a,
+    "Exp": lambda f, a: a.exp(),
+    "Floor": lambda f, a: a.floor(),
+    "Ceil": lambda f, a: a.ceil(),
+    "Round": lambda f, a: a.round(),
+    "Sign": lambda f, a: a.sign(),
+    "Mish": lambda f, a: f.mish(a),
+    "LeakyRelu": lambda f, a: f.leaky_relu(a),
+    "LeakyRelu_alpha": lambda f, a: f.leaky_relu(a, 0.25),
+    "Relu": lambda f, a: f.relu(a),
+    "Cos": lambda f, a: a.cos(),
+    "Gelu": lambda f, a: f.gelu(a),
+    "Gelu_tanh": lambda f, a: f.gelu(a, approximate="tanh"),
+    "PRelu": lambda f, a: f.prelu(a, a.new_tensor(CONSTANTS["slope"])),
+    "Sqrt": lambda f, a: a.abs().sqrt(),
+    "Silu": lambda f, a: f.silu(a),
+    "Mish_parts": lambda f, a: f.mish(a),
+    "Gelu_parts": lambda f, a: f.gelu(a),
+}
+
+
+@pytest.mark.parametrize("case", TORCH)
+def test_torch_is_equal_or_explained(case: str) -> None:
+    """PyTorch's own kernel between the two quantizers, on ties and their neighbours."""
+    torch = pytest.importorskip("torch")
+
+    def quantized(x: object, scale: str) -> object:
+        step = torch.tensor(CONSTANTS[scale])
+        return torch.clamp(torch.round(x / step), -32, 31) * step
+
+    x = frames()
+    codes = quantized(torch.from_numpy(x), "s")
+    weights = quantized(torch.from_numpy(CONSTANTS["w"]), "s")
+    a = codes @ weights + torch.from_numpy(CONSTANTS["bias"])
+    out = quantized(TORCH[case](torch.nn.functional, a), "sout")
+    given = {"xq": codes.numpy(), "y": out.numpy()}
+    _, found = explained(network(CASES[case]), x, given)
+    assert set(found.tensors) == {"xq", "y"}
+    assert found.explained <= len(x) // 20
 
 
 def test_a_value_outside_the_domain_is_refused() -> None:
