@@ -43,7 +43,7 @@ def scan(ctx: Context, node: NodeProto) -> None:
 def _read(ctx: Context, node: NodeProto) -> Loop:
     attrs = attributes(
         ctx, node, body=None, num_scan_inputs=1, scan_input_axes=None, scan_input_directions=None,
-        scan_output_axes=None, scan_output_directions=None, directions=None,
+        scan_output_axes=None, scan_output_directions=None,
     )  # fmt: skip
     body = body_of(node)
     assert body is not None

@@ -16,7 +16,7 @@ from codesign.errors import UsageError
 from codesign.ir.plan import Plan
 from codesign.plan.dataflow import dataflow, fifo_names
 from codesign.plan.partition import Circuit
-from codesign.plan.schedule import exit_lanes, frames_to_time, interval, simulate_flow
+from codesign.plan.schedule import deadlock, exit_lanes, frames_to_time, interval, simulate_flow
 
 UNBOUNDED = -1
 #: Cycles all trials together may simulate; then depths stay at what was seen to suffice.
@@ -73,10 +73,13 @@ def fifo_depths(
         return given
     unbounded = dict.fromkeys(names, UNBOUNDED)
     sizer = Sizer(circuit, plans)
+    if sizer.trial(unbounded)[0] is None:
+        # Only a loop can wait for itself: a folding given by the user puts two steps into a beat.
+        flow = dataflow(circuit, plans, unbounded)
+        raise deadlock(flow, simulate_flow(circuit, plans, flow, 1))
     sizer.frames = frames_to_time(circuit, plans, dataflow(circuit, plans, unbounded))
     reached, _ = sizer.trial(unbounded)
-    if reached is None:
-        raise AssertionError("a circuit with unbounded FIFOs cannot deadlock")
+    assert reached is not None
     sizer.goal = reached
     _, used = sizer.trial(unbounded, pace=reached)
     depths = {name: used[name] if name in free else UNBOUNDED for name in names}

@@ -9,6 +9,7 @@ import pytest
 
 from codesign.api import generate
 from codesign.builddir import BuildDir
+from codesign.errors import UsageError
 from codesign.ir.serialize import load_graph
 from codesign.ops.delay import Delay
 from tests import recurrent_models
@@ -64,3 +65,10 @@ def test_cocotb_benches(tmp_path: Path) -> None:
     """Resets in mid-frame and idle gaps: a loop starts afresh, and ahead of its input."""
     design = generate(model(Recurrent("rnn", steps=3, hidden=2)), tmp_path / "b", target_ii=60)
     assert design.verify(random_frames=30).ok
+
+
+def test_a_folding_that_mixes_steps_is_refused(tmp_path: Path) -> None:
+    """Several steps in one beat would wait for themselves: said before anything is written."""
+    (tmp_path / "plan.toml").write_text("[layers.h_new_h]\npe = 4\nsimd = 4\npixels = 5\n")
+    with pytest.raises(UsageError, match="would deadlock: .*h_delay"):
+        generate(model(Recurrent()), tmp_path / "build", config=tmp_path / "plan.toml")
