@@ -21,6 +21,7 @@ from codesign.frontend.weights import float_constant
 from codesign.frontend.window import MAX_ELEMENTS
 from codesign.ir import Elementwise
 from codesign.ops.add import Add, Sub
+from codesign.ops.clip import Clip
 from codesign.ops.combine import Combine
 from codesign.ops.concat import Concat
 from codesign.ops.mul import Div, Mul
@@ -179,11 +180,28 @@ def _added(ctx: Context, node: NodeProto, total: Tensor, index: int, tensor: str
 
 @handles("Concat")
 def concat(ctx: Context, node: NodeProto) -> None:
-    """Computed values along any axis but the batch."""
+    """Computed values and constants along any axis but the batch."""
     attrs = attributes(ctx, node, axis=None)
-    if any(ctx.constant(node, i) is not None for i in range(len(node.input))):
-        raise ctx.error(node, "one of its inputs is a constant", "use Pad, or join the constants")
-    joined(ctx, node, [ctx.tensor(node, i) for i in range(len(node.input))], attrs["axis"], True)
+    places = range(len(node.input))
+    like = next(ctx.tensor(node, i) for i in places if ctx.constant(node, i) is None)
+    tensors = [
+        ctx.tensor(node, i) if ctx.constant(node, i) is None else _part(ctx, node, i, like)
+        for i in places
+    ]
+    joined(ctx, node, tensors, attrs["axis"], True)
+
+
+def _part(ctx: Context, node: NodeProto, index: int, like: Tensor) -> Tensor:
+    """The constant input as a value that lies as ``like`` does: zeros, limited to its numbers."""
+    array = float_constant(ctx, node, index, "a part")
+    if array.ndim != like.rank + 1 or not array.size or (array != array[:1]).any():
+        raise ctx.error(
+            node, f"it joins a constant of shape {array.shape}", "(batch, ...), each frame the same"
+        )
+    part = array[0].transpose(inverse(like.axes))
+    zeros = move(ctx, node, like.value, np.full(part.shape, -1), axes=like.axes)
+    op = Clip(part, part)
+    return Tensor(ctx.emit(node, op, [zeros], suffix="constant", axes=like.axes), like.axes)
 
 
 def joined(

@@ -9,20 +9,41 @@ from codesign.formats import Real
 from codesign.frontend.context import Const, Context
 from codesign.ir import Value
 
+#: Bits of weights without a quantizer: trained float32 numbers need more.
+GRID_BITS = 15
+
 
 def integer_weights(ctx: Context, node: NodeProto, weights: Const) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (int64) and scale (float32), both of the tensor's shape."""
+    """Codes (int64) and scale (float32), both of the tensor's shape.
+
+    Without a quantizer, weights that are small integers times one power of two are taken as they
+    are.
+    """
     if weights.quantized is not None:
         return weights.quantized.codes, weights.quantized.scale
-    array = weights.array
-    whole = array.dtype.kind in "iu" or (array == np.round(array)).all()
-    if not whole or np.abs(array.astype(np.float64)).max(initial=0) >= 1 << 24:
+    array = weights.array.astype(np.float64)
+    step = 1.0 if weights.array.dtype.kind in "iu" else power_of_two(array)
+    codes = array / step
+    limit = 1 << (24 if step == 1 else GRID_BITS)
+    if (codes != np.rint(codes)).any() or np.abs(codes).max(initial=0) >= limit:
         raise ctx.error(
             node,
             "the weights are not quantized",
             "give the layer a weight quantizer (Brevitas QuantLinear with weight_bit_width)",
         )
-    return array.astype(np.int64), np.ones(array.shape, dtype=np.float32)
+    return codes.astype(np.int64), np.full(array.shape, step, dtype=np.float32)
+
+
+def power_of_two(array: np.ndarray) -> float:
+    """The largest power of two, at most one, of which every number of ``array`` is a multiple;
+    1.0 where that takes more than :data:`GRID_BITS` bits."""
+    most = np.abs(array).max(initial=0)
+    start = min(0, int(np.frexp(most)[1])) if most else 0
+    for exponent in range(0, start - GRID_BITS - 1, -1):
+        step = 2.0**exponent
+        if (array / step == np.rint(array / step)).all():
+            return step
+    return 1.0
 
 
 def weight_limits(weights: Const, unchanged: bool = True) -> tuple[int, int] | None:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
+from codesign.plan import partition
 from tests.cnn_models import Net
-from tests.frontend.checks import agrees, kinds
+from tests.frontend.checks import agrees, explained, kinds
+from tests.frontend.parts import model_of, quant
 from tests.frontend.test_conv import refused
 from tests.frontend.test_move import ints, started
 
@@ -129,7 +132,31 @@ def test_refused_joins() -> None:
     refused(net, net.node("Add", x, net.const(np.zeros((3, 2)))), "the value \\(batch, 2, 3\\)")
     refused(net, net.node("Add", x, net.node("Flatten", x)), "the batch meets another axis")
     refused(net, net.node("Concat", x, x, axis=0), "the batch cannot be joined")
-    refused(net, net.node("Concat", x, net.const(np.zeros((1, 2, 3))), axis=1), "is a constant")
+    refused(net, net.node("Concat", x, net.const(np.zeros((2, 3))), axis=1), "joins a constant")
     refused(net, net.node("Add", x, net.node("Transpose", x, perm=[0, 2, 1])), "do not fit")
     refused(net, net.node("Div", x, net.const(np.float32([1, 0, 1]))), "divides by zero")
     refused(net, net.node("InstanceNormalization", x, x, x), "is not supported")
+
+
+@pytest.mark.parametrize("end", ["quantized", "exact"])
+def test_a_constant_beside_a_value(end: str) -> None:
+    """Quantized after the join, or joined as codes where the numbers are codes' values."""
+    part = np.float32([0.3, -0.61, 1.27] if end == "quantized" else [0.25, -0.5, 1.0])
+    constants = {
+        "s": np.float32(0.25),
+        "z": np.float32(0),
+        "bits": np.float32(5),
+        "c": part[None],
+        "w": np.float32(np.arange(-13, 14).reshape(9, 3) % 5 - 2) / 4,
+    }
+    nodes = [
+        quant("x", "q"),
+        helper.make_node("Concat", ["q", "c"], ["j"], "j", axis=1),
+        *([quant("j", "k")] if end == "quantized" else []),
+        helper.make_node("MatMul", ["k" if end == "quantized" else "j", "w"], ["m"], "m"),
+        quant("m", "y"),
+    ]
+    x = np.random.default_rng(2).normal(0, 2, (50, 6)).astype(np.float32)
+    graph, found = explained(model_of(nodes, constants), x)
+    assert not found.explained
+    partition(graph)
