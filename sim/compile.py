@@ -35,7 +35,7 @@ def native_key(tool: Verilator, build: BuildDir) -> str:
     manifest = build.manifest
     shape = manifest.model_dump_json(include={"top", "input", "output", "taps"})
     tools = [tool.version, str(tool.cxx), tool.compiler_version(), *VERILATE, *COMMON, *FAST]
-    code = (design_header(manifest), HARNESS, *PARTS)
+    code: tuple[str | Path, ...] = (design_header(manifest), HARNESS, *PARTS)
     return digest([shape, *tools, *code, *build.rtl_files()])
 
 

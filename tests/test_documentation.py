@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_plan_file_of_the_guide(folder: Path) -> None:
     (folder / "plan.toml").write_text(plan)
     (command,) = command_lines("docs/PLANNING.md")
     run([*command, "--quiet"], folder)
+
+
+def test_weights_of_the_guide(folder: Path) -> None:
+    shutil.copy(folder / "model.onnx", folder / "retrained.onnx")  # any weights will do
+    for command in command_lines("docs/WEIGHTS.md"):
+        run([*command, "--quiet"], folder)
+    assert (folder / "weights.json").stat().st_size > 1000
 
 
 def test_links_lead_somewhere() -> None:

@@ -17,6 +17,8 @@ from codesign.errors import MismatchError, UnsupportedModel, UsageError
 from codesign.verify import verify
 from tests.cnn_models import Net
 from tests.models import Mlp, mlp
+from tests.recurrent_models import Recurrent
+from tests.recurrent_models import model as recurrent
 
 
 def retrained(model: onnx.ModelProto, seed: int = 5, **changes: float) -> onnx.ModelProto:
@@ -157,6 +159,11 @@ def test_unrolled_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "build").exists()
 
 
+def test_loops_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="a recurrent loop cannot have run-time weights"):
+        generate(recurrent(Recurrent()), tmp_path / "build", smallest=True, runtime_weights=True)
+
+
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, build = mlp(Mlp(), 11), tmp_path / "build"
     onnx.save(model, tmp_path / "net.onnx")
@@ -193,3 +200,16 @@ def test_mismatch_names_the_layer(tmp_path: Path) -> None:
     rtl.write_text(broken)
     with pytest.raises(MismatchError):
         design.verify(weights=retrained(model), random_frames=50, cocotb=False)
+
+
+def test_estimates_include_it(tmp_path: Path) -> None:
+    model = mlp(Mlp(), 11)
+    plain, loadable = (
+        generate(model, tmp_path / str(runtime), runtime_weights=runtime, target_ii=24).manifest
+        for runtime in (False, True)
+    )
+    for one, other in zip(plain.layers, loadable.layers, strict=True):
+        assert (one.pe, one.simd, one.ii) == (other.pe, other.simd, other.ii)
+        assert one.latency <= other.latency <= one.latency + 1
+        assert other.estimate.lut > one.estimate.lut and other.estimate.ff > one.estimate.ff
+    assert plain.registers == [] and plain.axil_address_bits == 0

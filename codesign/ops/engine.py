@@ -9,7 +9,7 @@ import numpy as np
 
 from codesign.builddir import Cost
 from codesign.ir.plan import Plan
-from codesign.ops.area import FoldedShape, adapter_cost, folded_cost, weight_bits
+from codesign.ops.area import FoldedShape, adapter_cost, folded_cost, loading_cost, weight_bits
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -125,7 +125,10 @@ class Engine:
             one = Cost(lut=graph.luts, ff=graph.ffs)
             wanted = k * self.side
         else:
-            one = folded_cost(self._shape(plan))
+            shape = self._shape(plan)
+            one = folded_cost(shape)
+            if self.loadable is not None:
+                one = one + loading_cost(shape)
             wanted = plan.simd * self.side
         one = one + adapter_cost(self.source.bits, self.given, wanted)
         if plan.pixels > 1 and plan.style != "unrolled":
@@ -140,7 +143,9 @@ class Engine:
         from codesign.hdl.multiplier import recode
 
         rows, columns = self.folds(plan)
-        recoding = recode(self.weights, plan.multiplier)
+        span = self._span()
+        known = self.weights if span is None else np.arange(span[0], span[1] + 1)
+        recoding = recode(known, plan.multiplier)
         width = plan.pe * plan.simd * recoding.width
         return FoldedShape(
             plan.pe,
@@ -148,7 +153,7 @@ class Engine:
             rows // self.sets,
             columns * self.sets,
             self.source.bits,
-            weight_bits(self.weights),
+            weight_bits(known),
             self.target.bits,
             len(recoding.planes),
             recoding.width,

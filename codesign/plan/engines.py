@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from codesign.errors import UsageError
 from codesign.ir import Value
 from codesign.ir.plan import Plan
@@ -247,7 +249,9 @@ def _mismatch(width: int | None, simd: int) -> int:
 
 
 def _multiplier(op: MatVec | Convolve, x: Value, count: int, dsps: int) -> Literal["lut", "dsp"]:
-    dear = lut_multiplier(weight_bits(op.weights), x.format.bits) > DSP_FROM_LUTS
+    span = op.loadable
+    bits = weight_bits(op.weights if span is None else np.array([span.lo, span.hi]))
+    dear = lut_multiplier(bits, x.format.bits) > DSP_FROM_LUTS
     return "dsp" if dear and count <= dsps else "lut"
 
 

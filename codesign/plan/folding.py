@@ -9,7 +9,7 @@ from typing import Literal
 from codesign.builddir import BoardInfo, Cost
 from codesign.errors import OverBudget, UsageError
 from codesign.ir.plan import Plan
-from codesign.ops.area import adapter_cost, fifo_cost
+from codesign.ops.area import BUS_COST, adapter_cost, fifo_cost
 from codesign.plan.dataflow import dataflow, lanes_in, lanes_out, node_plans, value_lanes
 from codesign.plan.engines import Demand, is_engine, plan_engine
 from codesign.plan.lanes import plan_stream
@@ -73,6 +73,8 @@ def total_cost(
     for layer in circuit.layers:
         given = [lanes[source.name] for source in layer.sources]
         total = total + layer_cost(circuit, layer, plans[layer.name], given)
+    if any(getattr(layer.head, "loadable", None) is not None for layer in circuit.layers):
+        total = total + BUS_COST
     for fifo in dataflow(circuit, plans, depths).fifos if depths else ():
         total = total + fifo_cost(fifo.bits // fifo.depth, fifo.depth)
     return total

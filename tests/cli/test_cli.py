@@ -36,7 +36,17 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_verb_helps_with_examples(capsys) -> None:
-    for verb in ("train", "check", "generate", "verify", "synth", "report", "doctor", "init-ci"):
+    for verb in (
+        "train",
+        "check",
+        "generate",
+        "verify",
+        "synth",
+        "report",
+        "weights",
+        "doctor",
+        "init-ci",
+    ):
         code, out, _ = run(capsys, verb, "--help")
         assert code == 0
         assert "Example" in out and f"codesign {verb}" in out

@@ -105,8 +105,11 @@ class Answers:
 
 
 def channels(dut, rng, pause):
-    sent = [Channel(dut, "aw", ["addr", "prot"], rng, pause), Channel(dut, "w", ["data", "strb"], rng, pause),
-            Channel(dut, "ar", ["addr", "prot"], rng, pause)]  # fmt: skip
+    sent = [
+        Channel(dut, "aw", ["addr", "prot"], rng, pause),
+        Channel(dut, "w", ["data", "strb"], rng, pause),
+        Channel(dut, "ar", ["addr", "prot"], rng, pause),
+    ]
     got = [Answers(dut, "b", ["resp"], rng, pause), Answers(dut, "r", ["data", "resp"], rng, pause)]
     return sent, got
 
