@@ -72,7 +72,8 @@ class Explainer:
         """The quantized values behind ``name``; False where something cannot be bounded."""
         node = self._graph.producer(name)
         given = node is None and not isinstance(self._graph.values[name].format, Real)
-        if given or (node is not None and isinstance(node.op, Quantizer)):
+        # What a loop carries was quantized in the step before.
+        if given or (node is not None and (node.op.delays or isinstance(node.op, Quantizer))):
             found.add(name)
             return True
         vectors = (DynamicMatMul, Softmax, Normalize)

@@ -18,6 +18,7 @@ from codesign.ops.delay import Delay
 from codesign.passes import lower
 from codesign.reference import run
 from codesign.verify.boundaries import boundaries
+from codesign.verify.chain import compare
 from tests import recurrent_models
 from tests.recurrent_models import Recurrent, model
 
@@ -264,3 +265,20 @@ def test_plain_recurrent_operators_are_refused_with_the_way_out(kind: str) -> No
     with pytest.raises(UnsupportedModel, match=f"'{kind}' is not supported") as error:
         import_qonnx(proto)
     assert "Scan" in error.value.hint
+
+
+def test_a_difference_in_a_loop_is_judged_at_its_first_step() -> None:
+    """What the loop makes of it in later steps is a consequence, whatever the order of tensors."""
+    imported = import_qonnx(model(Recurrent("lstm")))
+    graph = imported.graph
+    points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
+    x = inputs(model(Recurrent("lstm"))).reshape(-1, 5, 3)
+    names = [p.value.name for p in points]
+    codes = {n: a.reshape(len(x), -1) for n, a in run(graph, {"x": x}, keep=names).items()}
+    other = {name: array.copy() for name, array in codes.items()}
+    other["h_new"][3, 2 * 4 + 1] += 1  # step 2
+    other["f_c"][3, 3 * 4 :] += 1  # and what step 3 makes of it
+    found = compare("qonnx = reference", "x", points, codes, other, model=graph, seed=1, started=0)
+    assert (found.mismatches, found.explained) == (1, 0)
+    assert found.first is not None
+    assert (found.first.tensor, found.first.frame, found.first.index) == ("h_new", 3, 9)
