@@ -43,7 +43,7 @@ def interpret(graph: onnx.GraphProto, known: dict[str, np.ndarray]) -> dict[str,
             mode = attrs["rounding_mode"].decode()
             found = [quant(*given, attrs["signed"], attrs["narrow"], mode)]
         elif node.op_type == "Scan":
-            found = scan(node, attrs, given)
+            found = scan(node, attrs, given, env)
         elif node.op_type == "Transpose":
             found = [given[0].transpose(attrs["perm"])]
         else:
@@ -52,14 +52,17 @@ def interpret(graph: onnx.GraphProto, known: dict[str, np.ndarray]) -> dict[str,
     return env
 
 
-def scan(node: onnx.NodeProto, attrs: dict, given: list[np.ndarray]) -> list[np.ndarray]:
+def scan(
+    node: onnx.NodeProto, attrs: dict, given: list[np.ndarray], outer: dict[str, np.ndarray]
+) -> list[np.ndarray]:
     count = len(given) - attrs["num_scan_inputs"]
     (axis,), (out_axis,) = attrs["scan_input_axes"], attrs["scan_output_axes"]
     states, x = given[:count], np.moveaxis(given[count], axis, 0)
     outs = []
     names = [port.name for port in attrs["body"].input]
     for step in x[::-1] if attrs.get("scan_input_directions", [0])[0] else x:
-        env = interpret(attrs["body"], dict(zip(names, [*states, step], strict=True)))
+        ports = dict(zip(names, [*states, step], strict=True))
+        env = interpret(attrs["body"], {**outer, **ports})
         ends = [env[port.name] for port in attrs["body"].output]
         states = ends[:count]
         outs.append(ends[count])
@@ -282,3 +285,31 @@ def test_a_difference_in_a_loop_is_judged_at_its_first_step() -> None:
     assert (found.mismatches, found.explained) == (1, 0)
     assert found.first is not None
     assert (found.first.tensor, found.first.frame, found.first.index) == ("h_new", 3, 9)
+
+
+def _started(proto: onnx.ModelProto) -> None:
+    zero = next(t for t in proto.graph.initializer if t.name == "zero_0")
+    values = np.float32([[1, -2, 0, 5]]) / 16
+    zero.CopyFrom(numpy_helper.from_array(values, "zero_0"))
+
+
+def _outer_weights(proto: onnx.ModelProto) -> None:
+    loop = body(proto)
+    for node in [n for n in loop.node if n.output[0].endswith("_w")]:
+        proto.graph.node.insert(0, onnx.NodeProto.FromString(node.SerializeToString()))
+        loop.node.remove(node)
+    for t in [t for t in loop.initializer if "_w_" in t.name or t.name.endswith(".weight")]:
+        proto.graph.initializer.append(onnx.TensorProto.FromString(t.SerializeToString()))
+        loop.initializer.remove(t)
+
+
+@pytest.mark.parametrize("change", [_started, _outer_weights], ids=lambda f: f.__name__)
+def test_starts_and_weights_from_outside(change: Callable[[onnx.ModelProto], None]) -> None:
+    proto = model(Recurrent("gru"))
+    change(proto)
+    x = inputs(proto)
+    wanted = np.stack([interpret(proto.graph, {"x": frame})["y"] for frame in x])
+    graph = lower(import_qonnx(proto).graph)
+    found = run(graph, {graph.inputs[0]: x.reshape(-1, 5, 3)})[graph.outputs[0]]
+    values = graph.values[graph.outputs[0]].format.decode(found)
+    np.testing.assert_array_equal(values.ravel(), wanted.ravel())
