@@ -75,12 +75,7 @@ class Chain:
         format = self.origin.format
         if isinstance(format, ScaledInt) and len(format.scale) > 1:
             columns.append(np.asarray(format.scale))
-        if not columns:
-            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        wide = [over(c.astype(np.float64), tail) for c in columns]
-        rows = np.ascontiguousarray(np.stack(wide, axis=1)).view(np.int64)
-        _, index, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        return index.astype(np.int64), inverse.reshape(-1).astype(np.int64)
+        return distinct(columns, tail)
 
     def pick(self, index: np.ndarray) -> Chain:
         """The chain of only those elements of the tail: a value of shape (len(index),)."""
@@ -94,6 +89,17 @@ class Chain:
 
     def _ops(self) -> list[Op]:
         return [*(s.op for s in self.steps), *([self.quant] if self.quant else [])]
+
+
+def distinct(columns: list[np.ndarray], tail: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Elements of ``tail`` (flat) that differ in some constant, bit for bit, and each element's
+    class; ``columns``: the constants that vary."""
+    if not columns:
+        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    wide = [over(c.astype(np.float64), tail) for c in columns]
+    rows = np.ascontiguousarray(np.stack(wide, axis=1)).view(np.int64)
+    _, index, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return index.astype(np.int64), inverse.reshape(-1).astype(np.int64)
 
 
 def constants_of(op: Op) -> list[np.ndarray]:

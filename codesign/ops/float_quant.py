@@ -11,7 +11,7 @@ from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.formats.rounding import ROUNDING
 from codesign.ir import constant, record, register
-from codesign.ops.quantizer import Quantizer
+from codesign.ops.quantizer import Quantizer, check_scales
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -114,9 +114,5 @@ class FloatQuant(Quantizer):
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
-        if self.scale.shape not in ((1,), x.shape[-1:]):
-            raise UnsupportedModel(
-                f"a quantizer has scales of shape {self.scale.shape} for a value of {x.shape}",
-                hint="give one scale per tensor or one per channel",
-            )
+        check_scales(self.scale, x)
         return x.shape, self.out_format

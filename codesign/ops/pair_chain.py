@@ -12,7 +12,7 @@ import numpy as np
 
 from codesign.formats import Format, Real, ScaledInt
 from codesign.ir import Elementwise, Graph, Op, Value
-from codesign.ops.chain import Step, constants_of, over, pick
+from codesign.ops.chain import Step, constants_of, distinct, over, pick
 from codesign.ops.combine import Combine
 from codesign.ops.quantizer import Quantizer
 
@@ -47,12 +47,7 @@ class PairChain:
         tail = self.tail()
         columns = [c for op in self._ops() for c in constants_of(op) if c.size > 1]
         columns += [np.asarray(s) for s in self._scales()]
-        if not columns:
-            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        wide = [over(c.astype(np.float64), tail) for c in columns]
-        rows = np.ascontiguousarray(np.stack(wide, axis=1)).view(np.int64)
-        _, index, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        return index.astype(np.int64), inverse.reshape(-1).astype(np.int64)
+        return distinct(columns, tail)
 
     def tail(self) -> tuple[int, ...]:
         """Trailing axes along which some constant or scale varies."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codesign.ir import Elementwise, register
-from codesign.ops.unary import BLOCK
+from codesign.ops.unary import BLOCK, session_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -41,7 +41,6 @@ class Power(Elementwise):
 
 @lru_cache(maxsize=1)
 def _session() -> InferenceSession:
-    import onnxruntime
     from onnx import TensorProto, helper
 
     ports = [
@@ -52,9 +51,4 @@ def _session() -> InferenceSession:
     graph = helper.make_graph([helper.make_node("Pow", ["x", "e"], ["y"])], "pow", ports, [out])
     opset = helper.make_opsetid("", 15)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return session_of(model)

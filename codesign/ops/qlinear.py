@@ -16,6 +16,7 @@ import numpy as np
 from codesign.formats import Format, Real
 from codesign.ir import Elementwise, register
 from codesign.ops.combine import Combine
+from codesign.ops.unary import session_of
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -104,7 +105,6 @@ def _results(
 
 def _run(operator: str, attributes: Attributes, feed: dict[str, np.ndarray]) -> np.ndarray:
     """The operator's result; parameters are constants, as they are in a file."""
-    import onnxruntime
     from onnx import ValueInfoProto, helper, numpy_helper
 
     node = helper.make_node(operator, list(feed), ["y"], domain="com.microsoft", **dict(attributes))
@@ -118,10 +118,6 @@ def _run(operator: str, attributes: Attributes, feed: dict[str, np.ndarray]) -> 
     graph = helper.make_graph([node], operator, ports, [ValueInfoProto(name="y")], constants)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    return np.asarray(
+        session_of(model).run(None, {port.name: feed[port.name] for port in ports})[0]
     )
-    return np.asarray(session.run(None, {port.name: feed[port.name] for port in ports})[0])

@@ -11,7 +11,7 @@ from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.formats.rounding import ROUNDING
 from codesign.ir import constant, register
-from codesign.ops.quantizer import Quantizer
+from codesign.ops.quantizer import Quantizer, check_scales
 
 if TYPE_CHECKING:
     from codesign.ir import Value
@@ -123,12 +123,7 @@ class Quant(Quantizer):
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
         self._check()
-        channels = x.shape[-1] if x.shape else 1
-        if self.scale.shape not in ((1,), (channels,)):
-            raise UnsupportedModel(
-                f"a quantizer has scales of shape {self.scale.shape} for a value of {x.shape}",
-                hint="give one scale per tensor or one per channel",
-            )
+        check_scales(self.scale, x)
         try:
             fits = np.broadcast_shapes(self.zero_point.shape, x.shape) == x.shape
         except ValueError:

@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codesign.errors import UnsupportedModel
 from codesign.formats import Format
 from codesign.ir import Op
 
 if TYPE_CHECKING:
     from codesign.ir import Value
+
+
+def check_scales(scale: np.ndarray, x: Value) -> None:
+    """``UnsupportedModel`` unless there is one scale for ``x``, or one for each channel."""
+    if scale.shape not in ((1,), (x.shape[-1] if x.shape else 1,)):
+        raise UnsupportedModel(
+            f"a quantizer has scales of shape {scale.shape} for a value of {x.shape}",
+            hint="give one scale per tensor or one per channel",
+        )
 
 
 class Quantizer(Op):

@@ -12,6 +12,7 @@ import numpy as np
 from codesign.ir import Elementwise, register
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from onnxruntime import InferenceSession
 
 #: How far another implementation (PyTorch) may lie, in units in the last place.
@@ -110,7 +111,6 @@ class Unary(Elementwise):
 @lru_cache(maxsize=256)
 def session(operator: str, attributes: tuple[tuple[str, Any], ...]) -> InferenceSession:
     """An onnxruntime session of the one-node model."""
-    import onnxruntime
     from onnx import TensorProto, helper
 
     node = helper.make_node(operator, ["x"], ["y"], **dict(attributes))
@@ -118,6 +118,13 @@ def session(operator: str, attributes: tuple[tuple[str, Any], ...]) -> Inference
     graph = helper.make_graph([node], operator, ports[:1], ports[1:])
     opset = helper.make_opsetid("", FUNCTIONS[operator].opset)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    return session_of(model)
+
+
+def session_of(model: ModelProto) -> InferenceSession:
+    """A quiet session of ``model`` on one thread."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
