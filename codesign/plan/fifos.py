@@ -15,8 +15,16 @@ from fractions import Fraction
 from codesign.errors import UsageError
 from codesign.ir.plan import Plan
 from codesign.plan.dataflow import dataflow, fifo_names
+from codesign.plan.loops import loop_values
 from codesign.plan.partition import Circuit
-from codesign.plan.schedule import deadlock, exit_lanes, frames_to_time, interval, simulate_flow
+from codesign.plan.schedule import (
+    LONG_FRAME,
+    deadlock,
+    exit_lanes,
+    frames_to_time,
+    interval,
+    simulate_flow,
+)
 
 UNBOUNDED = -1
 #: Cycles all trials together may simulate; then depths stay at what was seen to suffice.
@@ -33,18 +41,22 @@ class Sizer:
     goal: Fraction = Fraction(0)  # cycles between frames that may not be exceeded
     effort: int = 0  # cycles simulated so far
 
+    @property
+    def beats(self) -> int:
+        """Output beats of a frame."""
+        return -(-self.circuit.target.elements // exit_lanes(self.circuit, self.plans))
+
     def trial(
         self, depths: Mapping[str, int], pace: Fraction = Fraction(0)
     ) -> tuple[Fraction | None, dict[str, int]]:
         """(cycles between frames or None at a deadlock, places each FIFO used)."""
         flow = dataflow(self.circuit, self.plans, depths)
         run = simulate_flow(self.circuit, self.plans, flow, self.frames, pace)
-        beats = -(-self.circuit.target.elements // exit_lanes(self.circuit, self.plans))
         used = {f.name: run.models[f.name].stages[0].occupancy() for f in flow.fifos}
-        if len(run.left) < beats * self.frames:
+        if len(run.left) < self.beats * self.frames:
             return None, used
         self.effort += run.left[-1] * len(self.circuit.layers)
-        return interval(run.left, beats, self.frames), used
+        return interval(run.left, self.beats, self.frames), used
 
     def suffices(self, depths: Mapping[str, int]) -> bool:
         """Whether nothing is lost with ``depths``; said without proof of none once the effort is
@@ -73,13 +85,19 @@ def fifo_depths(
         return given
     unbounded = dict.fromkeys(names, UNBOUNDED)
     sizer = Sizer(circuit, plans)
-    if sizer.trial(unbounded)[0] is None:
+    flow = dataflow(circuit, plans, unbounded)
+    run = simulate_flow(circuit, plans, flow, 1)
+    if len(run.left) < sizer.beats:
         # Only a loop can wait for itself: a folding given by the user puts two steps into a beat.
-        flow = dataflow(circuit, plans, unbounded)
-        raise deadlock(flow, simulate_flow(circuit, plans, flow, 1))
-    sizer.frames = frames_to_time(circuit, plans, dataflow(circuit, plans, unbounded))
-    reached, _ = sizer.trial(unbounded)
-    assert reached is not None
+        raise deadlock(flow, run)
+    slowest = _slowest(circuit, plans)
+    if slowest > LONG_FRAME and not loop_values(circuit):
+        sizer.frames, reached = 3, Fraction(slowest)  # no time to find out what is known
+    else:
+        sizer.frames = frames_to_time(run)
+        found, _ = sizer.trial(unbounded)
+        assert found is not None
+        reached = found
     sizer.goal = reached
     _, used = sizer.trial(unbounded, pace=reached)
     depths = {name: used[name] if name in free else UNBOUNDED for name in names}
@@ -93,6 +111,12 @@ def fifo_depths(
         if depths[name]:
             depths[name] = _least(sizer, depths, name)
     return {name: given.get(name, depths[name]) for name in names if given.get(name, depths[name])}
+
+
+def _slowest(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
+    """Cycles a frame takes in the slowest layer."""
+    graph = circuit.graph
+    return max(x.head.cycles(graph.ins(x.nodes[0]), plans[x.name]) for x in circuit.layers)
 
 
 def _least(sizer: Sizer, depths: dict[str, int], name: str) -> int:

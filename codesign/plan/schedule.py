@@ -20,9 +20,11 @@ from codesign.plan.dataflow import (
 )
 from codesign.plan.partition import Circuit, Layer
 
-#: Beats one timing run may simulate, unless four frames have more.
+#: Beats one timing run may simulate, unless four frames (two very long ones) have more.
 BEATS = 1_500_000
 FRAMES = 64
+#: Frames of more cycles are not simulated several times over to time one layer alone.
+LONG_FRAME = 20_000
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycl
     if len(run.left) < beats_out:
         raise deadlock(flow, run)
     latency = run.left[-1] - run.entered[0]
-    frames = _frames(run)
+    frames = frames_to_time(run)
     run = simulate_flow(circuit, plans, flow, frames)
     if len(run.left) < beats_out * frames:
         raise deadlock(flow, run)
@@ -168,14 +170,12 @@ def interval(left: list[int], beats: int, frames: int) -> Fraction:
     return Fraction(ends[-1] - ends[half - 1], frames - half)
 
 
-def frames_to_time(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> int:
-    """Frames after which a design runs steadily, fewer where simulating them takes long."""
-    return _frames(simulate_flow(circuit, plans, flow, 1))
-
-
-def _frames(run: Run) -> int:
+def frames_to_time(run: Run) -> int:
+    """Frames after which a design runs steadily, fewer where simulating them takes long; from a
+    run of one frame."""
     work = sum(len(m.ports["o"][0].o.valid.at) for m in run.models.values() if "o" in m.ports)
-    return max(4, min(FRAMES, BEATS // max(work, run.left[-1] // 2, 1)))
+    work = max(work, run.left[-1] // 2, 1)
+    return max(2 if work > BEATS // 2 else 4, min(FRAMES, BEATS // work))
 
 
 def exit_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
@@ -251,6 +251,8 @@ def layer_cycles(circuit: Circuit, layer: Layer, plan: Plan) -> Cycles:
 
     ends, begin = run(1)
     beats, latency = len(ends), ends[-1] - begin
+    if ends[-1] > LONG_FRAME:
+        return Cycles(latency, layer.head.cycles(circuit.graph.ins(layer.nodes[0]), plan))
     frames = max(3, min(FRAMES, BEATS // max(ends[-1], 1) // 4))
     times, _ = run(frames)
     return Cycles(latency, ceil(interval(times, beats, frames)))
