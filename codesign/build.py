@@ -32,7 +32,15 @@ from codesign.ops.requant import Requant
 from codesign.passes import AbsorbBias, lower, run_passes
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
-from codesign.plan.dataflow import Dataflow, FifoBlock, dataflow, lanes_out, node_plans, value_lanes
+from codesign.plan.dataflow import (
+    Dataflow,
+    FifoBlock,
+    dataflow,
+    fifo_name,
+    lanes_out,
+    node_plans,
+    value_lanes,
+)
 from codesign.plan.fifos import fifo_depths
 from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.loops import early_layers
@@ -146,7 +154,7 @@ def describe(
         taps=[_tap(planned, layer) for layer in circuit.layers],
         layers=_rows(planned),
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
-        edges=_edges(circuit),
+        edges=_edges(circuit, planned.flow),
         registers=describe_regions(circuit, plans),
         axil_address_bits=address_bits(load_regions(circuit, plans)),
         latency=cycles.latency,
@@ -199,9 +207,10 @@ def _rows(planned: Planned) -> list[Layer]:
                 module=".".join(["codesign_top", *instance_path(planned.flow, layer)]),
                 in_label=layer.source.format.label(),
                 out_label=layer.target.format.label(),
-                macs=layer.head.macs(),
+                macs=layer.head.frame_macs(planned.circuit.graph.ins(layer.nodes[0])),
                 pe=plan.pe,
                 simd=plan.simd,
+                pixels=plan.pixels,
                 realisation=_realisations(planned.circuit, layer, plan),
                 ii=cycles.ii,
                 latency=cycles.latency,
@@ -234,21 +243,23 @@ def _fifo(block: FifoBlock) -> Fifo:
     )
 
 
-def _edges(circuit: Circuit) -> list[Edge]:
+def _edges(circuit: Circuit, flow: Dataflow) -> list[Edge]:
+    depths = {fifo.name: fifo.depth for fifo in flow.fifos}
     writers = {circuit.source.name: "input"}
     writers |= {layer.target.name: layer.name for layer in circuit.layers}
     edges = [
-        _edge(writers[source.name], layer.name, source)
+        _edge(writers[source.name], layer.name, source, depths.get(fifo_name(layer, port), 0))
         for layer in circuit.layers
-        for source in layer.sources
+        for source, port in zip(layer.sources, layer.ports, strict=True)
     ]
-    return [*edges, _edge(writers[circuit.target.name], "output", circuit.target)]
+    last = depths.get(fifo_name(None, ""), 0)
+    return [*edges, _edge(writers[circuit.target.name], "output", circuit.target, last)]
 
 
-def _edge(source: str, target: str, value: Value) -> Edge:
+def _edge(source: str, target: str, value: Value, fifo: int) -> Edge:
     shape = "x".join(str(s) for s in value.shape)
     assert isinstance(value.format, ScaledInt)
-    return Edge(source=source, target=target, label=f"{shape} {value.format.label()}")
+    return Edge(source=source, target=target, label=f"{shape} {value.format.label()}", fifo=fifo)
 
 
 def _versions() -> dict[str, str]:

@@ -106,6 +106,7 @@ class Layer(Strict):
     macs: int = 0
     pe: int = 0
     simd: int = 0
+    pixels: int = 1
     realisation: str = ""
     ii: int
     latency: int
@@ -114,11 +115,13 @@ class Layer(Strict):
 
 
 class Edge(Strict):
-    """An edge of the network picture: from layer to layer, with the format it carries."""
+    """An edge of the network picture: from layer to layer, with the format it carries and the
+    places of the FIFO on it (0: none)."""
 
     source: str
     target: str
     label: str
+    fifo: int = 0
 
 
 class Fifo(Strict):

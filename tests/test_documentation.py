@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from codesign.plan.planfile import read_plan
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -62,7 +64,9 @@ def test_readme_python(folder: Path) -> None:
 
 
 def test_plan_file_of_the_guide(folder: Path) -> None:
-    (plan,) = blocks("docs/PLANNING.md", "toml")
+    plan, fifos = blocks("docs/PLANNING.md", "toml")
+    (folder / "fifos.toml").write_text(fifos)
+    assert read_plan(folder / "fifos.toml").fifos == {"fifo_add_1_i0": 64}
     (folder / "plan.toml").write_text(plan)
     (command,) = command_lines("docs/PLANNING.md")
     run([*command, "--quiet"], folder)

@@ -73,6 +73,10 @@ class CircuitOp(Op):
         wide = [channels * m for m in divisors(pixels)[1:]] if same else []
         return divisors(channels) + wide
 
+    def frame_macs(self, ins: list[Value]) -> int:
+        """Multiply-accumulates of a whole frame."""
+        return self.macs()
+
     @abstractmethod
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         """A new Amaranth component; :mod:`codesign.hdl` is imported lazily."""

@@ -106,6 +106,9 @@ class Convolve(CircuitOp):
         """Multiply-accumulates per output pixel (the map's size is the value's, not the op's)."""
         return int(self.weights.size)
 
+    def frame_macs(self, ins: list[Value]) -> int:
+        return self.macs() * self.geometry(ins[0]).pixels
+
     def layout(self, plan: Plan) -> Layout:
         """How the window feeds the multipliers; ``ValueError`` when the folding does not fit."""
         return layout_of(self, plan)

@@ -59,6 +59,9 @@ class MatVec(CircuitOp):
     def macs(self) -> int:
         return int(self.weights.size)
 
+    def frame_macs(self, ins: list[Value]) -> int:
+        return self.macs() * (ins[0].elements // ins[0].shape[-1])
+
     def lanes_in(self, plan: Plan) -> int:
         return plan.simd if plan.pixels == 1 else plan.pixels * self.weights.shape[1]
 

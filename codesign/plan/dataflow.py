@@ -183,6 +183,13 @@ def fifo_names(circuit: Circuit, plans: Mapping[str, Plan]) -> list[str]:
     return _Builder(circuit, plans, {}).fifo_names()
 
 
+def fifo_name(layer: Layer | None, port: str) -> str:
+    """Name of the FIFO before ``port`` of ``layer``; None is the circuit's output."""
+    if layer is None:
+        return "fifo_output"
+    return f"fifo_{layer.name}" if len(layer.ports) == 1 else f"fifo_{layer.name}_{port}"
+
+
 class _Builder:
     """Collects blocks and links."""
 
@@ -222,9 +229,6 @@ class _Builder:
         ]
         return [*ends, None] if value.name == self._circuit.target.name else ends
 
-    def _ports(self, end: End | None) -> tuple[str, ...]:
-        return next((s.ports for s in self.stretches if end and s.name == end[0]), ())
-
     def connect(self, value: Value, start: End | None) -> None:
         """Lead ``value`` from ``start`` (None: the circuit's input) to all its readers."""
         readers = self._readers(value)
@@ -249,9 +253,10 @@ class _Builder:
 
     def _fifo(self, end: End | None) -> str:
         """Name of the FIFO before ``end``."""
-        if end is None:
-            return "fifo_output"
-        return f"fifo_{end[0]}" if len(self._ports(end)) == 1 else f"fifo_{end[0]}_{end[1]}"
+        block = next((s for s in self.stretches if end and s.name == end[0]), None)
+        if block is None or end is None:
+            return fifo_name(None, "")
+        return fifo_name(block.layers[0], end[1])
 
     def _link(self, start: End | None, end: End | None) -> None:
         if start is None:

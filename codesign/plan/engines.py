@@ -232,11 +232,6 @@ def _cycles(op: MatVec | Convolve, x: Value, plan: Plan, enough: int) -> int:
         return 1 << 62
 
 
-def frame_macs(op: MatVec | Convolve, x: Value) -> int:
-    """Multiply-accumulates of a frame."""
-    return op.macs() * _vectors(op, x)
-
-
 def _vectors(op: MatVec | Convolve, x: Value) -> int:
     return op.geometry(x).pixels if isinstance(op, Convolve) else x.elements // x.shape[-1]
 

@@ -59,6 +59,7 @@ def assemble(
         performance=_performance(manifest, verify, synth),
         layers=rows,
         edges=manifest.edges,
+        fifos=manifest.fifos,
         totals=_totals(manifest, rows, synth),
         accuracy=Accuracy(
             float_model=manifest.float_accuracy,
@@ -160,7 +161,7 @@ def _speed(manifest: Manifest, mhz: float) -> Speed:
 
 def _row(layer: Layer, manifest: Manifest, synth: SynthReport | None) -> LayerRow:
     found = synth.per_layer.get(layer.name) if synth else None
-    slots = layer.pe * layer.simd * manifest.ii
+    slots = layer.pe * layer.simd * layer.pixels * manifest.ii
     return LayerRow(
         **layer.model_dump(exclude={"module", "estimate"}),
         utilisation=100 * layer.macs / slots if slots and layer.macs else None,

@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from codesign.builddir import Edge
 from codesign.report.model import LayerRow, Report
 from codesign.report.units import folding
 
 BOX_W, BOX_H = 172, 92
 PORT_W = 64
 GAP_X, GAP_Y = 98, 28
+#: Height of the lane below the boxes that skipping edges share.
+LANE_H = 56
 MARGIN = 10
 NAME_CHARS, LINE_CHARS, EDGE_CHARS = 18, 26, 13
 
@@ -84,13 +87,20 @@ def picture(report: Report) -> Picture:
         column_height = list(columns.values()).count(column) * (BOX_H + GAP_Y) - GAP_Y
         top = MARGIN + (tallest * (BOX_H + GAP_Y) - GAP_Y - column_height) // 2
         boxes[name] = _box(name, rows.get(name), x_of[column], top + index * (BOX_H + GAP_Y))
+    height = 2 * MARGIN + tallest * (BOX_H + GAP_Y) - GAP_Y
     lines = [
-        _line(boxes[edge.source], boxes[edge.target], edge.label)
+        _line(boxes[edge.source], boxes[edge.target], edge, columns, height)
         for edge in report.edges
         if edge.source in boxes and edge.target in boxes
     ]
     width = max((b.x + b.w for b in boxes.values()), default=0) + MARGIN
-    return Picture(width, 2 * MARGIN + tallest * (BOX_H + GAP_Y) - GAP_Y, [*boxes.values()], lines)
+    around = any(_skips(edge, columns) for edge in report.edges)
+    return Picture(width, height + (LANE_H if around else 0), [*boxes.values()], lines)
+
+
+def _skips(edge: Edge, columns: Mapping[str, int]) -> bool:
+    """Whether an edge passes boxes of other columns on its way."""
+    return columns.get(edge.target, 0) - columns.get(edge.source, 0) != 1
 
 
 def _columns(report: Report) -> dict[str, int]:
@@ -118,7 +128,7 @@ def _column_x(columns: Mapping[str, int], rows: Mapping[str, LayerRow]) -> dict[
 def _box(name: str, row: LayerRow | None, x: int, y: int) -> Box:
     if row is None:
         return Box(name, name, [], "port", x, y + BOX_H // 2 - 18, PORT_W, 36, False)
-    fold = folding(row.style, row.pe, row.simd)
+    fold = folding(row.style, row.pe, row.simd, row.pixels)
     lines = [
         shorten(row.op, LINE_CHARS),
         f"{row.style} {fold}".strip(),
@@ -127,21 +137,30 @@ def _box(name: str, row: LayerRow | None, x: int, y: int) -> Box:
     return Box(shorten(name, NAME_CHARS), name, lines, "layer", x, y, BOX_W, BOX_H, row.bottleneck)
 
 
-def _line(a: Box, b: Box, label: str) -> Line:
-    """A straight or S-shaped edge; its text sits in the middle of the gap."""
+def _line(a: Box, b: Box, edge: Edge, columns: Mapping[str, int], height: int) -> Line:
+    """A straight or S-shaped edge, its text in the middle of the gap; one that skips columns
+    runs below the boxes."""
     x0, y0 = a.x + a.w, a.y + a.h / 2
     x1, y1 = b.x - 6, b.y + b.h / 2
-    bend = (x1 - x0) / 2
+    bend, middle = (x1 - x0) / 2, (y0 + y1) / 2
     d = f"M{x0},{y0:g} C{x0 + bend:g},{y0:g} {x1 - bend:g},{y1:g} {x1},{y1:g}"
-    shape, kind, scale = edge_text(label)
+    if _skips(edge, columns):
+        middle, turn = height + LANE_H / 2, GAP_X / 2
+        d = (
+            f"M{x0},{y0:g} C{x0 + turn:g},{y0:g} {x0 + turn / 2:g},{middle:g} "
+            f"{x0 + turn:g},{middle:g} L{x1 - turn:g},{middle:g} "
+            f"C{x1 - turn / 2:g},{middle:g} {x1 - turn:g},{y1:g} {x1},{y1:g}"
+        )
+    shape, kind, scale = edge_text(edge.label)
+    scale = f"FIFO {edge.fifo:,}" if edge.fifo else scale
     return Line(
         d=d,
         x=(x0 + x1) / 2,
-        y=(y0 + y1) / 2,
+        y=middle,
         kind=shorten(kind, EDGE_CHARS),
         scale=shorten(scale, EDGE_CHARS),
         shape=shorten(shape, EDGE_CHARS),
-        full=label,
+        full=f"{edge.label}, FIFO of {edge.fifo:,} beats" if edge.fifo else edge.label,
     )
 
 

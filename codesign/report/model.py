@@ -14,6 +14,7 @@ from codesign.builddir import (
     Cost,
     CriticalPath,
     Edge,
+    Fifo,
     SynthReport,
     VerifyReport,
 )
@@ -77,6 +78,7 @@ class LayerRow(Base):
     macs: int
     pe: int
     simd: int
+    pixels: int
     realisation: str
     reason: str
     ii: int
@@ -140,6 +142,7 @@ class Report(Base):
     performance: Performance
     layers: list[LayerRow]
     edges: list[Edge]
+    fifos: list[Fifo]
     totals: Totals
     accuracy: Accuracy
     verify: VerifyReport | None

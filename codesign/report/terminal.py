@@ -31,6 +31,8 @@ COLOUR = {"exact": "bold green", "failed": "bold red", "unverified": "bold yello
 def render(report: Report) -> list[RenderableType]:
     """The whole report, in the order of the page."""
     parts: list[RenderableType] = [_verdict(report), _figures(report), layer_table(report)]
+    if report.fifos:
+        parts.append(fifo_table(report))
     parts.append(_board(report))
     if report.verify:
         parts.append(verify_table(report.verify))
@@ -42,7 +44,8 @@ def render(report: Report) -> list[RenderableType]:
 def design_table(path: Path) -> RenderableType:
     """What ``generate`` made: figures and layers of the build folder at ``path``."""
     report = build_report(BuildDir.open(path))
-    return Group(_figures(report), layer_table(report), _board(report))
+    fifos = [fifo_table(report)] if report.fifos else []
+    return Group(_figures(report), layer_table(report), *fifos, _board(report))
 
 
 def _text(value: Any, style: str = "") -> Text:
@@ -105,7 +108,7 @@ def layer_table(report: Report) -> RenderableType:
     table = _table(columns)
     for row in report.layers:
         cells = [row.name, f"{row.in_label} → {row.out_label}", row.style]
-        cells += [folding(row.style, row.pe, row.simd), count(row.macs), count(row.ii)]
+        cells += [folding(row.style, row.pe, row.simd, row.pixels), count(row.macs), count(row.ii)]
         cells += [count(row.latency), percent(row.utilisation, 0), *_cost(row.estimate)]
         if synthesised:
             cells += [count(row.synthesised.lut if row.synthesised else None)]
@@ -117,6 +120,16 @@ def layer_table(report: Report) -> RenderableType:
         layers = report.totals.synthesised_layers
         total += [count(layers.lut if layers else None), signed(report.totals.difference["lut"])]
     _row(table, total, style="bold")
+    return table
+
+
+def fifo_table(report: Report) -> RenderableType:
+    """The FIFOs and what they hold."""
+    columns = [("FIFO", "left"), ("holds", "left"), ("beats", "right"), ("bits", "right")]
+    table = _table(columns)
+    for fifo in report.fifos:
+        holds = f"{fifo.tensor} ({fifo.label})"
+        _row(table, [fifo.name, holds, count(fifo.depth), count(fifo.bits)])
     return table
 
 

@@ -57,9 +57,11 @@ def seconds(value: float) -> str:
     return f"{int(value) // 60} min {int(value) % 60:02d} s"
 
 
-def folding(style: str, pe: int, simd: int) -> str:
-    """How the multipliers are arranged: ``4 × 8``, or nothing for a layer without any."""
-    return "" if not pe * simd else f"{pe} × {simd}"
+def folding(style: str, pe: int, simd: int, pixels: int = 1) -> str:
+    """How the multipliers are arranged: ``4 × 8``, ``4 × 8 · 2 px`` for pixels side by side, or
+    nothing for a layer without any."""
+    beside = f" · {pixels} px" if pixels > 1 else ""
+    return "" if not pe * simd else f"{pe} × {simd}{beside}"
 
 
 def printable(text: str) -> str:
