@@ -107,7 +107,8 @@ def test_says_what_is_wrong():
 
 LEVELS = {
     "minifloat": (Levels(Thresholds(np.array([0]), np.array([1]), np.arange(-14, 1)[None]),
-                         np.array([[-48, -32, -24, -16, -12, -8, -4, -3, -2, -1, 0, 1, 2, 9, 30, 47]])),
+                         np.array([[-48, -32, -24, -16, -12, -8, -4, -3, -2, -1, 0, 1, 2, 9, 30,
+                                    47]])),
                   (-48, 47)),
     "bumps": (Levels(Thresholds(np.zeros(C, np.int64), np.ones(C, np.int64),
                                 np.sort(integers(LO, HI + 1, C, 5), axis=1)),

@@ -152,7 +152,8 @@ def test_products_that_are_refused() -> None:
     refuse(model(b, [3, 6], y, [3, 4]), "shapes (3, 6) and (3, 4)")
     b = Branches(1)
     x = b.act("x", "a")
-    y = b.node("MatMul", [b.node("Sigmoid", [x], "r"), b.node("Transpose", [x], "t", perm=[0, 2, 1])],
+    turned = b.node("Transpose", [x], "t", perm=[0, 2, 1])
+    y = b.node("MatMul", [b.node("Sigmoid", [x], "r"), turned],
                "mm")  # fmt: skip
     refuse(model(b, [3, 6], y, [3, 3]), "reads a value that is not quantized")
     with pytest.raises(UnsupportedModel, match="same leading axes"):
