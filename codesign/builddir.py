@@ -24,34 +24,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from codesign.errors import UsageError
+from codesign.evidence import (
+    BenchResult,
+    CriticalPath,
+    Evidence,
+    Mismatch,
+    SynthReport,
+    VerifyReport,
+)
+from codesign.schema import Cost, Strict
+
+__all__ = [
+    "BenchResult",
+    "BoardInfo",
+    "BuildDir",
+    "Cost",
+    "CriticalPath",
+    "Edge",
+    "Evidence",
+    "Fifo",
+    "Layer",
+    "Manifest",
+    "Mismatch",
+    "Port",
+    "Strict",
+    "SynthReport",
+    "Tap",
+    "VerifyReport",
+    "WeightMemory",
+    "WeightRegion",
+    "staged",
+    "write_text_atomically",
+]
 
 SCHEMA_VERSION = 1
-
-
-class Strict(BaseModel):
-    """Base of every schema here: frozen, and unknown fields are an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cost(Strict):
-    """Resources: LUTs (4-input, carry cells count two), flip-flops, DSP and block RAM cells."""
-
-    lut: int = 0
-    ff: int = 0
-    dsp: int = 0
-    bram: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            lut=self.lut + other.lut,
-            ff=self.ff + other.ff,
-            dsp=self.dsp + other.dsp,
-            bram=self.bram + other.bram,
-        )
 
 
 class Port(Strict):
@@ -220,115 +229,6 @@ class Manifest(Strict):
     quantized_accuracy: float | None = None
     versions: dict[str, str]
 
-
-class Mismatch(Strict):
-    """The first difference found: which tensor, where, and both codes."""
-
-    tensor: str
-    frame: int
-    index: int
-    expected: int
-    actual: int
-    against: str
-
-    def __str__(self) -> str:
-        return (
-            f"first mismatch in tensor '{self.tensor}', frame {self.frame}, index {self.index}: "
-            f"expected {self.expected}, got {self.actual} ({self.against})"
-        )
-
-
-class Evidence(Strict):
-    """One link of the chain: two executions compared on every code of every boundary."""
-
-    link: str
-    vectors: str
-    frames: int
-    tensors: list[str]
-    codes: int
-    mismatches: int
-    explained: int = 0
-    seed: int | None = None
-    seconds: float
-    note: str = ""
-    first: Mismatch | None = None
-
-    @staticmethod
-    def merged(parts: list[Evidence]) -> Evidence:
-        """The evidence of successive frames as one."""
-        totals = {
-            name: sum(getattr(part, name) for part in parts)
-            for name in ("frames", "codes", "mismatches", "explained", "seconds")
-        }
-        before, first = 0, None
-        for part in parts:
-            if part.first is not None and first is None:
-                first = part.first.model_copy(update={"frame": part.first.frame + before})
-            before += part.frames
-        note = next((part.note for part in parts if part.note), "")
-        return parts[0].model_copy(update={**totals, "first": first, "note": note})
-
-
-class VerifyReport(Strict):
-    """Result of ``codesign verify``."""
-
-    evidence: list[Evidence]
-    benches: list[BenchResult] = []
-    latency: int | None = None
-    ii: float | None = None
-    accuracy: float | None = None
-    accuracy_frames: int = 0
-    versions: dict[str, str]
-
-    @property
-    def ok(self) -> bool:
-        """No mismatch anywhere and every bench passed."""
-        return all(e.mismatches == 0 for e in self.evidence) and all(b.passed for b in self.benches)
-
-
-class BenchResult(Strict):
-    """One cocotb test (or native run): what it did and how it ended."""
-
-    name: str
-    engine: str
-    passed: bool
-    frames: int
-    seconds: float
-    message: str = ""
-    seed: int | None = None
-
-
-class CriticalPath(Strict):
-    """Start and end of the slowest path, its delay in ns and the hops on it."""
-
-    start: str
-    end: str
-    delay_ns: float
-    hops: list[str]
-
-
-class SynthReport(Strict):
-    """Result of ``codesign synth``: per layer and ``total`` after yosys.
-
-    ``placed`` (after nextpnr, carry chain ends included), ``fmax_mhz`` and ``critical_path`` are
-    None without place and route. ``seconds`` is wall clock time.
-    """
-
-    per_layer: dict[str, Cost]
-    total: Cost
-    capacity: Cost
-    fmax_mhz: float | None
-    critical_path: CriticalPath | None
-    placed: Cost | None = None
-    board: str = ""
-    seed: int = 1
-    seconds: float
-    cached: bool
-    rtl_hash: str
-    versions: dict[str, str]
-
-
-VerifyReport.model_rebuild()
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from math import gcd
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.events import Process, Stage, link
+from codesign.hdl.events import Process, Stage, Wire, link
 from codesign.hdl.rearrange_sequencer import Sequencer
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
@@ -108,18 +109,19 @@ class Concat(Component):
         self._widen(m, inner)
         return m
 
-    def _narrow(self, m: Module, n: int):
+    def _narrow(self, m: Module, n: int) -> Any:
         """Input ``n`` as beats of ``group`` codes."""
         port = getattr(self, self.names[n])
         if self.group == self._lanes:
             return port
         elements = self._runs[n] * self._repeats
-        adapter = width_adapter(*self._ranges[n], elements, self._lanes, self.group)
+        lo, hi = self._ranges[n]
+        adapter = width_adapter(lo, hi, elements, self._lanes, self.group)
         m.submodules[f"narrow{n}"] = adapter
         wiring.connect(m, wiring.flipped(port), adapter.i)
         return adapter.o
 
-    def _widen(self, m: Module, inner) -> None:
+    def _widen(self, m: Module, inner: Any) -> None:
         """``o`` from beats of ``group`` codes."""
         source = inner
         if self.group != self._lanes:
@@ -160,7 +162,7 @@ class ConcatTiming(Stage):
         return [p for stage in [*stages, *after] for p in stage.processes()]
 
 
-def _chain_in(before: list[Stage], core: Stage, port: str, wire: object) -> None:
+def _chain_in(before: list[Stage], core: Stage, port: str, wire: Wire) -> None:
     """``wire`` through the stages ``before`` into ``port`` of ``core``."""
     for first, second in zip(before, before[1:], strict=False):
         link(first, second)

@@ -71,7 +71,7 @@ class DynamicMatMul(Component):
         self._zeros, self._multiplier = zeros, multiplier
         self.shapes = [range_shape(*r) for r in ranges]
         self._spans = [(lo - z, hi - z) for (lo, hi), z in zip(ranges, zeros, strict=True)]
-        self.acc_lo, self.acc_hi = product_range(*self._spans, sizes.k)
+        self.acc_lo, self.acc_hi = product_range(self._spans[0], self._spans[1], sizes.k)
         self._terms = simd * (1 if multiplier == "dsp" else self._bits)
         super().__init__(
             {

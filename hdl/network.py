@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -54,7 +55,7 @@ class Network(Component):
     def _member(self, end: End) -> wiring.Member:
         return self.parts[end.part].signature.members[end.port]
 
-    def _port(self, end: End) -> object:
+    def _port(self, end: End) -> Any:
         return getattr(self.parts[end.part], end.port)
 
     def elaborate(self, platform: object) -> Module:

@@ -36,9 +36,9 @@ def beat_map(index: np.ndarray, elements: int, lanes: int) -> BeatMap | None:
     What lies behind the frame's end in the last beat may be anything.
     """
     count = beats_for(len(index), lanes)
-    rows = np.full(count * lanes, -2, dtype=np.int64)
-    rows[: len(index)] = index
-    rows = rows.reshape(count, lanes)
+    padded = np.full(count * lanes, -2, dtype=np.int64)
+    padded[: len(index)] = index
+    rows = padded.reshape(count, lanes)
     beats = np.where(rows >= 0, rows // lanes, -1)
     source = beats.max(axis=1)
     if ((beats >= 0) & (beats != source[:, None])).any():

@@ -47,8 +47,10 @@ class Sequencer:
                 for loops in self.program.loops
             ]
             fields.append(_Field(f"closes{level}", tuple(int(c is not None) for c in closed)))
-            fields.append(_Field(f"limit{level}", _known([c and c.count - 1 for c in closed])))
-            fields.append(_Field(f"start{level}", _known([c and c.start for c in closed])))
+            fields.append(
+                _Field(f"limit{level}", _known([c.count - 1 if c else None for c in closed]))
+            )
+            fields.append(_Field(f"start{level}", _known([c.start if c else None for c in closed])))
         return fields
 
     @property

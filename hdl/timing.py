@@ -58,7 +58,8 @@ class Clock:
 
     def issue_run(self, count: int) -> Generator[tuple[Times, int], None, list[int]]:
         """Issue ``count`` beats that are all there, in successive enabled cycles; their cycles."""
-        k, keys, out, times = self._last + 1, self._keys.at, self._out, []
+        k, keys, out = self._last + 1, self._keys.at, self._out
+        times: list[int] = []
         while count:
             while self._absorbed < len(keys) and keys[self._absorbed] <= k:
                 m = self._absorbed

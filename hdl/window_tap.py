@@ -269,7 +269,7 @@ class _Walk:
                 continue
             shape = range_shape(-before, g.size[axis] + after)
             place = Signal(shape, name=f"at_{name}", init=-before)
-            moves = [entry[2 + axis] for entry in s.steps()]
+            moves = [int(entry[2 + axis]) for entry in s.steps()]
             onward = place + self._pick(m, f"move_{name}", moves)
             with m.If(self.issue):
                 m.d.sync += place.eq(onward)

@@ -106,7 +106,7 @@ class Circuit:
         self._valid = _read(dut.m_axis_tvalid)
         self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
         ports = [*((t.port, True, t.ahead) for t in manifest.taps), (manifest.output, False, False)]
-        self.records = [Record(p, arrays["=" + p.tensor], *kind) for p, *kind in ports]
+        self.records = [Record(p, arrays["=" + p.tensor], top, ahead) for p, top, ahead in ports]
         self._taps: list[Tapped] = [
             (
                 _read(_wire(dut, tap.path, "o__valid")),

@@ -128,9 +128,9 @@ def verify(
             links = _software_links(subject, vectors, expected, progress)
             progress(f"RTL: {vectors.name}")
             first = not parts
-            found, *cycles = _hardware_links(subject, vectors, expected, threads, seed, first)
+            found, lasted, apart = _hardware_links(subject, vectors, expected, threads, seed, first)
             if first:
-                latency, ii = cycles
+                latency, ii = lasted, apart
                 sampled = sampled or (vectors.codes, _taps(subject, expected))
             parts.append(links + found)
             if vectors.labels is not None and not any(e.mismatches for e in found):
