@@ -20,7 +20,7 @@ from tests.corpus.networks import Author, network
 
 COUNT = 220
 #: The others are part of the long suite: a Verilator build each.
-QUICK_SOFTWARE, QUICK_HARDWARE = range(0, COUNT, 4), range(0, COUNT, 20)
+QUICK_SOFTWARE, QUICK_HARDWARE = range(0, COUNT, 4), range(0, COUNT, 55)
 
 
 def seeds(quick: range) -> list:
