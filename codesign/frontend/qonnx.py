@@ -79,15 +79,13 @@ class Imported:
     source: ModelProto
 
 
-def import_qonnx(
-    source: str | Path | ModelProto, *, name: str = "", input_format: ScaledInt | None = None
-) -> Imported:
-    """Import a QONNX file or model; errors name the node, the attribute and the way out.
+def prepare(
+    model: ModelProto, input_format: ScaledInt | None
+) -> tuple[ModelProto, ModelProto, Context]:
+    """``model`` with its input quantized, cleaned up, and the context its nodes are imported into.
 
-    ``input_format``: the codes of the network input where the file has no quantizer for it; one
-    is put there, in the graph and in ``source`` and ``model`` of the result.
+    Raises :class:`UnsupportedModel` for a graph too malformed to walk.
     """
-    model = source if isinstance(source, ModelProto) else load_model(source)
     check_model(model)
     if input_format is not None:
         model = quantize_input(model, input_format)
@@ -99,6 +97,19 @@ def import_qonnx(
         )
     ctx = Context(cleaned)
     orient_input(ctx)
+    return model, cleaned, ctx
+
+
+def import_qonnx(
+    source: str | Path | ModelProto, *, name: str = "", input_format: ScaledInt | None = None
+) -> Imported:
+    """Import a QONNX file or model; errors name the node, the attribute and the way out.
+
+    ``input_format``: the codes of the network input where the file has no quantizer for it; one
+    is put there, in the graph and in ``source`` and ``model`` of the result.
+    """
+    model = source if isinstance(source, ModelProto) else load_model(source)
+    model, cleaned, ctx = prepare(model, input_format)
     for node in nodes_to_import(cleaned):
         import_node(ctx, node)
     stem = "" if isinstance(source, ModelProto) else Path(source).stem

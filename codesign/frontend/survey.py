@@ -15,15 +15,12 @@ from onnx import ModelProto, NodeProto
 from codesign.errors import UnsupportedModel
 from codesign.formats import Real, ScaledInt
 from codesign.formats.base import bits_for
-from codesign.frontend.check import check_model, where
-from codesign.frontend.clean import clean
+from codesign.frontend.check import where
 from codesign.frontend.context import Const, Context
 from codesign.frontend.fuse_norm import nodes_to_import
-from codesign.frontend.input_format import quantize_input
 from codesign.frontend.layout import Tensor
 from codesign.frontend.names import printable
-from codesign.frontend.orient_input import orient_input
-from codesign.frontend.qonnx import import_node
+from codesign.frontend.qonnx import import_node, prepare
 from codesign.frontend.scan_body import names_read
 from codesign.ir import Value
 
@@ -80,18 +77,8 @@ def survey(model: ModelProto, *, input_format: ScaledInt | None = None) -> Surve
     Raises :class:`UnsupportedModel` only for a graph so malformed that there is nothing to walk
     (cycles, missing tensors, damaged weights).
     """
-    check_model(model)
-    if input_format is not None:
-        model = quantize_input(model, input_format)
-    cleaned = clean(model)
-    if len(cleaned.graph.input) != 1:
-        raise UnsupportedModel(
-            f"input '{printable(model.graph.input[0].name)}' is not connected to the output",
-            hint="the output is a constant; Brevitas' dynamo export of recurrent layers does this",
-        )
-    ctx = Context(cleaned)
+    _, cleaned, ctx = prepare(model, input_format)
     rows = [_port(ctx, cleaned)]
-    orient_input(ctx)
     unknown: dict[str, tuple[str, ...]] = {}  # tensor -> labels of the nodes that block it
     for node in nodes_to_import(cleaned):
         rows += _try(ctx, node, unknown)
