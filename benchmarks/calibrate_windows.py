@@ -6,10 +6,10 @@ python -m benchmarks.calibrate_windows
 from __future__ import annotations
 
 from codesign.hdl.chain import Chain
-from codesign.hdl.geometry import Geometry
 from codesign.hdl.top import AxisTop, to_verilog
-from codesign.hdl.window_pixel import PixelWindow
-from codesign.hdl.window_tap import TapWindow
+from codesign.hdl.windows.geometry import Geometry
+from codesign.hdl.windows.pixel import PixelWindow
+from codesign.hdl.windows.tap import TapWindow
 from codesign.ops.window import window_cost
 from codesign.toolchain.yosys import synthesise_netlist
 

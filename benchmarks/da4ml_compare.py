@@ -148,8 +148,8 @@ class Network(wiring.Component):
 def split_depths(layers: list[Layer], registers: int) -> list[int]:
     """Share `registers` (all of ours but the input's and the requantizers') between layers,
     always to the layer whose slowest stage is slowest."""
-    from codesign.hdl.adder_schedule import schedule
-    from codesign.hdl.adder_solve import solve
+    from codesign.hdl.adders.schedule import schedule
+    from codesign.hdl.adders.solve import solve
 
     graphs = [solve(layer.weights, 0, IN_HI) for layer in layers]
     depths = [1] * len(layers)

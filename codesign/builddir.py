@@ -161,9 +161,9 @@ class WeightMemory(Strict):
 class WeightRegion(Strict):
     """A layer whose weights ``rows x columns``, codes ``lo..hi``, can be written.
 
-    What stands where is :class:`codesign.hdl.weight_image.WeightImage`: words of ``pe`` rows by
-    ``simd`` columns, each weight recoded in ``code_bits`` for the ``multiplier``; and the starts
-    of the accumulators, ``pe`` fields of ``start_bits``.
+    What stands where is :class:`codesign.hdl.loading.weight_image.WeightImage`: words of ``pe``
+    rows by ``simd`` columns, each weight recoded in ``code_bits`` for the ``multiplier``; and the
+    starts of the accumulators, ``pe`` fields of ``start_bits``.
     """
 
     layer: str

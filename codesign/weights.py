@@ -16,7 +16,7 @@ from codesign.emit.registers import loadable_layers
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import ScaledInt
 from codesign.frontend import Imported, import_qonnx, load_model
-from codesign.hdl.weight_image import image_of, values
+from codesign.hdl.loading.weight_image import image_of, values
 from codesign.ir import Graph, Node
 from codesign.ir.serialize import load_graph
 from codesign.ops.convolve import Convolve

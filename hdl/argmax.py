@@ -3,7 +3,7 @@
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.adder_tree import levels
+from codesign.hdl.adders.tree import levels
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import Pipe

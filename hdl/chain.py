@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.load import load_member, loadable
+from codesign.hdl.loading.load import load_member, loadable
 from codesign.hdl.stream import Component
 
 

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage, Wire, link
-from codesign.hdl.rearrange_sequencer import Sequencer
+from codesign.hdl.rearrange.sequencer import Sequencer
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
 from codesign.hdl.width_adapter import adapter_timing, width_adapter

@@ -14,7 +14,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.adder_tree import Pipeline, Term, levels, reduce_terms
+from codesign.hdl.adders.tree import Pipeline, Term, levels, reduce_terms
 from codesign.hdl.events import Process, Stage, Times, Wire
 from codesign.hdl.frame_buffer import FrameBuffer
 from codesign.hdl.memories import Counter

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Stage
-from codesign.hdl.load import load_member, share
+from codesign.hdl.loading.load import load_member, share
 from codesign.hdl.stream import Component, stream_signature
 
 

@@ -10,15 +10,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl import multiplier as products
-from codesign.hdl.adder_tree import Pipeline, Term, reduce_terms
+from codesign.hdl.adders.tree import Pipeline, Term, reduce_terms
 from codesign.hdl.frame_buffer import FrameBuffer
-from codesign.hdl.load import load_signature
-from codesign.hdl.loaded_memory import LoadedMemory, slots
+from codesign.hdl.loading.load import load_signature
+from codesign.hdl.loading.loaded_memory import LoadedMemory, slots
+from codesign.hdl.loading.weight_image import image_of, padded, values
 from codesign.hdl.matvec_plan import MatVecPlan, plan_matvec
 from codesign.hdl.memories import Counter, Table, rom, style_for
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import MatVecTiming
-from codesign.hdl.weight_image import image_of, padded, values
 
 
 class MatVec(Component):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from codesign.hdl.adder_tree import levels
+from codesign.hdl.adders.tree import levels
 from codesign.hdl.pipeline import (
     BLOCK_MEMORY_NS,
     DSP_NS,

@@ -6,12 +6,12 @@ from typing import Literal
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.adder_tree import levels
+from codesign.hdl.adders.tree import levels
 from codesign.hdl.events import Process, Stage
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
-from codesign.hdl.window_delay import memories, tapped_delay
+from codesign.hdl.windows.delay import memories, tapped_delay
 
 
 class Pool(Component):

@@ -13,8 +13,8 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.axi_lite import PORTS, AxiLite, port_members
-from codesign.hdl.load_map import LoadMap, Region
+from codesign.hdl.loading.axi_lite import PORTS, AxiLite, port_members
+from codesign.hdl.loading.load_map import LoadMap, Region
 from codesign.hdl.memories import Counter
 from codesign.hdl.register_slice import RegisterSlice
 from codesign.hdl.stream import Component
@@ -30,8 +30,8 @@ class AxisTop(Component):
     ignored: components count beats. ``aresetn`` is synchronous and active low.
 
     ``regions``: where the loadable parts of ``network`` lie in the address map; with them the top
-    has AXI4-Lite ports ``s_axil_*`` (:mod:`codesign.hdl.load_map`). A frame begins only between
-    two accesses, and an access to weights succeeds only between frames: ``beats`` are those of an
+    has AXI4-Lite ports ``s_axil_*`` (:mod:`codesign.hdl.loading.load_map`). A frame begins only
+    between two accesses, and an access to weights succeeds only between frames: ``beats`` are those of an
     input frame, by which frames are counted.
     """
 

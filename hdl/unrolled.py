@@ -6,9 +6,10 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 from numpy.typing import ArrayLike
 
-from .adder_graph import AdderGraph, Node, chain_bits, lut_estimate, pass_bits
-from .adder_schedule import PERIOD_NS, Schedule, ff_estimate, schedule
-from .adder_solve import solve
+from codesign.hdl.adders.graph import AdderGraph, Node, chain_bits, lut_estimate, pass_bits
+from codesign.hdl.adders.schedule import PERIOD_NS, Schedule, ff_estimate, schedule
+from codesign.hdl.adders.solve import solve
+
 from .memories import Counter
 from .stream import beat, range_shape
 from .timing import Pipe
@@ -23,7 +24,7 @@ class UnrolledMatVec(wiring.Component):
     `[acc_lo, acc_hi]`, the exact reachable range over all outputs (or `acc_range` where the
     caller knows better). A frame has `vectors` beats. Latency is `depth` cycles, one beat enters
     each cycle. `depth=None` takes the fewest stages that meet `period_ns` by the delay model of
-    `adder_schedule`. The pipeline stalls as a whole. `twin`: an equal component, whose graph and
+    `adders.schedule`. The pipeline stalls as a whole. `twin`: an equal component, whose graph and
     stages are taken over instead of being solved for again.
     """
 

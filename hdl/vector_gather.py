@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.adder_tree import levels
+from codesign.hdl.adders.tree import levels
 from codesign.hdl.events import Process, Stage, Times
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature

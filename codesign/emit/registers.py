@@ -7,8 +7,8 @@ from typing import Any
 
 from codesign.builddir import WeightMemory, WeightRegion
 from codesign.errors import UnsupportedModel, UsageError
-from codesign.hdl.load_map import Region, map_bits, place
-from codesign.hdl.loaded_memory import slots
+from codesign.hdl.loading.load_map import Region, map_bits, place
+from codesign.hdl.loading.loaded_memory import slots
 from codesign.hdl.stream import range_shape
 from codesign.ir.plan import Plan
 from codesign.ops.convolve import Convolve

@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from codesign.errors import UnsupportedModel
 from codesign.frontend.check import where
-from codesign.frontend.scan_body import body_of, names_read
+from codesign.frontend.scan.body import body_of, names_read
 from codesign.ops.unary import FUNCTIONS
 
 #: Operators that work element by element: a further axis in front changes nothing.

@@ -16,7 +16,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from codesign.frontend.add_batch import ALONG, add_batch
-from codesign.frontend.scan_body import body_of
+from codesign.frontend.scan.body import body_of
 
 Perm = tuple[int, ...]
 

@@ -10,10 +10,10 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helpe
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real, parse_format
-from codesign.frontend import scan_body
 from codesign.frontend.load import all_tensors, check_size, supported_opsets
 from codesign.frontend.names import printable
-from codesign.frontend.scan_body import bodies, names_read
+from codesign.frontend.scan import body as scan_body
+from codesign.frontend.scan.body import bodies, names_read
 
 STANDARD = ("", "ai.onnx")
 #: Operators of onnxruntime's own, which its quantizer writes.

@@ -18,7 +18,7 @@ from codesign.frontend.check import (
     sorted_nodes,
 )
 from codesign.frontend.float_states import quantize_states
-from codesign.frontend.scan_body import bodies, names_read, unique_names
+from codesign.frontend.scan.body import bodies, names_read, unique_names
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
 _ROUNDING_ALIASES = {"ROUND_TO_ZERO": "DOWN"}

@@ -15,7 +15,7 @@ from codesign.frontend import label
 from codesign.frontend.check import input_shape, port_format, tensor_array, where
 from codesign.frontend.layout import Axes, Tensor, identity
 from codesign.frontend.names import Names, printable, tidy
-from codesign.frontend.scan_body import names_read
+from codesign.frontend.scan.body import names_read
 from codesign.ir import Graph, Node, Op, Value
 
 #: The hint where there is no better one.

@@ -18,7 +18,7 @@ from codesign.errors import ToolError, UsageError
 from codesign.frontend.check import MICROSOFT, input_shape
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
-from codesign.frontend.unroll import unroll
+from codesign.frontend.scan.unroll import unroll
 
 #: Frames at once, and float32 numbers at once: every tensor of a chunk is kept.
 CHUNK = 2048

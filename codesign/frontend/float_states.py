@@ -10,8 +10,8 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from codesign.frontend.check import QUANT_OPS
-from codesign.frontend.scan_body import body_of
-from codesign.frontend.scan_state import written_as_codes
+from codesign.frontend.scan.body import body_of
+from codesign.frontend.scan.state import written_as_codes
 
 
 def quantize_states(model: ModelProto) -> None:

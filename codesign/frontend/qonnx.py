@@ -9,15 +9,15 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto
 
-from codesign import frontend
 from codesign.errors import UnsupportedModel
 from codesign.formats import ScaledInt
+from codesign.frontend import handlers
 from codesign.frontend.check import MICROSOFT, QUANT_OPS, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
 from codesign.frontend.fold import try_fold
 from codesign.frontend.fuse_norm import nodes_to_import
-from codesign.frontend.handlers_qdq import AWARE, CONTRIB, MOVES
+from codesign.frontend.handlers.qdq import AWARE, CONTRIB, MOVES
 from codesign.frontend.input_format import quantize_input
 from codesign.frontend.load import load_model
 from codesign.frontend.names import printable, safe
@@ -26,9 +26,8 @@ from codesign.ir import Graph, verify
 
 __all__ = ["Imported", "import_qonnx"]
 
-for _module in pkgutil.iter_modules(frontend.__path__):
-    if _module.name.startswith("handlers_"):  # importing them registers handlers
-        importlib.import_module(f"{frontend.__name__}.{_module.name}")
+for _module in pkgutil.iter_modules(handlers.__path__):  # importing them registers handlers
+    importlib.import_module(f"{handlers.__name__}.{_module.name}")
 
 
 def _check_integers(ctx: Context, node: NodeProto) -> None:

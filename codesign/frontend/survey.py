@@ -21,7 +21,7 @@ from codesign.frontend.fuse_norm import nodes_to_import
 from codesign.frontend.layout import Tensor
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import import_node, prepare
-from codesign.frontend.scan_body import names_read
+from codesign.frontend.scan.body import names_read
 from codesign.ir import Value
 
 Status = Literal["input", "computed", "constant", "blocked", "waiting"]

@@ -139,8 +139,8 @@ class ConvolveParts:
         op, layout, plan = self.op, self.op.layout(self.plan), self.plan
         if layout.window == "none":
             return None
-        from codesign.hdl.window_pixel import PixelWindow
-        from codesign.hdl.window_tap import TapWindow
+        from codesign.hdl.windows.pixel import PixelWindow
+        from codesign.hdl.windows.tap import TapWindow
 
         common: dict[str, Any] = {
             "lo": self.x.format.lo,
@@ -201,7 +201,7 @@ class ConvolveParts:
 
     def _tiny(self) -> bool:
         """Whether the map is too small for line delays: then taps are read one by one."""
-        from codesign.hdl.window_pixel import outlasts
+        from codesign.hdl.windows.pixel import outlasts
 
         return self.plan.pixels == 1 and outlasts(self.op.geometry(self.x))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from codesign.errors import UnsupportedModel
-from codesign.hdl.geometry import Geometry
+from codesign.hdl.windows.geometry import Geometry
 
 __all__ = ["Geometry", "geometry_of", "out_shape", "pixels_of"]
 

@@ -43,7 +43,7 @@ class PoolParts:
     @property
     def mode(self) -> Literal["none", "whole", "tap", "pixel"]:
         """Which window is built."""
-        from codesign.hdl.window_pixel import outlasts
+        from codesign.hdl.windows.pixel import outlasts
 
         g = self.geometry
         if g.whole:
@@ -61,8 +61,8 @@ class PoolParts:
 
     def window(self) -> Any:
         """The sliding window, None where there is nothing to slide."""
-        from codesign.hdl.window_pixel import PixelWindow
-        from codesign.hdl.window_tap import TapWindow
+        from codesign.hdl.windows.pixel import PixelWindow
+        from codesign.hdl.windows.tap import TapWindow
 
         common: dict[str, Any] = {
             "lo": self.x.format.lo,

@@ -138,7 +138,7 @@ class Rearrange(CircuitOp):
         return _whole_beats(self, ins[0].elements, tuple(super().lane_options(ins)))
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        from codesign.hdl.rearrange import Rearrange as Stream
+        from codesign.hdl.rearrange.rearrange import Rearrange as Stream
 
         fill = 0
         if self.fills:
@@ -170,7 +170,7 @@ class Rearrange(CircuitOp):
 
 @lru_cache(maxsize=256)
 def _whole_beats(op: Rearrange, elements: int, options: tuple[int, ...]) -> list[int]:
-    from codesign.hdl.rearrange import group_of
+    from codesign.hdl.rearrange.rearrange import group_of
 
     if op.is_identity(elements):
         return list(options)

@@ -7,7 +7,7 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Value
 
 from codesign.hdl import multiplier as products
-from codesign.hdl.adder_tree import Term, levels
+from codesign.hdl.adders.tree import Term, levels
 from codesign.hdl.pipeline import LUT_NS, REGISTER_NS, Step, adder_ns, cuts
 from codesign.hdl.requant.base import (
     Lane,

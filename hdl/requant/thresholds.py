@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
-from codesign.hdl.adder_tree import levels
+from codesign.hdl.adders.tree import levels
 from codesign.hdl.pipeline import LUT_NS, REGISTER_NS, adder_ns
 from codesign.hdl.requant.base import (
     Lane,

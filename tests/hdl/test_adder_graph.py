@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from codesign.hdl.adder_graph import (
+from codesign.hdl.adders.graph import (
     AdderGraph,
     Node,
     Output,
@@ -14,8 +14,8 @@ from codesign.hdl.adder_graph import (
     lut_estimate,
     width,
 )
-from codesign.hdl.adder_schedule import STAGE_NS, ff_estimate, least_depth, node_delays, schedule
-from codesign.hdl.adder_solve import signed_digits, solve
+from codesign.hdl.adders.schedule import STAGE_NS, ff_estimate, least_depth, node_delays, schedule
+from codesign.hdl.adders.solve import signed_digits, solve
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

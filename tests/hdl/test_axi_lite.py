@@ -7,10 +7,10 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from codesign.hdl.axi_lite import OKAY, SLVERR, AxiLite, port_members
-from codesign.hdl.load import load_signature
-from codesign.hdl.load_map import IDENTITY, VERSION, LoadMap, Region, map_bits, place
-from codesign.hdl.loaded_memory import LoadedMemory
+from codesign.hdl.loading.axi_lite import OKAY, SLVERR, AxiLite, port_members
+from codesign.hdl.loading.load import load_signature
+from codesign.hdl.loading.load_map import IDENTITY, VERSION, LoadMap, Region, map_bits, place
+from codesign.hdl.loading.loaded_memory import LoadedMemory
 from codesign.hdl.stream import Component
 from tests.hdl.test_load import simulate
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.hdl.depthwise import Depthwise
-from codesign.hdl.load import DATA_BITS
-from codesign.hdl.loaded_memory import LoadedMemory, slots
+from codesign.hdl.loading.load import DATA_BITS
+from codesign.hdl.loading.loaded_memory import LoadedMemory, slots
 from codesign.hdl.lockstep import Lockstep
 from codesign.hdl.matvec import MatVec
 from codesign.hdl.stream import range_shape

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign.hdl.rearrange import Rearrange, group_of
-from codesign.hdl.rearrange_buffer import ReorderTiming
-from codesign.hdl.rearrange_program import compress
-from codesign.hdl.rearrange_schedule import schedule
+from codesign.hdl.rearrange.buffer import ReorderTiming
+from codesign.hdl.rearrange.program import compress
+from codesign.hdl.rearrange.rearrange import Rearrange, group_of
+from codesign.hdl.rearrange.schedule import schedule
 from codesign.hdl.timing import drive, run_chain
 from tests.hdl import harness
 

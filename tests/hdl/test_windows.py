@@ -5,10 +5,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codesign.hdl.geometry import Geometry
 from codesign.hdl.timing import drive, run_chain
-from codesign.hdl.window_pixel import PixelWindow
-from codesign.hdl.window_tap import TapWindow
+from codesign.hdl.windows.geometry import Geometry
+from codesign.hdl.windows.pixel import PixelWindow
+from codesign.hdl.windows.tap import TapWindow
 from tests.hdl import harness
 
 CASES = settings(max_examples=25, derandomize=True, deadline=None, database=None)
@@ -105,7 +105,7 @@ def test_tap_window(g, channel_shape, stalls, pad):
     assert len(drive(lambda: [dut.timing()], s.beats_in, 2)[1]) == 2 * s.beats_out
     assert run_chain(lambda: [dut.timing()], s.beats_in)[1] == ii
     if s.depth > s.span:  # tight: one place less loses cycles
-        from codesign.hdl.window_tap import TapTiming
+        from codesign.hdl.windows.tap import TapTiming
 
         less = run_chain(lambda: [TapTiming(s, s.depth - 1, 2)], s.beats_in)[1]
         assert less > ii

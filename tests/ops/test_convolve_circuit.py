@@ -6,8 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codesign.formats import ScaledInt
-from codesign.hdl.geometry import Geometry
 from codesign.hdl.timing import drive, run_chain
+from codesign.hdl.windows.geometry import Geometry
 from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ops.convolve import Convolve

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.frontend.context import Context, attributes, handles
-from codesign.frontend.handlers_join import broadcast, combine, expanded
+from codesign.frontend.handlers.join import broadcast, combine, expanded
 from codesign.frontend.layout import Tensor, fit_constant
 from codesign.frontend.weights import float_constant
 from codesign.ops.add import Sub

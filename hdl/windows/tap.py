@@ -8,12 +8,12 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage, Times
-from codesign.hdl.geometry import Geometry
 from codesign.hdl.memories import Counter, style_for
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
-from codesign.hdl.window import check_lanes, check_padding, padded_range
-from codesign.hdl.window_delay import NO_COLLISION
+from codesign.hdl.windows.delay import NO_COLLISION
+from codesign.hdl.windows.geometry import Geometry
+from codesign.hdl.windows.window import check_lanes, check_padding, padded_range
 
 
 class TapWindow(Component):

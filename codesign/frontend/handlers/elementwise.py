@@ -38,7 +38,7 @@ def unary(ctx: Context, node: NodeProto) -> None:
 def clip(ctx: Context, node: NodeProto) -> None:
     """Bounds as attributes (before opset 11) or as constant inputs, either may be missing."""
     if node.output[0] in ctx.tensors:
-        return  # of integer codes: part of the quantizer before it, see handlers_qdq
+        return  # of integer codes: part of the quantizer before it, see handlers/qdq.py
     attrs = attributes(ctx, node, min=None, max=None)
     x = ctx.tensor(node, 0)
     ends = []

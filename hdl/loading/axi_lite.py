@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.load import DATA_BITS, load_signature
+from codesign.hdl.loading.load import DATA_BITS, load_signature
 from codesign.hdl.stream import Component
 
 OKAY, SLVERR = 0, 2

@@ -7,12 +7,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
-from codesign.hdl.geometry import Geometry
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
-from codesign.hdl.window import check_lanes, check_padding, padded_range
-from codesign.hdl.window_delay import REGISTERS, memories, stretches, tapped_delay
+from codesign.hdl.windows.delay import REGISTERS, memories, stretches, tapped_delay
+from codesign.hdl.windows.geometry import Geometry
+from codesign.hdl.windows.window import check_lanes, check_padding, padded_range
 
 
 class PixelWindow(Component):

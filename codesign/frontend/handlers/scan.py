@@ -15,9 +15,9 @@ from codesign.frontend.context import Const, Context, attributes, handles
 from codesign.frontend.fold import run_node
 from codesign.frontend.layout import Axes, Tensor, inverse, move, to_axes
 from codesign.frontend.names import printable
-from codesign.frontend.scan_body import body_of, outer_names
-from codesign.frontend.scan_splice import Loop, Splice, State, turned
-from codesign.frontend.scan_state import initial_codes, state_format
+from codesign.frontend.scan.body import body_of, outer_names
+from codesign.frontend.scan.splice import Loop, Splice, State, turned
+from codesign.frontend.scan.state import initial_codes, state_format
 from codesign.frontend.window import MAX_ELEMENTS
 from codesign.ir import Value
 

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.frontend.context import Const, Context, attributes, handles
-from codesign.frontend.handlers_qdq import INTEGERS, Line, as_codes, integer_result, read_line
+from codesign.frontend.handlers.qdq import INTEGERS, Line, as_codes, integer_result, read_line
 from codesign.frontend.layout import Tensor, channels_last, identity, to_axes
 from codesign.frontend.weights import float_constant
 from codesign.frontend.window import spatial_rank, window

@@ -1,6 +1,6 @@
 """What both kinds of sliding window check and share."""
 
-from codesign.hdl.geometry import Geometry
+from codesign.hdl.windows.geometry import Geometry
 
 
 def check_lanes(channels: int, lanes: int) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.frontend.context import Context, attributes, handles
-from codesign.frontend.handlers_integer import as_integers, integer_weights_of, requantized
-from codesign.frontend.handlers_join import combine, joined
-from codesign.frontend.handlers_pool import WINDOW, averaged, reduced
-from codesign.frontend.handlers_qdq import Line, as_codes, integer_result, read_line
+from codesign.frontend.handlers.integer import as_integers, integer_weights_of, requantized
+from codesign.frontend.handlers.join import combine, joined
+from codesign.frontend.handlers.pool import WINDOW, averaged, reduced
+from codesign.frontend.handlers.qdq import Line, as_codes, integer_result, read_line
 from codesign.frontend.layout import Tensor
 from codesign.ops.dense import Dense
 from codesign.ops.mul import Mul

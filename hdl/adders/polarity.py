@@ -8,7 +8,7 @@ chains. A node that would have to compute `-a - b` is not allowed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .adder_graph import chain_luts, width
+from codesign.hdl.adders.graph import chain_luts, width
 
 __all__ = ["Term", "choose_polarity"]
 

@@ -8,7 +8,7 @@ from onnx import NodeProto
 from codesign.frontend.channel_scales import fold_input_scales
 from codesign.frontend.coded import coded
 from codesign.frontend.context import Const, Context, attributes, handles
-from codesign.frontend.handlers_attention import product_of_values
+from codesign.frontend.handlers.attention import product_of_values
 from codesign.frontend.layout import Axes, Tensor, channels_last, fit_constant, identity, to_axes
 from codesign.frontend.weights import (
     channel_scale,

@@ -7,8 +7,8 @@ from onnx import NodeProto
 
 from codesign.formats import ScaledInt
 from codesign.frontend.context import Context, attributes, handles
-from codesign.frontend.handlers_elementwise import bounded
-from codesign.frontend.handlers_integer import integer_bias
+from codesign.frontend.handlers.elementwise import bounded
+from codesign.frontend.handlers.integer import integer_bias
 from codesign.frontend.layout import (
     Tensor,
     channels_last,

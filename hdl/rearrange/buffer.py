@@ -8,9 +8,9 @@ from amaranth.lib.memory import Memory
 
 from codesign.hdl.events import Process, Stage, Times
 from codesign.hdl.memories import LUT_DEPTH
-from codesign.hdl.rearrange_lanes import Lanes
-from codesign.hdl.rearrange_schedule import Schedule
-from codesign.hdl.rearrange_sequencer import Sequencer
+from codesign.hdl.rearrange.lanes import Lanes
+from codesign.hdl.rearrange.schedule import Schedule
+from codesign.hdl.rearrange.sequencer import Sequencer
 from codesign.hdl.stream import Component
 from codesign.hdl.timing import Clock
 

@@ -1,4 +1,4 @@
-"""Hardware that yields the words of a :class:`~.rearrange_program.Program`, one a step."""
+"""Hardware that yields the words of a :class:`~.program.Program`, one a step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory, MemoryData
 
 from codesign.formats.base import bits_for
 from codesign.hdl.memories import style_for
-from codesign.hdl.rearrange_program import Program, compress
+from codesign.hdl.rearrange.program import Program, compress
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from codesign.errors import ToolError
 from codesign.frontend.names import printable
-from codesign.frontend.scan_body import body_of, scan_attributes
+from codesign.frontend.scan.body import body_of, scan_attributes
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -8,7 +8,7 @@ from onnx import NodeProto
 from codesign.errors import UnsupportedModel
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend.context import Const, Context, attributes, handles
-from codesign.frontend.handlers_quant import (
+from codesign.frontend.handlers.quant import (
     quantized_constant,
     read_bits,
     read_parameter,

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .adder_graph import AdderGraph, Node, Output, chain_bits, form_ranges, lut_estimate, width
+from codesign.hdl.adders.graph import (
+    AdderGraph,
+    Node,
+    Output,
+    chain_bits,
+    form_ranges,
+    lut_estimate,
+    width,
+)
 
 __all__ = ["fold_bias"]
 

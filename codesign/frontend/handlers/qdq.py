@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, helper
 
 from codesign.formats import ScaledInt
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
-from codesign.frontend.handlers_quant import float32_array, read_parameter
+from codesign.frontend.handlers.quant import float32_array, read_parameter
 from codesign.frontend.layout import Tensor, fit_constant, varying_last
 from codesign.frontend.names import printable
 from codesign.ops.quant import Quant, quantize

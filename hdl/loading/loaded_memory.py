@@ -6,9 +6,9 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.load import ADDRESS_BITS, DATA_BITS, load_signature
+from codesign.hdl.loading.load import ADDRESS_BITS, DATA_BITS, load_signature
 from codesign.hdl.stream import Component
-from codesign.hdl.window_delay import NO_COLLISION
+from codesign.hdl.windows.delay import NO_COLLISION
 
 
 def slots(width: int) -> int:

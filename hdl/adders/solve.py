@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .adder_bias import fold_bias
-from .adder_graph import AdderGraph, Node, Output, form_ranges, lut_estimate
-from .adder_polarity import Term, choose_polarity
+from codesign.hdl.adders.bias import fold_bias
+from codesign.hdl.adders.graph import AdderGraph, Node, Output, form_ranges, lut_estimate
+from codesign.hdl.adders.polarity import Term, choose_polarity
 
 __all__ = ["Forms", "Term", "solve"]
 

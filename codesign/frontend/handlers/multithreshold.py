@@ -9,7 +9,7 @@ from onnx import NodeProto
 
 from codesign.formats.rounding import product_to_float32
 from codesign.frontend.context import Context, attributes, handles
-from codesign.frontend.handlers_quant import read_parameter
+from codesign.frontend.handlers.quant import read_parameter
 from codesign.frontend.layout import Tensor, identity, to_axes
 from codesign.ops.multithreshold import MultiThreshold
 

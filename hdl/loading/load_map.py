@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.load import load_signature
+from codesign.hdl.loading.load import load_signature
 from codesign.hdl.stream import Component
 
 #: Word 0 reads this ("CDSN"), word 1 the version of the map, word 2 the status (bit 0: busy).

@@ -13,11 +13,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
-from codesign.hdl.rearrange_beats import BeatMap, beat_map
-from codesign.hdl.rearrange_buffer import ReorderBuffer
-from codesign.hdl.rearrange_lanes import Lanes
-from codesign.hdl.rearrange_schedule import schedule
-from codesign.hdl.rearrange_sequencer import Sequencer
+from codesign.hdl.rearrange.beats import BeatMap, beat_map
+from codesign.hdl.rearrange.buffer import ReorderBuffer
+from codesign.hdl.rearrange.lanes import Lanes
+from codesign.hdl.rearrange.schedule import schedule
+from codesign.hdl.rearrange.sequencer import Sequencer
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 from codesign.hdl.timing import Clock, Composite
 from codesign.hdl.width_adapter import adapter_timing, width_adapter

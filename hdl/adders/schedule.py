@@ -10,7 +10,7 @@ period there.
 
 from dataclasses import dataclass
 
-from .adder_graph import AdderGraph, chain_bits
+from codesign.hdl.adders.graph import AdderGraph, chain_bits
 
 __all__ = ["Schedule", "ff_estimate", "least_depth", "schedule"]
 

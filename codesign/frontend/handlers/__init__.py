@@ -1,0 +1,1 @@
+"""One handler per ONNX operator; every file here is found and imported by name."""

@@ -1,0 +1,1 @@
+"""Constant matrices as graphs of shifted additions, solved, scheduled and estimated."""

@@ -1,0 +1,1 @@
+"""Sliding windows over line buffers, by pixel and by tap."""
