@@ -31,8 +31,8 @@ class AxisTop(Component):
 
     ``regions``: where the loadable parts of ``network`` lie in the address map; with them the top
     has AXI4-Lite ports ``s_axil_*`` (:mod:`codesign.hdl.loading.load_map`). A frame begins only
-    between two accesses, and an access to weights succeeds only between frames: ``beats`` are those of an
-    input frame, by which frames are counted.
+    between two accesses, and an access to weights succeeds only between frames: ``beats`` are
+    those of an input frame, by which frames are counted.
     """
 
     def __init__(
