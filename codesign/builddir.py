@@ -91,7 +91,8 @@ class Tap(Strict):
     """A stream inside the design that simulation observes: one tensor at a layer boundary.
 
     ``path`` are the instance names below the top module; the instance has the wires
-    ``o__valid``, ``o__ready`` and ``o__payload`` (data in the low ``lanes * bits`` bits).
+    ``o__valid``, ``o__ready`` and ``o__payload`` (data in the low ``lanes * bits`` bits), or
+    those of another ``stream`` of its: the words of a state.
     ``waits`` is False inside a free-running pipeline: there every valid cycle is a transfer.
     ``ahead``: the stream starts each frame with what only a loop's initial state decides, so
     beats of a frame may come before anything of that frame was given to the circuit.
@@ -99,8 +100,13 @@ class Tap(Strict):
 
     port: Port
     path: list[str]
+    stream: str = "o"
     waits: bool = True
     ahead: bool = False
+
+    def wire(self, member: str) -> str:
+        """The stream's ``valid``, ``ready`` or ``payload``, as the instance names it."""
+        return f"{self.stream}__{member}"
 
 
 class Layer(Strict):

@@ -109,9 +109,9 @@ class Circuit:
         self.records = [Record(p, arrays["=" + p.tensor], top, ahead) for p, top, ahead in ports]
         self._taps: list[Tapped] = [
             (
-                _read(_wire(dut, tap.path, "o__valid")),
-                _read(_wire(dut, tap.path, "o__ready")) if tap.waits else _always,
-                _read(_wire(dut, tap.path, "o__payload")),
+                _read(_wire(dut, tap.path, tap.wire("valid"))),
+                _read(_wire(dut, tap.path, tap.wire("ready"))) if tap.waits else _always,
+                _read(_wire(dut, tap.path, tap.wire("payload"))),
                 record.seen.append,
             )
             for tap, record in zip(manifest.taps, self.records, strict=False)

@@ -84,7 +84,7 @@ def _look(manifest: Manifest, k: int) -> str:
     """Observe tap ``k``: a transfer is valid and, where the stream can wait, ready."""
     tap = manifest.taps[k]
     valid, ready, payload = (
-        tap_member(manifest.top, tap, w) for w in ("o__valid", "o__ready", "o__payload")
+        tap_member(manifest.top, tap, tap.wire(w)) for w in ("valid", "ready", "payload")
     )
     transfer = f"r.{valid} & r.{ready}" if tap.waits else f"r.{valid}"
     return f"        if ({transfer}) tap{k}.see(r.{payload}, f);\n"
@@ -95,7 +95,7 @@ def check_root(header: str, build: BuildDir) -> None:
     manifest = build.manifest
     for tap in manifest.taps:
         bits = tap.port.lanes * tap.port.bits + 1
-        need = {wire: bits if wire == "o__payload" else 1 for wire in tap_wires(tap)}
+        need = {wire: bits if wire.endswith("payload") else 1 for wire in tap_wires(tap)}
         for wire, bits in need.items():
             where = ".".join([manifest.top, *tap.path, wire])
             found = re.search(

@@ -51,7 +51,8 @@ def checked_identifier(name: str, where: str) -> str:
 
 def tap_wires(tap: Tap) -> list[str]:
     """The wires that show a transfer and its data."""
-    return ["o__valid", *(["o__ready"] if tap.waits else []), "o__payload"]
+    members = ("valid", "ready", "payload") if tap.waits else ("valid", "payload")
+    return [tap.wire(member) for member in members]
 
 
 def check_names(manifest: Manifest) -> None:
@@ -60,6 +61,7 @@ def check_names(manifest: Manifest) -> None:
     for k, tap in enumerate(manifest.taps):
         if not tap.path:
             raise UsageError("an empty instance path", where=f"manifest.json: taps[{k}]")
+        checked_identifier(tap.stream, f"manifest.json: taps[{k}].stream")
         for part in tap.path:
             checked_identifier(part, f"manifest.json: taps[{k}].path")
 
@@ -113,15 +115,13 @@ def control_file(build: BuildDir, *, writable: bool) -> str:
             outputs += [f"s_axil_{name}" for name in AXIL_OUTPUTS]
         lines += [f'public_flat_rw -module "{manifest.top}" -var "{v}"' for v in inputs]
         lines += [f'public_flat_rd -module "{manifest.top}" -var "{v}"' for v in outputs]
-    seen = []
+    public: list[str] = []
     for tap in manifest.taps:
         module = module_of(tree, manifest.top, tap.path)
         if '"' in module or "\\" in module:
             raise UsageError(f"module name {module!r} cannot be used", where=str(build.root))
-        if module not in seen:
-            seen.append(module)
-            lines += [f'public_flat_rd -module "{module}" -var "{v}"' for v in tap_wires(tap)]
-    return "\n".join(lines) + "\n"
+        public += [f'public_flat_rd -module "{module}" -var "{v}"' for v in tap_wires(tap)]
+    return "\n".join([*lines, *dict.fromkeys(public)]) + "\n"
 
 
 def mangled(name: str) -> str:

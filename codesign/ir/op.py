@@ -30,6 +30,11 @@ class Op(ABC):
         it holds something for each step."""
         return self
 
+    def runner(self, steps: int) -> Callable[..., np.ndarray]:
+        """:meth:`execute` for one step after the other of a loop of ``steps`` steps; what has a
+        state of its own starts it here."""
+        return self.one_step(steps).execute
+
     @abstractmethod
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         """Shape (without batch) and format of the output; ``UnsupportedModel`` when the inputs

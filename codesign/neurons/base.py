@@ -29,6 +29,11 @@ class Neuron(ABC):
 
     @property
     @abstractmethod
+    def input_fracs(self) -> tuple[int, ...]:
+        """Fraction bits of each input's codes."""
+
+    @property
+    @abstractmethod
     def channels(self) -> int:
         """Length of its parameters; 1 where all neurons are alike."""
 
@@ -41,6 +46,11 @@ class Neuron(ABC):
     @abstractmethod
     def out(self) -> Word:
         """What leaves each step: spikes, or a membrane."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Smallest and largest output code."""
+        return self.out.lo, self.out.hi
 
     @abstractmethod
     def step(

@@ -154,6 +154,10 @@ class Lif(Neuron):
         return found
 
     @property
+    def input_fracs(self) -> tuple[int, ...]:
+        return (self.input_frac,)
+
+    @property
     def channels(self) -> int:
         return max(len(p) for p in self.parameters().values())
 
@@ -176,6 +180,11 @@ class Lif(Neuron):
         if self.output == "membrane":
             return self.word
         return Word(self.spike_levels.bit_length(), 0, False, "wrap")
+
+    @property
+    def span(self) -> tuple[int, int]:
+        whole = self.output == "membrane"
+        return (self.word.lo, self.word.hi) if whole else (0, self.spike_levels)
 
     @property
     def _late(self) -> bool:

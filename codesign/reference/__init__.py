@@ -77,7 +77,7 @@ def _run_loop(graph: Graph, loop: list[Node], env: dict[str, np.ndarray]) -> Non
     """Nodes that depend on each other through delays, one step (first axis) after the other."""
     inside = {node.output for node in loop}
     steps = next(graph.out(node).shape[0] for node in loop if node.op.delays)
-    ops = {node.name: node.op.one_step(steps) for node in loop}
+    runners = {node.name: node.op.runner(steps) for node in loop}
     ordered = sorted(loop, key=lambda node: not node.op.delays)  # stable: delays first
     history: dict[str, list[np.ndarray]] = {name: [] for name in inside}
     frames = len(next(iter(env.values())))
@@ -90,7 +90,7 @@ def _run_loop(graph: Graph, loop: list[Node], env: dict[str, np.ndarray]) -> Non
                 continue
             arrays = [now[n] if n in inside else env[n][:, t : t + 1] for n in node.inputs]
             ins = [_step_value(value) for value in graph.ins(node)]
-            now[node.output] = ops[node.name].execute(ins, *arrays)
+            now[node.output] = runners[node.name](ins, *arrays)
         for name, array in now.items():
             history[name].append(array)
     for name, arrays in history.items():
