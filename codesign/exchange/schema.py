@@ -1,0 +1,71 @@
+"""What an operator of the domain consists of: one schema for each neuron model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.exchange.attributes import Rule, Value
+from codesign.neurons import Neuron
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An input that is constant; one step of it is ``2**-frac``. ``sample``: a code that is always
+    allowed."""
+
+    name: str
+    frac: int
+    sample: int = 1
+
+
+class Schema(ABC):
+    """One operator. Its inputs are those of the model, its states, then its parameters; its
+    outputs what the model puts out, then its states."""
+
+    op_type: str
+    model: type[Neuron]
+
+    @abstractmethod
+    def rules(self, found: Mapping[str, Value]) -> dict[str, Rule]:
+        """Which attributes there must be, seeing what is there; ``version`` left out."""
+
+    @abstractmethod
+    def attributes(self, model: Neuron) -> dict[str, Value]:
+        """``model`` as attributes. Raises ``ValueError`` where they cannot say it."""
+
+    @abstractmethod
+    def check(self, attributes: Mapping[str, Value]) -> None:
+        """``ValueError`` where attributes that are right alone are wrong together."""
+
+    @abstractmethod
+    def parameters(self, attributes: Mapping[str, Value]) -> list[Parameter]:
+        """The constant inputs, in order."""
+
+    @abstractmethod
+    def codes(self, model: Neuron) -> dict[str, np.ndarray]:
+        """Codes of each parameter by name, int64 [1] or [channels]; others are ignored."""
+
+    @abstractmethod
+    def build(self, attributes: Mapping[str, Value], codes: Mapping[str, np.ndarray]) -> Neuron:
+        """The model. Raises ``ValueError`` where its own checks fail."""
+
+
+SCHEMAS: dict[str, Schema] = {}
+
+
+def register(schema: type[Schema]) -> type[Schema]:
+    """Decorator: enter the operator."""
+    SCHEMAS[schema.op_type] = schema()
+    return schema
+
+
+def schema_of(model: Neuron) -> Schema:
+    """The operator that stands for ``model``."""
+    for schema in SCHEMAS.values():
+        if type(model) is schema.model:
+            return schema
+    raise ValueError(f"no exchange operator stands for {type(model).__name__}")
