@@ -16,14 +16,14 @@ from codesign.neurons.word import Word
 CHOICES = {
     "compare": ("gt", "ge"),
     "reset": ("none", "zero", "subtract", "value"),
-    "reset_timing": ("same", "next"),
-    "reset_vs_leak": ("before", "after"),
+    "reset_timing": ("same", "next", "both"),
+    "reset_vs_leak": ("before", "after", "instead"),
     "reset_vs_input": ("before", "after"),
     "rounding": ROUNDINGS,
     "refractory_mode": ("hold", "silent"),
     "output": ("spikes", "membrane"),
 }
-SYN_ORDERS = ("new", "previous")
+SYN_ORDERS = ("new", "previous", "leaked")
 
 
 def _vector(array: object) -> np.ndarray:
@@ -39,7 +39,8 @@ class Synapse:
     """A synaptic current ``i = leak(i) + input`` between input and membrane.
 
     ``order``: whether the membrane sees the ``new`` current or that of the ``previous`` step;
-    ``reset``: whether a spike clears it too (Loihi).
+    ``leaked``: the new one, and the input leaks with it, ``i = leak(i + input)`` (Xylo).
+    ``reset``: whether a spike clears it too.
     """
 
     word: Word
@@ -76,13 +77,16 @@ class Lif(Neuron):
        synapse if there is one, with ``rounding``.
     2. The synapse: ``i = leak(i) + input``, cleared first where ``s'`` and it resets too; the
        membrane receives the new or the previous ``i``. ``bias`` goes to the membrane directly.
-    3. ``reset_timing = next``: reset where ``s'``, before the leak (``reset_vs_leak = before``)
-       or after it; with ``reset_vs_input = after``, after the charge, which is then lost too.
+    3. ``reset_timing = next``: reset where ``s'``, before the leak (``reset_vs_leak = before``),
+       after it, or in its place (``instead``: no leak where ``s'``, Spiker+); with
+       ``reset_vs_input = after``, after the charge, which is then lost too.
     4. Leak and charge: ``v = leak(v) + input``, and the overflow of its word.
     5. ``s``: how many of ``theta``, twice that, ... up to ``spike_levels`` times, v exceeds
        (``gt``) or reaches (``ge``); with adaptation ``theta + a``. None while refractory.
     6. ``reset_timing = same``: reset where ``s``. ``reset_vs_leak = before`` here means that the
        leak comes last, of what the reset left, and not in 4.
+       ``reset_timing = both`` (snnTorch without ``reset_delay``): 3 as ``next``, where ``s'`` is
+       what the membrane left by the step before says, then ``v -= (s - s') * theta`` here.
     7. A spike starts ``refractory`` steps in which none follows; ``hold`` also keeps leak and
        charge from the membrane meanwhile, ``silent`` does not.
 
@@ -130,7 +134,28 @@ class Lif(Neuron):
             raise ValueError("several spike levels need a positive threshold")
         if not 0 <= self.refractory <= 255:
             raise ValueError(f"refractory must lie in 0..255 steps, got {self.refractory}")
+        self._check_combinations()
         self._check_lengths()
+
+    def _check_combinations(self) -> None:
+        """Choices that have a meaning alone but not together."""
+        plain = self.refractory == 0 and self.adaptation is None
+        if self.reset_timing == "both" and not (self.reset == "subtract" and plain):
+            raise ValueError(
+                "reset_timing 'both' is for reset 'subtract', without refractory or adaptation"
+            )
+        if self.reset_vs_leak == "instead" and not (
+            self.reset_timing == "next" and self.reset_vs_input == "before"
+        ):
+            raise ValueError(
+                "reset_vs_leak 'instead' is for reset_timing 'next', reset_vs_input 'before'"
+            )
+        if self.word.overflow == "sat_change" and self.reset_timing != "same":
+            raise ValueError("overflow 'sat_change' is for reset_timing 'same'")
+        synapse = self.synapse.word.overflow if self.synapse else "wrap"
+        words = [synapse, self.adaptation.word.overflow if self.adaptation else "wrap"]
+        if "sat_change" in words:
+            raise ValueError("overflow 'sat_change' is for the membrane alone")
 
     def _check_lengths(self) -> None:
         lengths = {len(p) for p in self.parameters().values()} - {1}
@@ -188,7 +213,8 @@ class Lif(Neuron):
 
     @property
     def _late(self) -> bool:
-        return self.reset_timing == "next"
+        """Whether a step begins with the reset of the one before."""
+        return self.reset_timing != "same"
 
     @property
     def _remembers(self) -> bool:
@@ -238,7 +264,8 @@ class Lif(Neuron):
         word, new = self.word, dict(old)
         theta = self.theta + old["a"] if self.adaptation else self.theta
         before = self.fired(old) if self._late else np.zeros_like(old["v"])
-        v = word.fit(self._integrate(old["v"], self._charge(x, old, new, before), before, theta))
+        charge = self._charge(x, old, new, before)
+        v = word.fit(self._integrate(old["v"], charge, before, theta))
         free = old["r"] == 0 if self.refractory else np.ones(v.shape, bool)
         holds = self.refractory_mode == "hold"
         if holds:
@@ -250,6 +277,8 @@ class Lif(Neuron):
                 v = np.where(free | (not holds), self.leak.apply(v), v)
             if self.synapse and self.synapse.reset:
                 new["i"] = np.where(spikes > 0, 0, new["i"])
+        elif self.reset_timing == "both":
+            v = word.fit(self._reset(v, spikes - before, theta))
         new["v"] = v
         if self._remembers:
             new["s"] = spikes
@@ -264,14 +293,22 @@ class Lif(Neuron):
         self, v: np.ndarray, charge: np.ndarray, before: np.ndarray, theta: np.ndarray
     ) -> np.ndarray:
         """Steps 3 and 4, but for the word's overflow at the end."""
+        old = v
         add, early = self.word.after_add, self._late and self.reset_vs_input == "before"
         if early and self.reset_vs_leak == "before":
             v = add(self._reset(v, before, theta))
-        if self._late or self.reset_vs_leak == "after":
+        if self.reset_vs_leak == "instead":
+            v = np.where(before > 0, add(self._reset(v, before, theta)), self.leak.apply(v))
+        elif self._late or self.reset_vs_leak == "after":
             v = self.leak.apply(v)
         if early and self.reset_vs_leak == "after":
             v = add(self._reset(v, before, theta))
-        v = add(v + charge)
+        if self.word.overflow == "sat_change":
+            clamp = self.word.fit
+            change = clamp(clamp(v - old + charge) + self.bias)
+            v = old + change
+        else:
+            v = add(v + charge + self.bias)
         if self._late and not early:
             v = self._reset(v, before, theta)
         return v
@@ -283,15 +320,18 @@ class Lif(Neuron):
         new: dict[str, np.ndarray],
         before: np.ndarray,
     ) -> np.ndarray:
-        """What the membrane receives; the synapse's new current goes into ``new``."""
+        """What the membrane receives but for the bias; the synapse's current goes into ``new``."""
         syn = self.synapse
         if syn is None:
-            return shift_right(x, self.input_frac - self.word.frac, self.rounding) + self.bias
+            return shift_right(x, self.input_frac - self.word.frac, self.rounding)
         given = shift_right(x, self.input_frac - syn.word.frac, self.rounding)
         held = np.where(before > 0, 0, old["i"]) if syn.reset else old["i"]
-        new["i"] = syn.word.fit(syn.leak.apply(held) + given)
-        seen = new["i"] if syn.order == "new" else held
-        return shift_right(seen, syn.word.frac - self.word.frac, self.rounding) + self.bias
+        if syn.order == "leaked":
+            new["i"] = syn.leak.apply(syn.word.fit(held + given))
+        else:
+            new["i"] = syn.word.fit(syn.leak.apply(held) + given)
+        seen = held if syn.order == "previous" else new["i"]
+        return shift_right(seen, syn.word.frac - self.word.frac, self.rounding)
 
     def _spikes(self, v: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """int64: how many multiples of the threshold v has passed."""

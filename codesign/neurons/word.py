@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: ``sat_step``: clamp once, before the comparison; ``sat_add``: clamp after each addition;
-#: ``wrap``: two's complement.
-OVERFLOWS = ("sat_step", "sat_add", "wrap")
+#: ``sat_step``: clamp once, before the comparison; ``sat_narrow``: the same between ``-hi`` and
+#: ``hi`` (Loihi); ``sat_add``: clamp after each addition; ``sat_change``: clamp the change of a
+#: step after each addition to it, then the sum (Xylo); ``wrap``: two's complement.
+OVERFLOWS = ("sat_step", "sat_narrow", "sat_add", "sat_change", "wrap")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Word:
     @property
     def lo(self) -> int:
         """Smallest code."""
-        return -(1 << (self.bits - 1)) if self.signed else 0
+        if not self.signed:
+            return 0
+        return -self.hi if self.overflow == "sat_narrow" else -(1 << (self.bits - 1))
 
     @property
     def hi(self) -> int:
