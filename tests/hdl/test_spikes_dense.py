@@ -1,0 +1,88 @@
+"""EventDense: every current of every step, cycles as modelled, no gap between events."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign.hdl.spikes.dense import EventDense
+from codesign.spikes import layers
+from tests.hdl import spike_harness as bench
+from tests.hdl.test_spikes_streams import spikes
+
+FEW = settings(derandomize=True, deadline=None, database=None, max_examples=25)
+
+
+@FEW
+@given(
+    inputs=st.integers(1, 20),
+    slices=st.integers(1, 4),
+    slice=st.integers(1, 3),
+    lanes=st.integers(1, 4),
+    steps=st.integers(1, 4),
+    levels=st.sampled_from([1, 1, 3]),
+    weights=st.sampled_from([(-1, 1), (0, 3), (-8, 7), (-5, -2)]),
+    rate=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    stalls=st.sampled_from([(0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.3, 0.3)]),
+    biased=st.booleans(),
+)
+def test_currents_and_cycles(
+    inputs, slices, slice, lanes, steps, levels, weights, rate, stalls, biased
+):
+    outputs, lanes = slices * slice, min(lanes, slices) * slice
+    rng = np.random.default_rng(inputs)
+    w = rng.integers(weights[0], weights[1] + 1, (inputs, outputs))
+    bias = rng.integers(-4, 5, outputs) if biased else None
+    x = spikes(3, 2, steps, inputs, levels, rate)
+    part = EventDense(w, steps=steps, lanes=lanes, slice=slice, levels=levels, bias=bias)
+    sent = bench.event_words(x, part.i.payload.shape(), levels)
+    trace = bench.run(part, sent, 2 * steps * slices, stalls=stalls)
+    expected = layers.dense(x, w, bias)
+    assert (bench.dense_of(trace.words, part.o, 2) == expected.reshape(2, -1)).all()
+    if stalls == (0.0, 0.0):
+        assert (trace.taken, trace.given) == bench.modelled(part.timing(x), len(sent))
+
+
+@pytest.mark.parametrize("lanes", [8, 4])
+def test_events_that_wait_keep_the_lanes_busy(lanes):
+    x = spikes(4, 1, 6, 50, 1, 0.6)
+    w = np.random.default_rng(1).integers(-8, 8, (50, 8))
+    part = EventDense(w, steps=6, lanes=lanes, slice=2)
+    sent = bench.event_words(x, part.i.payload.shape())
+    taken = bench.run(part, sent, 24).taken
+    work = np.count_nonzero(x) * 8 // lanes
+    assert work / (taken[-1] - taken[0] + 1) >= 0.95
+
+
+def test_same_input_in_successive_events_of_one_output_word():
+    """Each event adds to the word the one before has just written, and to the one before that."""
+    x = np.ones((1, 3, 9), int)
+    w = np.arange(18).reshape(9, 2) - 7
+    for lanes in (1, 2):
+        part = EventDense(w, steps=3, lanes=lanes, slice=1)
+        sent = bench.event_words(x, part.i.payload.shape())
+        words = bench.run(part, sent, 6).words
+        assert (bench.dense_of(words, part.o, 1) == layers.dense(x, w).reshape(1, -1)).all()
+
+
+@pytest.mark.parametrize("lanes", [6, 2])
+@pytest.mark.parametrize("reset_at", [7, 25])
+def test_reset_in_mid_frame_forgets(lanes, reset_at):
+    x = spikes(6, 2, 4, 10, 1, 0.7)
+    w = np.random.default_rng(2).integers(-8, 8, (10, 6))
+    part = EventDense(w, steps=4, lanes=lanes, slice=2)
+    sent = bench.event_words(x, part.i.payload.shape())
+    words = bench.run(part, sent, 24, reset_at=reset_at).words
+    assert (bench.dense_of(words, part.o, 2) == layers.dense(x, w).reshape(2, -1)).all()
+
+
+def test_sizes_are_checked():
+    w = np.ones((3, 6), int)
+    with pytest.raises(ValueError, match="lanes must lie in 1..6"):
+        EventDense(w, steps=1, lanes=7, slice=1)
+    with pytest.raises(ValueError, match="slice must divide the 6 outputs and the 3 lanes"):
+        EventDense(w, steps=1, lanes=3, slice=2)
+    with pytest.raises(ValueError, match="weights are integers of 2 axes"):
+        EventDense(w * 0.5, steps=1, lanes=3, slice=3)
+    with pytest.raises(ValueError, match="6 outputs need as many biases"):
+        EventDense(w, steps=1, lanes=3, slice=3, bias=np.ones(2, int))
