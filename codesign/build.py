@@ -46,6 +46,7 @@ from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.loops import early_layers
 from codesign.plan.planfile import PlanFile
 from codesign.plan.schedule import layer_cycles, measure
+from codesign.reference.states import state_values
 from codesign.train.golden import load_golden
 
 Progress = Callable[[str], None]
@@ -151,7 +152,7 @@ def describe(
         rtl=["codesign_top.v"],
         input=port(circuit.source, lanes[circuit.source.name], axis=True),
         output=port(circuit.target, lanes[circuit.target.name], axis=True),
-        taps=[_tap(planned, layer) for layer in circuit.layers],
+        taps=[tap for layer in circuit.layers for tap in _taps(planned, layer)],
         layers=_rows(planned),
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
         edges=_edges(circuit, planned.flow),
@@ -185,12 +186,28 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
     )
 
 
-def _tap(planned: Planned, layer: PlannedLayer) -> Tap:
+def _taps(planned: Planned, layer: PlannedLayer) -> list[Tap]:
+    """What the layer writes, and the states of its neurons."""
     plan = planned.plans[layer.name]
     stream = port(layer.target, lanes_out(layer, plan), axis=False)
     path = instance_path(planned.flow, layer)
     ahead = layer.name in early_layers(planned.circuit)
-    return Tap(port=stream, path=path, waits=plan.style != "unrolled", ahead=ahead)
+    written = Tap(port=stream, path=path, waits=plan.style != "unrolled", ahead=ahead)
+    return [*_state_taps(layer, plan, [*path, layer.head.kind]), written]
+
+
+def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str]) -> list[Tap]:
+    """Every word of state, as it is written."""
+    node = layer.nodes[0]
+    return [
+        Tap(
+            port=port(value, plan.pe, axis=False),
+            path=path,
+            stream=f"state_{value.name.rpartition('.')[2]}",
+            waits=False,
+        )
+        for value in state_values(node, list(layer.sources))
+    ]
 
 
 def _rows(planned: Planned) -> list[Layer]:

@@ -65,6 +65,10 @@ class Context:
         self.moved: dict[tuple[object, ...], Value] = {}
         self.padded: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
         self.node_names: dict[str, str] = {}
+        #: Where the states of neurons start that a Scan carries: the body's tensor -> its array.
+        self.neuron_starts: dict[str, np.ndarray] = {}
+        #: Name among values -> the tensor of a neuron's state, its layout and its shape there.
+        self.neuron_states: dict[str, tuple[str, Axes, tuple[int, ...]]] = {}
         self._nodes: list[Node] = []
         self._all: dict[str, Value] = {}
         self._value_names = Names()
@@ -90,6 +94,7 @@ class Context:
         made.constants = {**self.constants, **own}
         made.tensors, made.tensor_names, made.tensor_axes = {}, {}, {}
         made.moved, made.padded, made.node_names = {}, {}, {}
+        made.neuron_starts, made.neuron_states = {}, {}
         made._nodes, made._all, made._axes, made._unquantized = [], {}, {}, set()
         return made
 
@@ -254,16 +259,17 @@ class Context:
 
 
 Handler = Callable[[Context, NodeProto], None]
-HANDLERS: dict[tuple[bool, str], Handler] = {}
+#: By domain ('': the standard one) and operator.
+HANDLERS: dict[tuple[str, str], Handler] = {}
 
 
-def handles(*op_types: str, quantizer: bool = False) -> Callable[[Handler], Handler]:
-    """Decorator: the function imports these ONNX operators (of the quantizer domains, or of the
-    standard one)."""
+def handles(*op_types: str, domain: str = "") -> Callable[[Handler], Handler]:
+    """Decorator: the function imports these ONNX operators of the standard domain, or of
+    another."""
 
     def enter(function: Handler) -> Handler:
         for op_type in op_types:
-            HANDLERS[quantizer, op_type] = function
+            HANDLERS[domain, op_type] = function
         return function
 
     return enter

@@ -19,6 +19,8 @@ from codesign.ops.combine import Combine
 from codesign.ops.concat import Concat
 from codesign.ops.dense import Dense
 from codesign.ops.join import Join
+from codesign.ops.neuron import Neuron
+from codesign.ops.on_grid import OnGrid
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.reinterpret import Reinterpret
@@ -63,11 +65,17 @@ def _rearrange(op: Any, ins: list[Value], steps: int) -> Op:
     return Rearrange(np.where(index < 0, -1, index + start), op.fill)
 
 
+def _neuron(op: Any, ins: list[Value], steps: int) -> Op:
+    return replace(op, steps=steps)
+
+
 _RULES: dict[type[Op], Callable[[Any, list[Value], int], Op]] = {
     Combine: _same,
     Concat: _concat,
     Dense: _same,
     Join: _same,
+    Neuron: _neuron,
+    OnGrid: _same,
     Rearrange: _rearrange,
     Reinterpret: _reshape,
     Reshape: _reshape,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto
 
+from codesign import exchange
 from codesign.errors import UnsupportedModel
 from codesign.formats import ScaledInt
 from codesign.frontend import handlers
@@ -115,9 +116,10 @@ def import_qonnx(
     graph = ctx.graph(safe(name or stem or model.graph.name, "model"))
     verify(graph)
     shapes = {name: tensor.shape for name, tensor in ctx.tensors.items()}
-    return Imported(
-        graph, ctx.tensor_names, ctx.tensor_axes, shapes, ctx.node_names, cleaned, model
-    )
+    names, layouts = dict(ctx.tensor_names), dict(ctx.tensor_axes)
+    for name, (tensor, axes, shape) in ctx.neuron_states.items():
+        names[name], layouts[name], shapes[tensor] = tensor, axes, shape
+    return Imported(graph, names, layouts, shapes, ctx.node_names, cleaned, model)
 
 
 def import_node(ctx: Context, node: NodeProto) -> None:
@@ -126,10 +128,10 @@ def import_node(ctx: Context, node: NodeProto) -> None:
         return
     _check_integers(ctx, node)
     standard = node.domain == (MICROSOFT if node.op_type in CONTRIB else "")
-    quantizer = node.domain == QUANT_DOMAIN and node.op_type in QUANT_OPS
-    handler = HANDLERS.get((quantizer, node.op_type)) if standard or quantizer else None
+    known_domain = standard or node.domain in (QUANT_DOMAIN, exchange.DOMAIN)
+    handler = HANDLERS.get(("" if standard else node.domain, node.op_type))
     if handler is None:
-        place = "" if standard or quantizer else f" of domain '{printable(node.domain)}'"
+        place = "" if known_domain else f" of domain '{printable(node.domain)}'"
         known = ", ".join(sorted({op for _, op in HANDLERS}))
         hint = _HINTS.get(node.op_type, f"supported: {known}")
         raise ctx.error(node, f"operator '{printable(node.op_type)}'{place} is not supported", hint)

@@ -32,6 +32,10 @@ class Neuron(ABC):
     def input_fracs(self) -> tuple[int, ...]:
         """Fraction bits of each input's codes."""
 
+    @abstractmethod
+    def with_input_fracs(self, fracs: tuple[int, ...]) -> Neuron:
+        """The same neurons for inputs of another scale."""
+
     @property
     @abstractmethod
     def channels(self) -> int:

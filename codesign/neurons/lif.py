@@ -182,6 +182,9 @@ class Lif(Neuron):
     def input_fracs(self) -> tuple[int, ...]:
         return (self.input_frac,)
 
+    def with_input_fracs(self, fracs: tuple[int, ...]) -> Lif:
+        return replace(self, input_frac=fracs[0])
+
     @property
     def channels(self) -> int:
         return max(len(p) for p in self.parameters().values())

@@ -136,6 +136,11 @@ def _check_input(x: Value, frac: int) -> None:
         )
 
 
+def state_name(node: str, state: str) -> str:
+    """What a state of the layer ``node`` is called among values."""
+    return f"{node}.{state}"
+
+
 @register("neuron_state")
 @dataclass(frozen=True, eq=False)
 class NeuronState(Op):

@@ -5,6 +5,7 @@ from codesign.passes.absorb_bias import AbsorbBias
 from codesign.passes.absorb_rearrange import AbsorbRearrange
 from codesign.passes.base import Pass, PassError, run_passes
 from codesign.passes.drop_identity import DropIdentity
+from codesign.passes.fold_offset import FoldOffset
 from codesign.passes.hoist import Hoist
 from codesign.passes.lower_argmax import LowerArgMax
 from codesign.passes.lower_combine import LowerCombine
@@ -30,6 +31,7 @@ def lower(graph: Graph, *, runtime_weights: bool = False) -> Graph:
             AbsorbRearrange(),
             LowerDense(),
             LowerConv(),
+            FoldOffset(),
             LowerSoftmax(),
             LowerNormalize(),
             LowerCombine(),

@@ -7,6 +7,7 @@ by bisection where every operation of it is monotone. Nothing is fitted here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Real
 from codesign.ir import Elementwise, Graph, Node, Value
 from codesign.ops.chain import Chain, chain_to
+from codesign.ops.on_grid import OnGrid
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.requant import Requant
 from codesign.ops.requant_build import Row, assemble
@@ -32,7 +34,7 @@ class Tabulate(Pass):
     name = "tabulate"
 
     def call(self, graph: Graph) -> Graph:
-        nodes = []
+        nodes, values = [], []
         for node in graph.nodes:
             chain = find_chain(graph, node) if isinstance(node.op, Quantizer) else None
             if chain is None:
@@ -40,7 +42,8 @@ class Tabulate(Pass):
                 continue
             op = tabulate(chain, node.name)
             nodes.append(Node(node.name, op, (chain.origin.name,), node.outputs))
-        return drop_dead(graph.with_nodes(nodes))
+            values.append(replace(graph.out(node), format=op.out_format))
+        return drop_dead(graph.with_nodes(nodes, values))
 
     def ensures(self, graph: Graph) -> None:
         for node in graph.nodes:
@@ -79,8 +82,11 @@ def tabulate(chain: Chain, name: str) -> Requant:
             hint="a root, logarithm or quotient leaves its domain: clip the value first",
         ) from None
     lo, hi = chain.origin.format.lo, chain.origin.format.hi
-    levels = chain.quant.levels
-    op = assemble(rows, lo, hi, chain.quant.out_format, levels, where=f"quantizer '{name}'")
+    levels, format = chain.quant.levels, chain.quant.out_format
+    if isinstance(chain.quant, OnGrid):  # its format is what float32 holds: keep what occurs
+        ends = [int(f(row.codes)) for row in rows for f in (np.min, np.max)]
+        format = replace(format, low=min(ends), high=max(ends))  # type: ignore[type-var]
+    op = assemble(rows, lo, hi, format, levels, where=f"quantizer '{name}'")
     return op.spread(inverse)
 
 

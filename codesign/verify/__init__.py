@@ -23,6 +23,7 @@ from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
 from codesign.plan import Circuit, partition
 from codesign.reference import run
+from codesign.reference.states import with_states
 from codesign.verify.boundaries import Boundary, boundaries
 from codesign.verify.chain import Codes, compare
 from codesign.verify.golden import golden_vectors
@@ -70,8 +71,9 @@ class Subject:
         else:
             graph, imported, writes = weights.graph, weights.imported, weights.writes
             _check_names(manifest, graph)
-        points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
         circuit, other = partition(graph), weights is not None
+        graph = with_states(graph)
+        points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
         return Subject(build, manifest, graph, circuit, imported, points, writes, other)
 
     @property

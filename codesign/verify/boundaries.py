@@ -10,6 +10,7 @@ import numpy as np
 from codesign.errors import MismatchError
 from codesign.formats import Real, ScaledInt
 from codesign.ir import Graph, Value
+from codesign.ops.neuron import Neuron, NeuronState
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.reinterpret import Reinterpret
 from codesign.ops.requant import Requant
@@ -60,12 +61,13 @@ class Boundary:
 def boundaries(
     graph: Graph, names: Mapping[str, str], axes: Mapping[str, tuple[int, ...]] | None = None
 ) -> list[Boundary]:
-    """Every quantizer output, codes read as if quantized otherwise, and every graph output.
+    """Every quantizer output, codes read as if quantized otherwise, every spike and state of
+    neurons, and every graph output.
 
     ``names``: value -> ONNX tensor; ``axes``: value -> how that tensor lies in it
     (``Imported.tensor_axes``).
     """
-    kinds = Quantizer | Requant | Reinterpret
+    kinds = Quantizer | Requant | Reinterpret | Neuron | NeuronState
     picked = [n.output for n in graph.nodes if isinstance(n.op, kinds)]
     picked += [name for name in graph.outputs if name not in picked]
     layout = axes or {}

@@ -29,6 +29,7 @@ from codesign.ops.conv import Conv
 from codesign.ops.dense import Dense
 from codesign.ops.dynamic_matmul import DynamicMatMul
 from codesign.ops.max_pool import MaxPool
+from codesign.ops.neuron import Neuron
 from codesign.ops.normalize import Normalize
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
@@ -70,10 +71,13 @@ class Explainer:
 
     def _collect(self, name: str, found: set[str]) -> bool:
         """The quantized values behind ``name``; False where something cannot be bounded."""
+        if name not in self._graph.values:  # a state of neurons: exact, or a mismatch
+            return False
         node = self._graph.producer(name)
         given = node is None and not isinstance(self._graph.values[name].format, Real)
         # What a loop carries was quantized in the step before.
-        if given or (node is not None and (node.op.delays or isinstance(node.op, Quantizer))):
+        fixed = (Quantizer, Neuron)
+        if given or (node is not None and (node.op.delays or isinstance(node.op, fixed))):
             found.add(name)
             return True
         vectors = (DynamicMatMul, Softmax, Normalize)

@@ -25,7 +25,7 @@ COMMAND = ".venv/bin/python -m tests.frontend.import_doc"
 _BOGUS = "attribute_of_no_operator"
 
 
-def accepted(operator: str, quantizer: bool) -> list[str] | None:
+def accepted(operator: str, domain: str) -> list[str] | None:
     """Attributes the handler knows, as its own error message lists them; None when it refuses
     the operator before it reads any."""
     for inputs in _inputs():
@@ -33,10 +33,9 @@ def accepted(operator: str, quantizer: bool) -> list[str] | None:
         for node in ctx.model.graph.node:
             node.domain = QUANT_DOMAIN
             qonnx.import_node(ctx, node)
-        domain = QUANT_DOMAIN if quantizer else ""
         node = helper.make_node(operator, inputs, ["out"], "probe", domain=domain, **{_BOGUS: 1})
         try:
-            HANDLERS[quantizer, operator](ctx, node)
+            HANDLERS[domain, operator](ctx, node)
         except CodesignError as error:
             found = re.fullmatch(rf"supported attributes of {operator}: (.*)", error.hint)
             if _BOGUS in error.what and found:
@@ -71,18 +70,18 @@ def table() -> str:
     return "\n".join([*rows, "", f"Computed at import when all inputs are constant: {folded}."])
 
 
-def _handlers() -> dict[Handler, list[tuple[bool, str]]]:
-    found: dict[Handler, list[tuple[bool, str]]] = {}
+def _handlers() -> dict[Handler, list[tuple[str, str]]]:
+    found: dict[Handler, list[tuple[str, str]]] = {}
     for key, handler in HANDLERS.items():
         found.setdefault(handler, []).append(key)
     return found
 
 
-def _by_attributes(keys: list[tuple[bool, str]]) -> dict[str, list[str]]:
+def _by_attributes(keys: list[tuple[str, str]]) -> dict[str, list[str]]:
     """Attribute list -> operators of one handler that share it."""
     found: dict[str, list[str]] = {}
-    for quantizer, operator in keys:
-        names = accepted(operator, quantizer)
+    for domain, operator in keys:
+        names = accepted(operator, domain)
         text = "refused" if names is None else ", ".join(f"`{n}`" for n in names) or "none"
         found.setdefault(text, []).append(operator)
     return found

@@ -8,6 +8,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.formats.rounding import product_to_float32
+from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import Context, attributes, handles
 from codesign.frontend.handlers.quant import read_parameter
 from codesign.frontend.layout import Tensor, identity, to_axes
@@ -17,7 +18,7 @@ from codesign.ops.multithreshold import MultiThreshold
 _LAYOUTS = {2: "NC", 3: "NWC", 4: "NCHW"}
 
 
-@handles("MultiThreshold", quantizer=True)
+@handles("MultiThreshold", domain=QUANT_DOMAIN)
 def multithreshold(ctx: Context, node: NodeProto) -> None:
     """``MultiThreshold(x, thresholds [C or 1, n])``: ``out_scale * count(x >= T) + out_bias``."""
     attrs = attributes(ctx, node, out_scale=1.0, out_bias=0.0, out_dtype="", data_layout="")

@@ -9,6 +9,7 @@ from onnx import NodeProto
 
 from codesign.formats import ScaledInt
 from codesign.formats.rounding import ROUNDING
+from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
 from codesign.frontend.layout import fit_constant, varying_last
 from codesign.frontend.names import printable
@@ -28,7 +29,7 @@ class Settings:
     rounding: str
 
 
-@handles("Quant", quantizer=True)
+@handles("Quant", domain=QUANT_DOMAIN)
 def quant(ctx: Context, node: NodeProto) -> None:
     """``Quant(x, scale, zero_point, bit_width)``; a constant ``x`` becomes integer codes."""
     settings = read_settings(ctx, node)
@@ -56,7 +57,7 @@ def quant(ctx: Context, node: NodeProto) -> None:
     ctx.emit(node, op, [x.value], tensor=node.output[0], axes=x.axes)
 
 
-@handles("BipolarQuant", quantizer=True)
+@handles("BipolarQuant", domain=QUANT_DOMAIN)
 def bipolar_quant(ctx: Context, node: NodeProto) -> None:
     """``BipolarQuant(x, scale)``: codes -1 and +1."""
     attributes(ctx, node)

@@ -13,6 +13,7 @@ from onnx import NodeProto, TensorProto
 from codesign.frontend.check import where
 from codesign.frontend.context import Const, Context, attributes, handles
 from codesign.frontend.fold import run_node
+from codesign.frontend.handlers.neuron import carried
 from codesign.frontend.layout import Axes, Tensor, inverse, move, to_axes
 from codesign.frontend.names import printable
 from codesign.frontend.scan.body import body_of, outer_names
@@ -183,23 +184,14 @@ def _import_constants(inner: Context) -> set[int]:
 
 def _states(ctx: Context, inner: Context, loop: Loop, steps: int) -> list[State]:
     found: list[State] = []
+    of_neurons = carried(loop.body, loop.states)
     for index in range(loop.states):
         name, port = loop.node.input[index], loop.body.input[index].name
-        start = ctx.constants.get(name)
-        if start is None:
-            raise ctx.error(
-                loop.node,
-                f"the initial state '{printable(name)}' is computed while the network runs",
-                "a state must start from a constant, usually zeros",
-            )
+        start = _start(ctx, loop.node, name)
         array = start.array
-        batches = array.ndim >= 2 and array.shape[0] in (1, ctx.batch) and array.size > 0
-        if not batches or (array != array[:1]).any():
-            raise ctx.error(
-                loop.node,
-                f"the initial state '{printable(name)}' has shape {array.shape}",
-                "give (batch, features), the same for every frame of the batch",
-            )
+        if index in of_neurons:
+            inner.neuron_starts[port] = array[:1]
+            continue
         if steps == 1:
             inner.constants[port] = Const(array, None, start.source)
             continue
@@ -210,6 +202,26 @@ def _states(ctx: Context, inner: Context, loop: Loop, steps: int) -> list[State]
         value = inner.port(port, row.shape, format, axes)
         found.append(State(value, axes, format, codes.reshape(-1), loop.body.output[index].name))
     return found
+
+
+def _start(ctx: Context, node: NodeProto, name: str) -> Const:
+    """The constant that state ``name`` starts from: [1 or batch, ...], rows alike."""
+    start = ctx.constants.get(name)
+    if start is None:
+        raise ctx.error(
+            node,
+            f"the initial state '{printable(name)}' is computed while the network runs",
+            "a state must start from a constant, usually zeros",
+        )
+    array = start.array
+    batches = array.ndim >= 2 and array.shape[0] in (1, ctx.batch) and array.size > 0
+    if not batches or (array != array[:1]).any():
+        raise ctx.error(
+            node,
+            f"the initial state '{printable(name)}' has shape {array.shape}",
+            "give (batch, features), the same for every frame of the batch",
+        )
+    return start
 
 
 def _import(inner: Context, done: set[int], steps: int) -> None:

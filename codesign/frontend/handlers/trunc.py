@@ -7,6 +7,7 @@ from onnx import NodeProto
 
 from codesign.errors import UnsupportedModel
 from codesign.formats.rounding import ROUNDING
+from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import Const, Context, attributes, handles
 from codesign.frontend.handlers.quant import (
     quantized_constant,
@@ -23,7 +24,7 @@ from codesign.ops.quant import MAX_ACTIVATION_BITS, code_range
 from codesign.ops.trunc import Trunc
 
 
-@handles("Trunc", quantizer=True)
+@handles("Trunc", domain=QUANT_DOMAIN)
 def trunc(ctx: Context, node: NodeProto) -> None:
     """``Trunc(x, scale, zero_point, in_bits, out_bits)``, version 1, or
     ``Trunc(x, scale, zero_point, in_bits, out_scale, out_bits)``, version 2."""
@@ -127,7 +128,7 @@ def _whole(ctx: Context, node: NodeProto, zero_point: np.ndarray) -> int:
     return int(first)
 
 
-@handles("FloatQuant", quantizer=True)
+@handles("FloatQuant", domain=QUANT_DOMAIN)
 def float_quant(ctx: Context, node: NodeProto) -> None:
     """``FloatQuant(x, scale, exponent_bits, mantissa_bits, exponent_bias, max_val)``."""
     if len(node.input) != 6:

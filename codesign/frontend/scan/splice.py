@@ -87,7 +87,14 @@ class Splice:
                 value, axes = self._lifted[tensor.value.name], tensor.axes
                 lifted = Tensor(value, (0, *(a + 1 for a in axes)))
                 self._ctx.tensors.setdefault(name, lifted)
+        self._neurons()
         self._outputs()
+
+    def _neurons(self) -> None:
+        """The states that neurons keep, after every step."""
+        for name, (tensor, axes, shape) in self._inner.neuron_states.items():
+            lifted = (0, *(a + 1 for a in axes))
+            self._ctx.neuron_states[name] = tensor, lifted, (self._steps, *shape)
 
     def _written(self, state: State) -> Value:
         """What the body writes as the new state, in the layout in which it is read."""
