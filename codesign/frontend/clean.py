@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, helper
 
-from codesign.frontend.batch_first import batch_first
 from codesign import exchange
 from codesign.exchange import is_neuron
+from codesign.frontend.batch_first import batch_first
 from codesign.frontend.check import (
     MICROSOFT,
     QUANT_DOMAINS,

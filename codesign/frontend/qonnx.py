@@ -11,9 +11,10 @@ from onnx import ModelProto, NodeProto
 
 from codesign import exchange
 from codesign.errors import UnsupportedModel
+from codesign.exchange.sequence import as_sequence
 from codesign.formats import ScaledInt
 from codesign.frontend import handlers
-from codesign.frontend.check import MICROSOFT, QUANT_OPS, check_model
+from codesign.frontend.check import MICROSOFT, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
 from codesign.frontend.context import HANDLERS, Context
 from codesign.frontend.fold import try_fold
@@ -86,6 +87,7 @@ def prepare(
 
     Raises :class:`UnsupportedModel` for a graph too malformed to walk.
     """
+    model = as_sequence(model)
     check_model(model)
     if input_format is not None:
         model = quantize_input(model, input_format)

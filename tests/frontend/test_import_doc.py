@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from codesign.formats.rounding import ROUNDING
 from codesign import exchange
+from codesign.formats.rounding import ROUNDING
 from codesign.frontend import load
-from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.check import QUANT_DOMAINS, QUANT_OPS
+from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import HANDLERS
 from codesign.ops.quant import MAX_ACTIVATION_BITS
 from tests.frontend import import_doc
@@ -31,7 +31,9 @@ def test_attributes_are_read_from_the_handlers() -> None:
     ]  # fmt: skip
     assert import_doc.accepted("Quant", QUANT_DOMAIN) == ["narrow", "rounding_mode", "signed"]
     assert import_doc.accepted("Relu", "") == []
-    unread = {op for q, op in HANDLERS if import_doc.accepted(op, q) is None and q != exchange.DOMAIN}
+    unread = {
+        op for q, op in HANDLERS if import_doc.accepted(op, q) is None and q != exchange.DOMAIN
+    }
     assert unread <= {"DynamicQuantizeLinear"}, "give import_doc._inputs a form that reaches them"
 
 

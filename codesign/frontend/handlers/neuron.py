@@ -125,4 +125,3 @@ def _frac_of(value: Value, wanted: int) -> int:
         return wanted
     mantissa, exponent = np.frexp(format.scale[0])
     return int(1 - exponent) if mantissa == 0.5 else wanted
-

@@ -1,0 +1,76 @@
+"""A spiking model as a function of whole windows: one Scan, and the readout its metadata names."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto, helper, numpy_helper
+
+from codesign.exchange.domain import is_neuron
+from codesign.exchange.metadata import KEY, Metadata, read_metadata, write_metadata
+from codesign.exchange.scan import scan_of, to_scan, to_step
+from codesign.exchange.step import port, shape_of
+
+
+def is_spiking(model: ModelProto) -> bool:
+    """Whether ``model`` says what its time steps are."""
+    return any(entry.key == KEY for entry in model.metadata_props)
+
+
+def as_sequence(model: ModelProto) -> ModelProto:
+    """``model`` over (batch, steps, ...) with constant initial states, and its readout.
+
+    A model without our metadata is returned as it is; so is one whose output is read out already.
+    """
+    if not is_spiking(model):
+        return model
+    metadata = read_metadata(model)
+    if any(is_neuron(node) for node in model.graph.node) or not metadata.reset_at_window:
+        if not any(is_neuron(node) for node in model.graph.node):
+            model = to_step(model)
+        model = _with_constant_states(model, metadata)
+    last = model.graph.node[-1] if model.graph.node else None
+    if last is None or last.op_type != "Scan" or len(model.graph.output) != 1:
+        return model
+    return _read_out(model, metadata)
+
+
+def _with_constant_states(step: ModelProto, metadata: Metadata) -> ModelProto:
+    """In Scan form with initial states inside, whatever becomes of them after a window."""
+    anew = ModelProto()
+    anew.CopyFrom(step)
+    write_metadata(anew, metadata.model_copy(update={"reset_at_window": True}))
+    out = to_scan(anew)
+    write_metadata(out, metadata)
+    return out
+
+
+def _read_out(model: ModelProto, metadata: Metadata) -> ModelProto:
+    out = ModelProto()
+    out.CopyFrom(model)
+    graph, scan = out.graph, scan_of(out)
+    spikes = graph.output[0]
+    if spikes.name not in scan.output:
+        return model
+    batch, steps, *rest = shape_of(spikes)
+    name = f"{spikes.name}_{metadata.readout}"
+
+    def constant(suffix: str, values: object, kind: type = np.int64) -> str:
+        made = numpy_helper.from_array(np.array(values, kind), f"{name}_{suffix}")
+        graph.initializer.append(made)
+        return made.name
+
+    def node(op: str, inputs: list[str], result: str, **attributes: object) -> str:
+        graph.node.append(helper.make_node(op, inputs, [result], result, **attributes))
+        return result
+
+    if metadata.readout == "count":
+        node("ReduceSum", [spikes.name, constant("axes", [1])], name, keepdims=0)
+    elif metadata.readout == "membrane":
+        node("Gather", [spikes.name, constant("last", steps - 1)], name, axis=1)
+    else:  # steps - t of the first spike, at the latest 0
+        left = np.arange(steps, 0, -1, dtype=np.float32).reshape(1, steps, *[1] * len(rest))
+        early = node("Mul", [spikes.name, constant("left", left, np.float32)], f"{name}_left")
+        node("ReduceMax", [early, constant("axes", [1])], name, keepdims=0)
+    del graph.output[:]
+    graph.output.append(port(name, (batch, *rest)))
+    return out

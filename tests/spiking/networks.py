@@ -1,0 +1,86 @@
+"""Small spiking networks in the exchange format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from codesign.exchange import Metadata, StepBuilder, to_scan
+from codesign.neurons import Leak, Lif, Word
+
+QONNX = "qonnx.custom_op.general"
+
+
+def lif(**changes: Any) -> Lif:
+    """A leaky neuron with 6 fraction bits; ``changes`` replace its choices."""
+    choices: dict[str, Any] = dict(
+        word=Word(12, 6, True, "sat_step"),
+        leak=Leak("mul_floor", [58], 6),
+        theta=[64],
+        compare="gt",
+        reset="subtract",
+        reset_timing="next",
+        reset_vs_leak="after",
+        reset_vs_input="before",
+        input_frac=6,
+        rounding="exact",
+        spike_levels=1,
+        refractory=0,
+        refractory_mode="silent",
+        output="spikes",
+    )
+    return Lif(**{**choices, **changes})
+
+
+class Network(StepBuilder):
+    """A one-step network with quantizers as Brevitas writes them."""
+
+    def __init__(self, shape: tuple[int, ...], seed: int = 0) -> None:
+        super().__init__("net", [1, *shape])
+        self.rng = np.random.default_rng(seed)
+
+    def quant(self, source: str, out: str, frac: int, bits: int, *, signed: bool = True) -> str:
+        """A quantizer with scale ``2**-frac``."""
+        numbers = [np.float32(2.0**-frac), np.float32(0), np.float32(bits)]
+        names = [self.constant(f"{out}_{k}", n) for k, n in zip("szb", numbers, strict=True)]
+        return self.node(
+            "Quant", [source, *names], out, QONNX,
+            signed=int(signed), narrow=0, rounding_mode="ROUND",
+        )  # fmt: skip
+
+    def dense(
+        self, source: str, sizes: tuple[int, int], out: str, *, frac: int, bits: int = 4
+    ) -> str:
+        """A matrix product with random weights of ``bits`` bits."""
+        spread = 2.0 ** (bits - 2 - frac)
+        weights = self.constant(f"{out}_w", self.rng.normal(0, spread, sizes).astype(np.float32))
+        return self.node("MatMul", [source, self.quant(weights, f"{out}_wq", frac, bits)], out)
+
+    def bias(self, source: str, size: int, out: str, *, frac: int) -> str:
+        """A constant of whole steps added."""
+        steps = self.rng.integers(-12, 13, size) * 2.0**-frac
+        return self.node("Add", [source, self.constant(f"{out}_b", steps.astype(np.float32))], out)
+
+
+def finished(
+    network: Network, out: str, shape: tuple[int, ...], steps: int, **changes: Any
+) -> ModelProto:
+    """The Scan form."""
+    known: dict[str, Any] = dict(encoding="direct", readout="count", reset_at_window=True)
+    metadata = Metadata(steps=steps, dt=1e-3, **{**known, **changes})
+    return to_scan(network.model(out, (1, *shape), metadata))
+
+
+def dense_network(sizes: tuple[int, ...] = (6, 5, 3), steps: int = 7, **changes: Any) -> ModelProto:
+    """Dense layers of :func:`lif` neurons, biases in the first; the input has 2 fraction bits."""
+    net = Network(sizes[:1])
+    at = net.quant("x", "xq", 2, 4)
+    for k, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        frac = 4 if k == 0 else 6
+        at = net.dense(at, (fan_in, fan_out), f"fc{k}", frac=frac)
+        if k == 0:
+            at = net.bias(at, fan_out, f"bias{k}", frac=6)
+        at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
+    return finished(net, at, sizes[-1:], steps)
