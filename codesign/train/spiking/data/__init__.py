@@ -1,0 +1,1 @@
+"""Data sets of events: one file each, registered by name."""

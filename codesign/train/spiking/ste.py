@@ -1,0 +1,54 @@
+"""Integer functions on floating-point tensors that hold integers, with straight-through
+derivatives: what rounding and saturation would have been without them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codesign.neurons import Word
+from codesign.train.needs import need
+
+torch = need("torch")
+
+
+class _Straight(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    @staticmethod
+    def forward(ctx: Any, x: Any, kind: str) -> Any:
+        if kind == "floor":
+            return torch.floor(x)
+        return torch.trunc(x) if kind == "trunc0" else torch.round(x)
+
+    @staticmethod
+    def backward(ctx: Any, given: Any) -> Any:
+        return given, None
+
+
+class _Wrap(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    @staticmethod
+    def forward(ctx: Any, x: Any, lo: int, bits: int) -> Any:
+        return torch.remainder(x - lo, float(1 << bits)) + lo
+
+    @staticmethod
+    def backward(ctx: Any, given: Any) -> Any:
+        return given, None, None
+
+
+def rounded(x: Any, rounding: str) -> Any:
+    """``x`` to an integer: ``floor``, ``trunc0`` or ``half_even``; the derivative is 1."""
+    return _Straight.apply(x, rounding)
+
+
+def scaled(x: Any, bits: int, rounding: str) -> Any:
+    """``x / 2**bits`` rounded, as :func:`codesign.neurons.shift_right`; ``exact`` is the caller's
+    promise that nothing is lost."""
+    if bits == 0:
+        return x
+    x = x * 2.0**-bits
+    return x if bits < 0 or rounding == "exact" else rounded(x, rounding)
+
+
+def fit(word: Word, x: Any) -> Any:
+    """``x`` as ``word`` holds it. The derivative of a clamp is 0 outside, that of a wrap is 1."""
+    if word.overflow == "wrap":
+        return _Wrap.apply(x, word.lo, word.bits)
+    return x.clamp(word.lo, word.hi)
