@@ -38,9 +38,15 @@ class Clock:
         self._absorbed = 0
         self._keys = Times()  # enabled cycles in which output beats are transferred
 
-    def issue(self, t: int) -> Generator[tuple[Times, int], None, int]:
-        """Issue in the first enabled cycle that is not before real cycle ``t``; return it."""
-        k, keys, out = self._last + 1, self._keys.at, self._out
+    @property
+    def latest(self) -> int:
+        """Enabled cycle of the latest issue."""
+        return self._last
+
+    def issue(self, t: int, enabled: int = 0) -> Generator[tuple[Times, int], None, int]:
+        """Issue in the first enabled cycle that is not before real cycle ``t`` nor before enabled
+        cycle ``enabled``; return the real cycle."""
+        k, keys, out = max(self._last + 1, enabled), self._keys.at, self._out
         while True:
             while self._absorbed < len(keys) and keys[self._absorbed] <= k:
                 m = self._absorbed

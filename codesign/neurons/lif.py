@@ -197,7 +197,7 @@ class Lif(Neuron):
             found.append(State("i", self.synapse.word, zero))
         if self.adaptation:
             found.append(State("a", self.adaptation.word, zero))
-        if self._remembers:
+        if self.remembers:
             found.append(State("s", Word(self.spike_levels.bit_length(), 0, False, "wrap"), zero))
         if self.refractory:
             found.append(State("r", Word(self.refractory.bit_length(), 0, False, "wrap"), zero))
@@ -215,16 +215,16 @@ class Lif(Neuron):
         return (self.word.lo, self.word.hi) if whole else (0, self.spike_levels)
 
     @property
-    def _late(self) -> bool:
+    def late(self) -> bool:
         """Whether a step begins with the reset of the one before."""
         return self.reset_timing != "same"
 
     @property
-    def _remembers(self) -> bool:
+    def remembers(self) -> bool:
         """Whether the spike of the step before is a state: where v no longer tells."""
         clears = self.synapse is not None and self.synapse.reset
         return (
-            self._late
+            self.late
             and (self.refractory > 0 or self.adaptation is not None)
             and (self.reset != "none" or clears)
         )
@@ -232,7 +232,7 @@ class Lif(Neuron):
     def fired(self, states: dict[str, np.ndarray]) -> np.ndarray:
         """``s'`` where resets come in the next step: a state ``s`` of its own with refractory or
         adaptive neurons; else what the membrane, which still holds its value, says again."""
-        if self._remembers:
+        if self.remembers:
             return states["s"]
         return self._spikes(states["v"], tiled(self.theta, states["v"].shape[-1]))
 
@@ -266,7 +266,7 @@ class Lif(Neuron):
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         word, new = self.word, dict(old)
         theta = self.theta + old["a"] if self.adaptation else self.theta
-        before = self.fired(old) if self._late else np.zeros_like(old["v"])
+        before = self.fired(old) if self.late else np.zeros_like(old["v"])
         charge = self._charge(x, old, new, before)
         v = word.fit(self._integrate(old["v"], charge, before, theta))
         free = old["r"] == 0 if self.refractory else np.ones(v.shape, bool)
@@ -274,7 +274,7 @@ class Lif(Neuron):
         if holds:
             v = np.where(free, v, word.fit(self._reset(old["v"], before, theta)))
         spikes = self._spikes(v, theta) * free
-        if not self._late:
+        if not self.late:
             v = word.fit(self._reset(v, spikes, theta))
             if self.reset_vs_leak == "before":
                 v = np.where(free | (not holds), self.leak.apply(v), v)
@@ -283,7 +283,7 @@ class Lif(Neuron):
         elif self.reset_timing == "both":
             v = word.fit(self._reset(v, spikes - before, theta))
         new["v"] = v
-        if self._remembers:
+        if self.remembers:
             new["s"] = spikes
         if self.adaptation:
             a = self.adaptation
@@ -297,12 +297,12 @@ class Lif(Neuron):
     ) -> np.ndarray:
         """Steps 3 and 4, but for the word's overflow at the end."""
         old = v
-        add, early = self.word.after_add, self._late and self.reset_vs_input == "before"
+        add, early = self.word.after_add, self.late and self.reset_vs_input == "before"
         if early and self.reset_vs_leak == "before":
             v = add(self._reset(v, before, theta))
         if self.reset_vs_leak == "instead":
             v = np.where(before > 0, add(self._reset(v, before, theta)), self.leak.apply(v))
-        elif self._late or self.reset_vs_leak == "after":
+        elif self.late or self.reset_vs_leak == "after":
             v = self.leak.apply(v)
         if early and self.reset_vs_leak == "after":
             v = add(self._reset(v, before, theta))
@@ -312,7 +312,7 @@ class Lif(Neuron):
             v = old + change
         else:
             v = add(v + charge + self.bias)
-        if self._late and not early:
+        if self.late and not early:
             v = self._reset(v, before, theta)
         return v
 
