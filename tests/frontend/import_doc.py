@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
+from codesign import exchange
 from codesign.errors import CodesignError
 from codesign.frontend import qonnx
 from codesign.frontend.clean import QUANT_DOMAIN
@@ -81,6 +82,9 @@ def _by_attributes(keys: list[tuple[str, str]]) -> dict[str, list[str]]:
     """Attribute list -> operators of one handler that share it."""
     found: dict[str, list[str]] = {}
     for domain, operator in keys:
+        if domain == exchange.DOMAIN:
+            found.setdefault("[EXCHANGE.md](EXCHANGE.md)", []).append(operator)
+            continue
         names = accepted(operator, domain)
         text = "refused" if names is None else ", ".join(f"`{n}`" for n in names) or "none"
         found.setdefault(text, []).append(operator)

@@ -15,22 +15,22 @@ QONNX = "qonnx.custom_op.general"
 
 def lif(**changes: Any) -> Lif:
     """A leaky neuron with 6 fraction bits; ``changes`` replace its choices."""
-    choices: dict[str, Any] = dict(
-        word=Word(12, 6, True, "sat_step"),
-        leak=Leak("mul_floor", [58], 6),
-        theta=[64],
-        compare="gt",
-        reset="subtract",
-        reset_timing="next",
-        reset_vs_leak="after",
-        reset_vs_input="before",
-        input_frac=6,
-        rounding="exact",
-        spike_levels=1,
-        refractory=0,
-        refractory_mode="silent",
-        output="spikes",
-    )
+    choices: dict[str, Any] = {
+        "word": Word(12, 6, True, "sat_step"),
+        "leak": Leak("mul_floor", [58], 6),
+        "theta": [64],
+        "compare": "gt",
+        "reset": "subtract",
+        "reset_timing": "next",
+        "reset_vs_leak": "after",
+        "reset_vs_input": "before",
+        "input_frac": 6,
+        "rounding": "exact",
+        "spike_levels": 1,
+        "refractory": 0,
+        "refractory_mode": "silent",
+        "output": "spikes",
+    }
     return Lif(**{**choices, **changes})
 
 
@@ -68,7 +68,7 @@ def finished(
     network: Network, out: str, shape: tuple[int, ...], steps: int, **changes: Any
 ) -> ModelProto:
     """The Scan form."""
-    known: dict[str, Any] = dict(encoding="direct", readout="count", reset_at_window=True)
+    known: dict[str, Any] = {"encoding": "direct", "readout": "count", "reset_at_window": True}
     metadata = Metadata(steps=steps, dt=1e-3, **{**known, **changes})
     return to_scan(network.model(out, (1, *shape), metadata))
 

@@ -11,6 +11,7 @@ from onnx import GraphProto, NodeProto
 from codesign import neurons
 from codesign.errors import UnsupportedModel
 from codesign.exchange import DOMAIN, Read, is_neuron, read_node
+from codesign.exchange.schema import SCHEMAS
 from codesign.exchange.wire import to_codes
 from codesign.formats import Real, ScaledInt
 from codesign.frontend.check import where
@@ -21,7 +22,7 @@ from codesign.ops.neuron import Neuron, state_name
 from codesign.ops.on_grid import OnGrid
 
 
-@handles("Lif", "Snu", "Egru", "Alpha", domain=DOMAIN)
+@handles(*SCHEMAS, domain=DOMAIN)
 def neuron(ctx: Context, node: NodeProto) -> None:
     """One layer of spiking neurons; its states are those of the Scan around it."""
     read = read_node(node, {name: const.array for name, const in ctx.constants.items()})
