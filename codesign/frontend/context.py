@@ -10,6 +10,8 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
+from codesign.exchange.metadata import read_metadata
+from codesign.exchange.sequence import is_spiking
 from codesign.formats import Format, Real
 from codesign.frontend import label
 from codesign.frontend.check import input_shape, port_format, tensor_array, where
@@ -65,7 +67,9 @@ class Context:
         self.moved: dict[tuple[object, ...], Value] = {}
         self.padded: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
         self.node_names: dict[str, str] = {}
-        #: Where the states of neurons start that a Scan carries: the body's tensor -> its array.
+        #: Whether the states of neurons go on from window to window.
+        self.persistent = is_spiking(model) and not read_metadata(model).reset_at_window
+        #: Where those states start that a Scan carries: the body's tensor -> its array.
         self.neuron_starts: dict[str, np.ndarray] = {}
         #: Name among values -> the tensor of a neuron's state, its layout and its shape there.
         self.neuron_states: dict[str, tuple[str, Axes, tuple[int, ...]]] = {}

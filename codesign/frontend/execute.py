@@ -18,6 +18,7 @@ from codesign.errors import ToolError, UsageError
 from codesign.frontend.check import MICROSOFT, input_shape
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
+from codesign.frontend.scan.body import body_of, scan_count
 from codesign.frontend.scan.unroll import unroll
 
 #: Frames at once, and float32 numbers at once: every tensor of a chunk is kept.
@@ -41,10 +42,29 @@ def execute_batch(
     inputs = np.ascontiguousarray(inputs, dtype=dtype).reshape(-1, *shape[1:])
     if not len(inputs):
         raise UsageError("no inputs to execute")
+    if any(node.op.carries for node in imported.graph.nodes):
+        return _one_by_one(imported, inputs, wanted)
     runner = _Runner(imported, shape[0])
     numbers = sum(math.prod(s) for s in imported.tensor_shapes.values())
     chunk = max(shape[0], min(CHUNK, NUMBERS // max(1, numbers)) // shape[0] * shape[0])
     parts = [runner(inputs[i : i + chunk], wanted) for i in range(0, len(inputs), chunk)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def _one_by_one(imported: Imported, inputs: np.ndarray, wanted: list[str]) -> dict[str, np.ndarray]:
+    """Frames whose states go on from one to the next: each starts where the last one ended."""
+    scans = [(n, body) for n in imported.model.graph.node if (body := body_of(n)) is not None]
+    carried = [
+        (start, body.output[index].name)
+        for node, body in scans
+        for index, start in enumerate(node.input[: len(node.input) - scan_count(node)])
+    ]
+    runner = _Runner(imported, 1)
+    parts = []
+    for frame in inputs:
+        parts.append(runner(frame[None], [*wanted, *(after for _, after in carried)]))
+        for start, after in carried:
+            runner.start_from(start, parts[-1][after][:, -1])
     return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
@@ -57,6 +77,11 @@ class _Runner:
         self._batch = batch
         self._ready: dict[int, tuple[Any, dict[str, list[str]]]] = {}
         self._single = False
+
+    def start_from(self, name: str, state: np.ndarray) -> None:
+        """Let the initial state ``name`` be ``state``, float32 [1, ...]."""
+        for model, _ in self._ready.values():
+            model.set_initializer(name, state)
 
     def __call__(self, inputs: np.ndarray, wanted: list[str]) -> dict[str, np.ndarray]:
         if not self._single:

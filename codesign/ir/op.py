@@ -25,6 +25,11 @@ class Op(ABC):
     #: Whether the output is the input of a step before, so that the node may stand in a loop.
     delays: ClassVar[bool] = False
 
+    @property
+    def carries(self) -> bool:
+        """Whether a frame's result depends on the frames before it."""
+        return False
+
     def one_step(self, steps: int) -> Op:
         """The operation on one step of a value of ``steps`` steps (first axis): itself, unless
         it holds something for each step."""

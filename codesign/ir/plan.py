@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Style = Literal["folded", "unrolled", "stream"]
+Style = Literal["folded", "unrolled", "stream", "event"]
 Multiplier = Literal["lut", "dsp"]
 Memory = Literal["auto", "block", "lut"]
 
@@ -16,6 +16,7 @@ class Plan:
 
     ``pe`` rows by ``simd`` columns are computed a cycle; an unrolled layer has all of them.
     Nodes without multipliers (``stream``) use ``simd`` as input lanes and ``pe`` as output lanes.
+    Event-driven synapses (``event``) scan ``simd`` inputs and add ``pe`` weights a cycle.
     ``depth``: pipeline stages of an unrolled layer (None: as many as the clock needs).
     ``max_stages``: registers a folded layer's matrix unit may use, so that with its requantizer
     it ends at most six cycles after the last multiply-accumulate.

@@ -48,6 +48,10 @@ class Neuron(CircuitOp):
     steps: int
     persistent: bool = False
 
+    @property
+    def carries(self) -> bool:
+        return self.persistent
+
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         shape = ins[0].shape
         if len(ins) != len(self.model.inputs) or any(x.shape != shape for x in ins):
@@ -103,7 +107,7 @@ class Neuron(CircuitOp):
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
         out, format = self.infer(*ins)
-        return int(self.rtl(ins, Value("o", out, format), plan).cycles)
+        return int(self.rtl(ins, Value("o", out, format), plan).interval)
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.neurons import NeuronArray
@@ -148,6 +152,10 @@ class NeuronState(Op):
 
     neuron: Neuron
     state: str
+
+    @property
+    def carries(self) -> bool:
+        return self.neuron.persistent
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         shape, _ = self.neuron.infer(*ins)

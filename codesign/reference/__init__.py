@@ -28,6 +28,8 @@ def run(
     """
     wanted = [*dict.fromkeys([*graph.outputs, *keep])]
     frames = len(next(iter(inputs.values())))
+    if any(node.op.carries for node in graph.nodes):
+        chunk = max(1, frames)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     for start in range(0, max(frames, 1), chunk):
         env = {name: array[start : start + chunk] for name, array in inputs.items()}

@@ -163,7 +163,9 @@ def _affordable_frames(manifest: Manifest) -> int:
 
 
 def _frames_at_once(subject: Subject) -> int:
-    """Frames whose codes fit in memory together."""
+    """Frames whose codes fit in memory together; all, where each depends on those before."""
+    if any(node.op.carries for node in subject.graph.nodes):
+        return 1 << 62
     sizes = {tap.port.tensor: tap.port.elements for tap in subject.manifest.taps}
     sizes |= {point.value.name: point.value.elements for point in subject.points}
     return max(1, CODES_AT_ONCE // max(1, sum(sizes.values())))
@@ -268,6 +270,8 @@ def _hardware_links(
     """reference = RTL on every frame; with ``stalls``, again on some under random ones."""
     from codesign.sim.native import run_native
 
+    if any(node.op.carries for node in subject.graph.nodes):
+        threads = 1  # each thread begins at a reset
     taps = _taps(subject, expected)
     plain = run_native(subject.build, vectors.codes, taps, threads=threads, writes=subject.needed)
     if not stalls:

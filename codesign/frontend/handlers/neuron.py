@@ -39,7 +39,9 @@ def neuron(ctx: Context, node: NodeProto) -> None:
         raise ctx.error(node, "its inputs lie differently", "give them the same layout")
     model = _started(ctx, node, read, first)
     model, ins = _on_grid(ctx, node, model, [t.value for t in tensors])
-    value = ctx.emit(node, Neuron(model, 0), ins, tensor=node.output[0], axes=first.axes)
+    value = ctx.emit(
+        node, Neuron(model, 0, ctx.persistent), ins, tensor=node.output[0], axes=first.axes
+    )
     name = ctx.so_far().producer(value.name)
     assert name is not None
     for state, tensor in zip(model.states, read.ports.next_states, strict=True):

@@ -72,6 +72,11 @@ def scan_attributes(node: NodeProto) -> dict[str, object]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute if a.type not in _GRAPHS}
 
 
+def scan_count(node: NodeProto) -> int:
+    """How many inputs of a Scan are walked step by step; those before them are states."""
+    return int(str(scan_attributes(node)["num_scan_inputs"]))
+
+
 def check_ports(node: NodeProto, place: str) -> None:
     """As many body inputs and outputs as the node has, with names of their own."""
     body = body_of(node)
