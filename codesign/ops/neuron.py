@@ -107,7 +107,7 @@ class Neuron(CircuitOp):
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
         out, format = self.infer(*ins)
-        return int(self.rtl(ins, Value("o", out, format), plan).interval)
+        return int(self.rtl(ins, Value("o", out, format), plan).cycles)
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.neurons import NeuronArray
