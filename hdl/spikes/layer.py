@@ -261,15 +261,18 @@ class EventTiming(Stage):
                 clock.emit()
 
     def _walk(self, clock: Clock) -> Process:
-        """Two registers on the way to the slots, each free again when its event moves on."""
-        taken = moved = finished = -1
+        """Registers on the way to the slots, each free again when its event moves on."""
+        entered = [-1] * self._front  # when the event before entered each register
+        finished = -1
         for n, (slots, end) in enumerate(self._beats):
             if len(self.i.valid.at) <= n:
                 yield self.i.valid, n
-            taken = max(self.i.valid.at[n], taken + 1, moved)
-            self.i.taken.put(taken)
-            moved = max(taken + 1, finished)
-            finished = yield from clock.issue(max(moved + 1, self._start))
+            t = max(self.i.valid.at[n], entered[0] + 1)
+            for k in range(self._front):
+                t = max(t, entered[k + 1] if k + 1 < self._front else finished)
+                entered[k], t = t, t + 1
+            self.i.taken.put(entered[0])
+            finished = yield from clock.issue(max(t, self._start))
             if slots > 1:
                 finished = (yield from clock.issue_run(slots - 1))[-1]
             if end:
