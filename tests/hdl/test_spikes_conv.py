@@ -64,7 +64,13 @@ def test_currents_and_cycles(
     bias = rng.integers(-4, 5, outputs) if biased else None
     x = spikes(3, 2, 2, size[0] * size[1] * channels, levels, rate)
     x = x.reshape(2, 2, *size, channels)
-    how = dict(stride=stride, padding=padding, dilation=dilation, depthwise=depthwise, bias=bias)
+    how = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "depthwise": depthwise,
+        "bias": bias,
+    }
     part = EventConv(w, size=size, steps=2, lanes=lanes, slice=slice, levels=levels, **how)
     expected = layers.conv(x, w, **how)
     assert part.out_shape == expected.shape[2:]
