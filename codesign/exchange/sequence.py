@@ -24,10 +24,9 @@ def as_sequence(model: ModelProto) -> ModelProto:
     if not is_spiking(model):
         return model
     metadata = read_metadata(model)
-    if any(is_neuron(node) for node in model.graph.node) or not metadata.reset_at_window:
-        if not any(is_neuron(node) for node in model.graph.node):
-            model = to_step(model)
-        model = _with_constant_states(model, metadata)
+    one_step = any(is_neuron(node) for node in model.graph.node)
+    if one_step or len(model.graph.input) > 1:  # states that the caller would carry on
+        model = _with_constant_states(model if one_step else to_step(model), metadata)
     last = model.graph.node[-1] if model.graph.node else None
     if last is None or last.op_type != "Scan" or len(model.graph.output) != 1:
         return model
@@ -69,7 +68,7 @@ def _read_out(model: ModelProto, metadata: Metadata) -> ModelProto:
         node("Gather", [spikes.name, constant("last", steps - 1)], name, axis=1)
     else:  # steps - t of the first spike, at the latest 0
         left = np.arange(steps, 0, -1, dtype=np.float32).reshape(1, steps, *[1] * len(rest))
-        early = node("Mul", [spikes.name, constant("left", left, np.float32)], f"{name}_left")
+        early = node("Mul", [spikes.name, constant("left", left, np.float32)], f"{name}_early")
         node("ReduceMax", [early, constant("axes", [1])], name, keepdims=0)
     del graph.output[:]
     graph.output.append(port(name, (batch, *rest)))

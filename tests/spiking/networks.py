@@ -73,7 +73,12 @@ def finished(
     return to_scan(network.model(out, (1, *shape), metadata))
 
 
-def dense_network(sizes: tuple[int, ...] = (6, 5, 3), steps: int = 7, **changes: Any) -> ModelProto:
+def dense_network(
+    sizes: tuple[int, ...] = (6, 5, 3),
+    steps: int = 7,
+    metadata: dict[str, Any] | None = None,
+    **changes: Any,
+) -> ModelProto:
     """Dense layers of :func:`lif` neurons, biases in the first; the input has 2 fraction bits."""
     net = Network(sizes[:1])
     at = net.quant("x", "xq", 2, 4)
@@ -83,4 +88,15 @@ def dense_network(sizes: tuple[int, ...] = (6, 5, 3), steps: int = 7, **changes:
         if k == 0:
             at = net.bias(at, fan_out, f"bias{k}", frac=6)
         at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
-    return finished(net, at, sizes[-1:], steps)
+    return finished(net, at, sizes[-1:], steps, **(metadata or {}))
+
+
+def recurrent_network(size: int = 4, steps: int = 6, **changes: Any) -> ModelProto:
+    """A layer whose spikes come back through weights of their own in the next step."""
+    net = Network((3,))
+    drive = net.dense(net.quant("x", "xq", 2, 4), (3, size), "fc", frac=4)
+    back = net.dense(net.state("seen", (1, size)), (size, size), "again", frac=6)
+    total = net.node("Add", [drive, back], "total")
+    spikes = net.neuron(lif(**changes), "lif", total, (1, size))
+    net.node("Identity", [spikes], "seen_next")
+    return finished(net, spikes, (size,), steps)

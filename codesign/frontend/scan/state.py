@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, NodeProto
 
+from codesign.exchange import is_neuron, read_neuron
 from codesign.formats import Format, Real, ScaledInt
 from codesign.frontend.check import QUANT_OPS
 from codesign.frontend.context import Context
 from codesign.frontend.layout import identity
 from codesign.frontend.names import Names, printable
+from codesign.ops.neuron import word_format
 
 #: Between a quantizer and the state it writes nothing but these may lie.
 _ALONG = frozenset({"Identity", "DequantizeLinear", "Clip"})
@@ -33,6 +35,11 @@ def state_format(
         ports = [port.name for port in body.input]
         if chain and _quantizes(chain[0]):
             return _format_of(inner, chain, shape)
+        spikes = _neuron(body, start)
+        if spikes is not None and all(n.op_type == "Identity" for n in chain):
+            arrays = {name: const.array for name, const in inner.constants.items()}
+            model = read_neuron(spikes, arrays)
+            return word_format(model.out, *model.span)
         if chain is not None and start in ports[states:] and start in inner.tensors:
             format = inner.tensors[start].value.format
             if not isinstance(format, Real):
@@ -46,7 +53,13 @@ def state_format(
 def written_as_codes(body: GraphProto, name: str) -> bool:
     """Whether the state ``name`` is written by a quantizer, or is a port of the body."""
     chain, start = _back(body, name)
-    return bool(chain and _quantizes(chain[0])) or start in {port.name for port in body.input}
+    coded = bool(chain and _quantizes(chain[0])) or _neuron(body, start) is not None
+    return coded or start in {port.name for port in body.input}
+
+
+def _neuron(body: GraphProto, name: str) -> NodeProto | None:
+    """The neuron whose result ``name`` is."""
+    return next((n for n in body.node if is_neuron(n) and n.output[0] == name), None)
 
 
 def _quantizes(node: NodeProto) -> bool:
