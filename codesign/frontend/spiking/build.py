@@ -12,6 +12,7 @@ from codesign.errors import UnsupportedModel
 from codesign.exchange import Metadata, StepBuilder, to_scan
 from codesign.exchange.domain import LIMIT
 from codesign.frontend.names import Names, printable
+from codesign.frontend.spiking.grid import extra_bits
 from codesign.frontend.spiking.hold import Change, Holder
 from codesign.frontend.spiking.layers import (
     INPUT,
@@ -79,6 +80,7 @@ class _Builder:
         self._names = {name: names.unique(name) for name in network.layers}
         self._wires: dict[str, Wire] = {}
         self._late: dict[str, Wire] = {}
+        self._extra = extra_bits(network, formats.input.frac, formats.weights.frac)
 
     def run(self, metadata: Metadata) -> ModelProto:
         self._wires[INPUT] = self._quantized_input()
@@ -133,12 +135,7 @@ class _Builder:
             if wire.shape != total.shape:
                 what = f"values of {total.shape} and {wire.shape} are added"
                 raise UnsupportedModel(what, where=printable(name), hint="make them alike")
-            if wire.frac != total.frac:
-                raise UnsupportedModel(
-                    f"sums in steps of 2^-{total.frac} and 2^-{wire.frac} are added",
-                    where=printable(name),
-                    hint="let both read values with the same fraction bits: input and spikes",
-                )
+            assert wire.frac == total.frac, "extra_bits makes them alike"
             sum_name = self._step.node(
                 "Add", [total.name, wire.name], f"{self._names[name]}.sum{index}"
             )
@@ -155,10 +152,9 @@ class _Builder:
             if not isinstance(neurons, Neurons):
                 what = "only what neurons put out can arrive one step later"
                 raise UnsupportedModel(what, where=printable(source), hint="use a delay")
-            model = neurons.model(0, Holder(True))
             shape = self._shape_of[source]
             name = self._step.state(f"{self._names[source]}.last", (1, *shape))
-            self._late[source] = Wire(name, shape, model.out.frac, *model.span)
+            self._late[source] = Wire(name, shape, *_range(neurons))
         return self._late[source]
 
     # --- delays
@@ -189,8 +185,7 @@ class _Builder:
             wire = self._wires[INPUT]
             return wire.frac, wire.lo, wire.hi
         if isinstance(layer, Neurons):
-            model = layer.model(0, Holder(True))
-            return model.out.frac, *model.span
+            return _range(layer)
         if isinstance(layer, Flatten | MaxPool | DelayLine):
             return self._range_before(source)
         hint = "put the delay before the weights, on the spikes: it is shorter, and the same"
@@ -258,7 +253,9 @@ class _Builder:
         """Codes int64, and the name of the quantized constant."""
         form, half = self._formats.weights, 1 << (self._formats.weights.bits - 1)
         codes = self._hold.codes(weight, form.frac, -half, half - 1, "weights", printable(layer))
-        return codes, self._constant(f"{self._names[layer]}.weight", codes, form.frac, form.bits)
+        finer = self._extra.get(layer, 0)
+        name, codes = f"{self._names[layer]}.weight", codes << finer
+        return codes, self._constant(name, codes, form.frac + finer, form.bits + finer)
 
     def _constant(self, name: str, codes: np.ndarray, frac: int, bits: int) -> str:
         values = self._step.constant(name, np.ldexp(codes.astype(np.float32), -frac))
@@ -288,7 +285,7 @@ class _Builder:
         trailing: int,
     ) -> Wire:
         """Add a bias [out] to sums with weight codes [out, ...], and say what they can be."""
-        frac = x.frac + self._formats.weights.frac
+        frac = x.frac + self._formats.weights.frac + self._extra.get(layer, 0)
         up, down = np.maximum(codes, 0).sum(1), np.minimum(codes, 0).sum(1)
         # a window at the border may see any part of its weights: 0 is always among the values
         lo, hi = np.minimum(up * x.lo + down * x.hi, 0), np.maximum(up * x.hi + down * x.lo, 0)
@@ -333,6 +330,8 @@ class _Builder:
         where, name = printable(layer.name), self._names[layer.name]
         factor = np.broadcast_to(layer.factor, x.shape[:1])
         codes = self._hold.codes(factor, form.frac, -half, half - 1, "factors", where)
+        finer = self._extra.get(layer.name, 0)
+        codes, frac = codes << finer, form.frac + finer
         axes = max(len(x.shape) - 1, 1)
         source = x
         if len(x.shape) == 1:
@@ -341,13 +340,11 @@ class _Builder:
         kernel = codes.reshape(-1, 1, *[1] * axes)
         one = (1,) * axes
         conv = Conv(name, kernel, None, one, ((0, 0),) * axes, one, x.shape[0])
-        out = self._depthwise(name, source, kernel, form.frac, conv)
+        out = self._depthwise(name, source, kernel, frac, conv)
         if len(x.shape) == 1:
             out = self._reshape(f"{name}.flat", out, x.shape)
         ends = np.outer(codes, [x.lo, x.hi])
-        return self._wire(
-            layer.name, out, x.shape, x.frac + form.frac, int(ends.min()), int(ends.max())
-        )
+        return self._wire(layer.name, out, x.shape, x.frac + frac, int(ends.min()), int(ends.max()))
 
     def _neurons(self, layer: Neurons, x: Wire) -> Wire:
         name, trailing = self._names[layer.name], len(x.shape) - 1
@@ -356,7 +353,12 @@ class _Builder:
             what = f"{model.channels} parameters for {x.shape[0]} channels"
             raise UnsupportedModel(what, where=printable(layer.name), hint="one for each, or one")
         out = self._step.neuron(model, name, x.name, (1, *x.shape), trailing=trailing)
-        return Wire(out, x.shape, model.out.frac, *model.span)
+        return Wire(out, x.shape, *_range(layer))
+
+
+def _range(layer: Neurons) -> tuple[int, int, int]:
+    """Fraction bits, smallest and largest code of what neurons put out."""
+    return layer.out.frac, layer.out.lo, layer.most
 
 
 def output_shape(layer: Layer, shape: Shape) -> Shape:

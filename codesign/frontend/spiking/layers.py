@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from codesign.errors import UnsupportedModel
 from codesign.frontend.spiking.hold import Holder
-from codesign.neurons import Lif
+from codesign.neurons import Neuron, Word
 
 Shape = tuple[int, ...]
 
@@ -84,9 +85,12 @@ class DelayLine(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Neurons(Layer):
-    """``model``: makes the neurons, given the fraction bits of their input."""
+    """``model``: makes the neurons, given the fraction bits of their input; they put out codes of
+    ``out``, up to ``most``."""
 
-    model: Callable[[int, Holder], Lif]
+    model: Callable[[int, Holder], Neuron]
+    out: Word
+    most: int
 
 
 @dataclass(frozen=True)
@@ -110,3 +114,21 @@ INPUT = ""
 def window_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
     """How many windows fit along an axis."""
     return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def per_channel(values: np.ndarray, shape: Shape, where: str) -> np.ndarray:
+    """``values`` that broadcast to neurons of ``shape`` as float64 [1] or [channels].
+
+    Raises :class:`UnsupportedModel` where they differ within a channel, or do not broadcast.
+    """
+    try:
+        whole = np.broadcast_to(np.asarray(values, np.float64), shape).reshape(shape[0], -1)
+    except ValueError:
+        what = f"a parameter of shape {np.shape(values)} for neurons of shape {shape}"
+        hint = "give one for all neurons, or one per channel"
+        raise UnsupportedModel(what, where=where, hint=hint) from None
+    first = whole[:, :1]
+    if (whole != first).any():
+        hint = "hardware keeps one for each channel: use the same for all pixels"
+        raise UnsupportedModel("a parameter differs within a channel", where=where, hint=hint)
+    return first[:1, 0] if (first == first[0]).all() else first[:, 0]

@@ -61,3 +61,8 @@ class Parts:
 
 def _word(form: StateFormat) -> Word:
     return Word(form.bits, form.frac, form.signed, form.overflow)
+
+
+def spikes_word(levels: int) -> Word:
+    """What spikes of up to ``levels`` are codes of."""
+    return Word(levels.bit_length(), 0, False, "wrap")
