@@ -160,7 +160,7 @@ class _Converter:
                     kind,
                     parts.word(),
                     parts.leak(beta),
-                    parts.codes(theta, "thresholds", wide=True),
+                    parts.codes(theta, "threshold", wide=True),
                     reset=cell.reset_mechanism,
                     reset_delay=bool(cell.reset_delay),
                     input_frac=input_frac,

@@ -252,7 +252,7 @@ class _Builder:
     def _weights(self, layer: str, weight: np.ndarray) -> tuple[np.ndarray, str]:
         """Codes int64, and the name of the quantized constant."""
         form, half = self._formats.weights, 1 << (self._formats.weights.bits - 1)
-        codes = self._hold.codes(weight, form.frac, -half, half - 1, "weights", printable(layer))
+        codes = self._hold.codes(weight, form.frac, -half, half - 1, "weight", printable(layer))
         finer = self._extra.get(layer, 0)
         name, codes = f"{self._names[layer]}.weight", codes << finer
         return codes, self._constant(name, codes, form.frac + finer, form.bits + finer)
@@ -290,7 +290,7 @@ class _Builder:
         # a window at the border may see any part of its weights: 0 is always among the values
         lo, hi = np.minimum(up * x.lo + down * x.hi, 0), np.maximum(up * x.hi + down * x.lo, 0)
         if bias is not None and np.any(bias):
-            held = self._hold.codes(bias, frac, -LIMIT, LIMIT, "biases", printable(layer))
+            held = self._hold.codes(bias, frac, -LIMIT, LIMIT, "bias", printable(layer))
             name = f"{self._names[layer]}.bias"
             bits = max(int(np.abs(held).max()).bit_length() + 1, 2)
             spread = held.reshape(-1, *[1] * trailing)
@@ -329,7 +329,7 @@ class _Builder:
         form, half = self._formats.weights, 1 << (self._formats.weights.bits - 1)
         where, name = printable(layer.name), self._names[layer.name]
         factor = np.broadcast_to(layer.factor, x.shape[:1])
-        codes = self._hold.codes(factor, form.frac, -half, half - 1, "factors", where)
+        codes = self._hold.codes(factor, form.frac, -half, half - 1, "factor", where)
         finer = self._extra.get(layer.name, 0)
         codes, frac = codes << finer, form.frac + finer
         axes = max(len(x.shape) - 1, 1)

@@ -11,7 +11,7 @@ from codesign.errors import UnsupportedModel
 
 @dataclass(frozen=True)
 class Change:
-    """``count`` of ``of`` parameters ``what`` at ``where`` were rounded, the worst by
+    """``count`` of ``of`` values of ``what`` at ``where`` were rounded, the worst by
     ``largest``."""
 
     where: str
@@ -22,7 +22,7 @@ class Change:
 
     def __str__(self) -> str:
         return (
-            f"{self.where}: {self.count} of {self.of} {self.what} rounded, "
+            f"{self.where}: {self.count} of {self.of} {self.what} values rounded, "
             f"the largest change is {self.largest:.3g}"
         )
 
@@ -64,7 +64,7 @@ class Holder:
         with np.errstate(divide="ignore"):
             wanted = -np.log2(np.maximum(1 - decays, 2.0**-40))
         k = np.clip(np.rint(wanted), 1, 30)
-        self._compare(decays, 1 - 2.0**-k, "decays", where, "decay of the form 1 - 2^-k")
+        self._compare(decays, 1 - 2.0**-k, "decay", where, "decay of the form 1 - 2^-k")
         return k.astype(np.int64)
 
     def _compare(

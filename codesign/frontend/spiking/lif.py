@@ -55,7 +55,7 @@ class Parts:
             return Leak("none", np.zeros(1, np.int64))
         if form.kind.startswith("shift"):
             return Leak(form.kind, self.holder.shifts(decay, self.where))
-        amount = self.holder.codes(decay, form.frac, 0, 1 << form.frac, "decays", self.where)
+        amount = self.holder.codes(decay, form.frac, 0, 1 << form.frac, "decay", self.where)
         return Leak(form.kind, amount, form.frac)
 
 
