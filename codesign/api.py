@@ -102,6 +102,7 @@ def generate(
     input_format: str | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
+    activity: float | None = None,
     progress: Progress = lambda _: None,
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
@@ -112,6 +113,7 @@ def generate(
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
+    ``activity``: spiking dense layers become event-driven, planned for this share of spikes.
     ``softmax``: one at the end is computed on the ``host``, or is replaced by ``argmax``.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
@@ -124,7 +126,8 @@ def generate(
         generate_into(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
             input_format=parse_format(input_format) if input_format else None,
-            runtime_weights=runtime_weights, softmax=softmax, progress=progress,
+            runtime_weights=runtime_weights, softmax=softmax, activity=activity,
+            progress=progress,
         )  # fmt: skip
     finally:
         if scratch is not None:

@@ -29,7 +29,8 @@ from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
 from codesign.ops.area import fifo_cost
 from codesign.ops.requant import Requant
-from codesign.passes import AbsorbBias, lower, run_passes
+from codesign.passes import AbsorbBias, EventSynapses, lower, run_passes
+from codesign.passes.event_synapses import expected_spikes
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.dataflow import (
@@ -82,10 +83,13 @@ def generate_into(
     input_format: ScaledInt | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
+    activity: float | None = None,
     progress: Progress = lambda _: None,
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
 
+    ``activity``: spiking dense layers become event-driven, planned for this share of their inputs
+    spiking in a step.
     ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
     ``runtime_weights``: the weights of all layers can be written while the circuit exists.
     """
@@ -97,7 +101,10 @@ def generate_into(
     proto = class_only(proto) if softmax == "argmax" else proto
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
-    circuit = partition(lower(imported.graph, runtime_weights=runtime_weights))
+    graph = lower(imported.graph, runtime_weights=runtime_weights)
+    if activity is not None:
+        graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity))])
+    circuit = partition(graph)
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
     if runtime_weights:
         check_loadable(circuit, unrolled)

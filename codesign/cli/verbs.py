@@ -128,6 +128,10 @@ def generate(
     softmax: Annotated[
         str, typer.Option(help="A final Softmax: on the 'host', or 'argmax' instead.")
     ] = "host",
+    activity: Annotated[
+        float | None,
+        typer.Option(help="Event-driven spiking layers, for this share of spikes a step."),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -160,6 +164,7 @@ def generate(
             input_format=input_format,
             runtime_weights=runtime_weights,
             softmax=softmax,
+            activity=activity,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
 
+def reads_spikes(x: Value) -> bool:
+    """Whether ``x`` is (steps, features) of spikes, or of their counts."""
+    return len(x.shape) == 2 and x.format.lo == 0 and x.format.hi <= 255
+
+
+#: Frames that a simulation of the usual spikes may take.
+MOST_FRAMES = 64
+
+
 @register("event_dense")
 @dataclass(frozen=True, eq=False)
 class EventDense(CircuitOp):
@@ -35,7 +44,7 @@ class EventDense(CircuitOp):
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
-        if len(x.shape) != 2 or x.format.lo != 0 or x.format.hi > 255:
+        if not reads_spikes(x):
             raise UnsupportedModel(
                 f"an event-driven layer reads spikes (steps, features), got {x.shape} "
                 f"{x.format.label()}",
@@ -117,16 +126,16 @@ class EventDense(CircuitOp):
         return self.timing_of(ins, plan, self._usual(ins[0]))
 
     def timing_of(self, ins: list[Value], plan: Plan, spikes: np.ndarray) -> Any:
-        """The event model for frames of ``spikes``, int [frames, steps, K], again and again."""
+        """The event model for frames of ``spikes``, int [frames, steps, K]."""
         from codesign.hdl.timing import Composite
 
         parts = self._parts(ins[0], plan).values()
-        return Composite([part.timing(spikes, forever=True) for part in parts])
+        return Composite([part.timing(spikes) for part in parts])
 
     def _usual(self, x: Value) -> np.ndarray:
-        """A frame with the expected number of spikes, evenly spread."""
+        """Frames with the expected number of spikes, evenly spread."""
         steps, inputs = x.shape
-        spikes = np.zeros((1, steps, inputs), np.int64)
+        spikes = np.zeros((MOST_FRAMES, steps, inputs), np.int64)
         count = min(self.expected, inputs)
         spikes[:, :, (np.arange(count) * inputs) // max(1, count)] = 1
         return spikes

@@ -5,6 +5,7 @@ from codesign.passes.absorb_bias import AbsorbBias
 from codesign.passes.absorb_rearrange import AbsorbRearrange
 from codesign.passes.base import Pass, PassError, run_passes
 from codesign.passes.drop_identity import DropIdentity
+from codesign.passes.event_synapses import EventSynapses
 from codesign.passes.fold_offset import FoldOffset
 from codesign.passes.hoist import Hoist
 from codesign.passes.lower_argmax import LowerArgMax
@@ -44,4 +45,12 @@ def lower(graph: Graph, *, runtime_weights: bool = False) -> Graph:
     )
 
 
-__all__ = ["AbsorbBias", "AbsorbRearrange", "Pass", "PassError", "lower", "run_passes"]
+__all__ = [
+    "AbsorbBias",
+    "AbsorbRearrange",
+    "EventSynapses",
+    "Pass",
+    "PassError",
+    "lower",
+    "run_passes",
+]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
+from codesign.errors import UsageError
 from codesign.ir import Graph, Node
-from codesign.ops.event_dense import EventDense
+from codesign.ops.event_dense import EventDense, reads_spikes
 from codesign.ops.matvec import MatVec
+from codesign.ops.neuron import Neuron
 from codesign.passes.base import Pass
 
 
@@ -23,26 +26,29 @@ class EventSynapses(Pass):
         for node in graph.nodes:
             if node.name in self._expected and isinstance(node.op, MatVec):
                 op = EventDense(node.op, self._expected[node.name])
-                op.infer(*graph.ins(node))
                 node = Node(node.name, op, node.inputs, node.outputs)
             nodes.append(node)
         return graph.with_nodes(nodes)
 
 
-def spike_layers(graph: Graph) -> dict[str, int]:
-    """Dense layers that read spikes -> their inputs."""
+def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
+    """The dense layers from spikes to neurons, and ``activity`` of their inputs.
+
+    ``UsageError`` where there is none, or where ``activity`` is no share.
+    """
+    if not 0 < activity <= 1:
+        raise UsageError(f"activity is the share of inputs that spike in a step, got {activity}")
     found = {}
     for node in graph.nodes:
-        if not isinstance(node.op, MatVec):
+        if not isinstance(node.op, MatVec) or node.op.loadable is not None:
             continue
         (x,) = graph.ins(node)
-        spikes = x.format.lo == 0 and x.format.hi <= 255 and len(x.shape) == 2
-        if spikes and node.op.loadable is None and _between_neurons(graph, node):
-            found[node.name] = x.shape[-1]
+        readers = graph.consumers(node.output)
+        if reads_spikes(x) and any(isinstance(reader.op, Neuron) for reader in readers):
+            found[node.name] = ceil(activity * x.shape[-1])
+    if not found:
+        raise UsageError(
+            "no dense layer of this network leads from spikes to neurons",
+            hint="leave --activity out: the layers are built folded",
+        )
     return found
-
-
-def _between_neurons(graph: Graph, node: Node) -> bool:
-    from codesign.ops.neuron import Neuron
-
-    return any(isinstance(reader.op, Neuron) for reader in graph.consumers(node.output))
