@@ -78,7 +78,7 @@ def step(model: Lif, p: States, shape: Shape, x: Any, old: States) -> tuple[Any,
 class _Step:
     def __init__(self, model: Lif, p: States, shape: Shape) -> None:
         self.m, self.p, self.shape = model, p, shape
-        self.late = model.reset_timing == "next"
+        self.late = model.reset_timing != "same"
 
     def take(self, x: Any, old: States) -> tuple[Any, States]:
         m, new = self.m, dict(old)
@@ -93,6 +93,8 @@ class _Step:
         spikes = spikes if free is None else spikes * free
         if not self.late:
             v = self._early(v, spikes, theta, free, new)
+        elif m.reset_timing == "both":
+            v = fit(m.word, self._reset(v, spikes - before, theta))
         new["v"] = v
         self._bookkeeping(spikes, old, new)
         return (v if m.output == "membrane" else spikes), new
@@ -128,14 +130,20 @@ class _Step:
         return self._spikes(old["v"], self.p["theta"])
 
     def _integrate(self, v: Any, charge: Any, before: Any, theta: Any) -> Any:
-        m, early = self.m, self.late and self.m.reset_vs_input == "before"
+        m, early, old = self.m, self.late and self.m.reset_vs_input == "before", v
         if early and m.reset_vs_leak == "before":
             v = self._after_add(self._reset(v, before, theta))
-        if self.late or m.reset_vs_leak == "after":
+        if m.reset_vs_leak == "instead":
+            kept = self._after_add(self._reset(v, before, theta))
+            v = torch.where(before > 0, kept, decay(m.leak, self.p["leak"], v))
+        elif self.late or m.reset_vs_leak == "after":
             v = decay(m.leak, self.p["leak"], v)
         if early and m.reset_vs_leak == "after":
             v = self._after_add(self._reset(v, before, theta))
-        v = self._after_add(v + charge)
+        if m.word.overflow == "sat_change":
+            v = old + fit(m.word, fit(m.word, v - old + charge) + self.p["bias"])
+        else:
+            v = self._after_add(v + charge + self.p["bias"])
         if self.late and not early:
             v = self._reset(v, before, theta)
         return v
@@ -146,16 +154,19 @@ class _Step:
 
     def _charge(self, x: Any, old: States, new: States, before: Any) -> Any:
         m, syn = self.m, self.m.synapse
-        bias = self.p["bias"]
         if syn is None:
-            return scaled(x, m.input_frac - m.word.frac, m.rounding) + bias
+            return scaled(x, m.input_frac - m.word.frac, m.rounding)
         given = scaled(x, m.input_frac - syn.word.frac, m.rounding)
         held = old["i"]
         if syn.reset and before is not None:
             held = torch.where(before > 0, torch.zeros_like(held), held)
-        new["i"] = fit(syn.word, decay(syn.leak, self.p["synapse_leak"], held) + given)
-        seen = new["i"] if syn.order == "new" else held
-        return scaled(seen, syn.word.frac - m.word.frac, m.rounding) + bias
+        leak = self.p["synapse_leak"]
+        if syn.order == "leaked":
+            new["i"] = decay(syn.leak, leak, fit(syn.word, held + given))
+        else:
+            new["i"] = fit(syn.word, decay(syn.leak, leak, held) + given)
+        seen = held if syn.order == "previous" else new["i"]
+        return scaled(seen, syn.word.frac - m.word.frac, m.rounding)
 
     def _spikes(self, v: Any, theta: Any) -> Any:
         ge, shape, slope = self.m.compare == "ge", self.shape.surrogate, self.shape.slope

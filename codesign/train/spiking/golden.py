@@ -1,0 +1,94 @@
+"""PyTorch's own spikes and states at every step, recorded beside the model.
+
+The file is that of ``codesign.train.golden``; its tensors are those of the one-step form, every
+array with the axes batch and steps in front: the outputs ``layerN`` and the states after each step
+``layerN.v_next``, float32 as on the wires of the file (a code times its power of two).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from codesign.exchange.step import NEXT
+from codesign.train.golden import Golden
+from codesign.train.needs import need
+from codesign.train.spiking.encode import Encoding
+from codesign.train.spiking.network import SpikingNet
+from codesign.train.spiking.readout import readout as readout_of
+
+BATCH = 256
+
+
+def trace(net: SpikingNet, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Every layer's outputs and states on ``x`` (float32 [n, steps, ...]), by name."""
+    parts = [_trace(net, x[i : i + BATCH]) for i in range(0, len(x), BATCH)]
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def _trace(net: SpikingNet, x: np.ndarray) -> dict[str, np.ndarray]:
+    torch = need("torch")
+    found: dict[str, list[Any]] = {}
+    whole = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    with torch.no_grad():
+        for index, block in enumerate(net.eval().blocks):
+            currents = block.current(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
+            states, outs = None, []
+            worth = _worth(block)
+            for t in range(whole.shape[1]):
+                out, states = block.charge(currents[:, t], states)
+                outs.append(out)
+                for name, value in states.items():
+                    key = f"layer{index}.{name}{NEXT}"
+                    found.setdefault(key, []).append(value * worth.get(name, 1.0))
+            whole = torch.stack(outs, 1)
+            found[f"layer{index}"] = list(whole.unbind(1))
+    return {n: torch.stack(s, 1).numpy().astype(np.float32) for n, s in found.items()}
+
+
+def _worth(block: Any) -> dict[str, float]:
+    """What a code of each state is worth."""
+    if block.neuron is None:
+        return {}
+    return {s.name: 2.0**-s.word.frac for s in block.neuron.model.states}
+
+
+def record_spiking(
+    net: SpikingNet,
+    encoding: Encoding,
+    readout: str,
+    x: np.ndarray,
+    labels: np.ndarray,
+    *,
+    random_frames: int = 100,
+    seed: int = 1,
+) -> Golden:
+    """Run ``net`` on ``x`` (encoded, float32 [n, steps, ...]) and on random inputs, among them
+    all, none and alternating ones."""
+    random_x = random_inputs(encoding, x.shape[1:], random_frames, seed)
+    test = trace(net, x)
+    outs = test[f"layer{len(net.blocks) - 1}"]
+    guess = np.asarray(readout_of(readout)(outs)).argmax(1)
+    return Golden(
+        np.ascontiguousarray(x, dtype=np.float32),
+        np.asarray(labels, dtype=np.int64),
+        random_x,
+        seed,
+        test,
+        trace(net, random_x) if random_frames else {n: a[:0] for n, a in test.items()},
+        float("nan"),
+        float((guess == labels).mean()) if len(labels) else float("nan"),
+    )
+
+
+def random_inputs(encoding: Encoding, shape: tuple[int, ...], frames: int, seed: int) -> np.ndarray:
+    """float32 [frames, steps, ...]: spikes, or codes, of every density."""
+    rng = np.random.default_rng(seed)
+    top = (1 << encoding.bits) - 1 if encoding.kind == "direct" else 1
+    density = rng.random((frames, *[1] * len(shape)))
+    size = (frames, *shape)
+    found = (rng.random(size) < density) * rng.integers(1, top, size=size, endpoint=True)
+    if frames > 3:
+        found[0], found[1], found[2, ::2], found[2, 1::2] = 0, top, 0, top
+    return (found * 2.0**-encoding.frac).astype(np.float32)

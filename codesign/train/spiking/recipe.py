@@ -1,0 +1,283 @@
+"""The recipe behind ``codesign train DATA --spiking``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codesign.errors import UsageError
+from codesign.train.golden import Golden, save_golden
+from codesign.train.needs import need
+from codesign.train.recipe import Progress, _one_thread, _shift
+from codesign.train.spiking.build import NetConfig, dense_net
+from codesign.train.spiking.choose import neuron
+from codesign.train.spiking.export import Exported, export_spiking
+from codesign.train.spiking.golden import record_spiking
+from codesign.train.spiking.network import SpikingNet
+from codesign.train.spiking.readout import readout
+from codesign.train.spiking.rules.base import Objective, Rule
+from codesign.train.spiking.rules.bptt import Bptt
+from codesign.train.spiking.rules.grapes import Grapes
+from codesign.train.spiking.rules.leaves import weight_layers
+from codesign.train.spiking.rules.ostl import Ostl
+from codesign.train.spiking.rules.qcfs import ann, convert
+from codesign.train.spiking.rules.sltt import Sltt
+from codesign.train.spiking.rules.tess import Tess
+from codesign.train.spiking.task import Task, load_task
+
+RULES = ("bptt", "sltt", "sltt-k", "ostl", "tess", "qcfs")
+#: Passes over the data, and batch size.
+EPOCHS = {"digits": 60, "mnist": 20}
+BATCH = {"digits": 32, "mnist": 128}
+#: Recorded numbers altogether, about: MNIST's traces would fill the disk otherwise.
+RECORDED = 1 << 25
+
+
+@dataclass(frozen=True)
+class SpikingOptions:
+    """``steps``: T. ``rule``: one of :data:`RULES`. ``neuron``: see :mod:`.choose`. ``encoding``
+    ``auto``: latency for pictures. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
+    optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
+    ``activity``: what a hidden spike costs (bptt)."""
+
+    steps: int = 8
+    rule: str = "bptt"
+    neuron: str = "lif"
+    encoding: str = "auto"
+    readout: str = "membrane"
+    grapes: bool = False
+    weights: int = 4
+    hidden: tuple[int, ...] = (64,)
+    decay: float = 0.875
+    recurrent: bool = False
+    epochs: int | None = None
+    lr: float = 5e-3
+    activity: float = 0.0
+    low: int | None = None
+    k: int | None = None
+    levels: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UsageError(f"unknown rule '{self.rule}'", hint=f"known: {', '.join(RULES)}")
+        if self.steps < 1:
+            raise UsageError(f"a network runs at least 1 time step, got T = {self.steps}")
+        if self.epochs is not None and self.epochs < 1:
+            raise UsageError(f"epochs must be at least 1, got {self.epochs}")
+        readout(self.readout)
+        if self.rule == "qcfs" and (self.neuron != "lif" or self.recurrent):
+            raise UsageError("qcfs makes its own neurons, in feed-forward networks")
+        if self.rule == "qcfs" and self.readout != "membrane":
+            raise UsageError("qcfs reads out the membrane", hint="--readout membrane")
+
+
+@dataclass(frozen=True)
+class SpikingResult:
+    """A trained network, its files, and what was measured on the test split: ``accuracy``, spikes
+    a frame arriving and of all hidden layers."""
+
+    net: SpikingNet
+    exported: Exported
+    golden: Golden
+    accuracy: float
+    input_spikes: float
+    hidden_spikes: float
+
+
+def train_spiking(
+    dataset: str,
+    options: SpikingOptions,
+    *,
+    data: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> SpikingResult:
+    """Train on ``dataset`` (pictures or events), export, record; deterministic for a seed."""
+    encoding = (
+        "direct" if options.rule == "qcfs" and options.encoding == "auto" else options.encoding
+    )
+    if options.rule == "qcfs" and encoding != "direct":
+        raise UsageError("qcfs needs a constant input", hint="--encoding direct")
+    task = load_task(dataset, encoding, options.steps, data, options.seed, options.low)
+    config = network_config(task, options)
+    with _one_thread(options.seed):
+        net = _converted(task, config, options, progress) if options.rule == "qcfs" else None
+        if net is None:
+            net = dense_net(config)
+            fit(net, rule_of(options), task, options, progress)
+        progress("exporting and recording PyTorch's results")
+        return finished(net, task, options)
+
+
+def finished(net: SpikingNet, task: Task, options: SpikingOptions) -> SpikingResult:
+    """Measure, export and record a trained network."""
+    score, given, hidden = measure(net, task, options.readout)
+    exported = export_spiking(net, (task.features,), task.encoding, options.readout)
+    per_frame = task.encoding.steps * (task.features + sum(_widths(net)))
+    count = max(1, min(len(task.test_x), RECORDED // per_frame))
+    golden = record_spiking(
+        net,
+        task.encoding,
+        options.readout,
+        task.encoding(task.test_x[:count]),
+        task.test_y[:count],
+        seed=options.seed,
+    )
+    return SpikingResult(
+        net, exported, replace(golden, quantized_accuracy=score), score, given, hidden
+    )
+
+
+def save(result: SpikingResult, path: Path) -> Path:
+    """Write the Scan form to ``path``, the one-step form and the recorded results beside it;
+    returns the latter's path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(result.exported.scan.SerializeToString())
+    path.with_suffix(".step.onnx").write_bytes(result.exported.step.SerializeToString())
+    beside = path.with_suffix(".golden.npz")
+    save_golden(result.golden, beside)
+    return beside
+
+
+def network_config(task: Task, options: SpikingOptions) -> NetConfig:
+    """The network for a task: thresholds and biases learned, weights of ``2**-weights``."""
+    config = NetConfig(
+        (task.features, *options.hidden, task.classes),
+        weights=options.weights,
+        weight_frac=options.weights,
+        input_frac=task.encoding.frac,
+        decay=options.decay,
+        output=readout(options.readout).neuron_output,
+        recurrent=options.recurrent,
+    )
+    return replace(config, neuron=neuron(options.neuron, config))
+
+
+def rule_of(options: SpikingOptions) -> Rule:
+    """The learning rule that was asked for."""
+    k = options.k if options.k is not None else max(1, options.steps // 4)
+    made: dict[str, Rule] = {
+        "bptt": Bptt(activity=options.activity),
+        "sltt": Sltt(),
+        "sltt-k": Sltt(k=k),
+        "ostl": Ostl(),
+        "tess": Tess(seed=options.seed + 1),
+    }
+    return made[options.rule]
+
+
+def fit(
+    net: SpikingNet, rule: Rule, task: Task, options: SpikingOptions, progress: Progress
+) -> None:
+    """Adam with a one-cycle learning rate; every epoch is one shuffled pass."""
+    objective = Objective(readout(options.readout))
+
+    def learn(x: Any, y: Any) -> float:
+        encoded = need("torch").from_numpy(task.encoding(x.numpy()))
+        return rule.gradients(net, encoded, y, objective)
+
+    _loop(net, learn, task, options, progress)
+
+
+def _loop(net: Any, learn: Any, task: Task, options: SpikingOptions, progress: Progress) -> None:
+    torch = need("torch")
+    x, y = torch.from_numpy(task.train_x), torch.from_numpy(task.train_y)
+    size = BATCH.get(task.name, 64)
+    epochs = options.epochs or EPOCHS.get(task.name, 30)
+    adam = torch.optim.Adam(groups(net, options.lr))
+    steps = epochs * -(-len(x) // size)
+    rates = [group["lr"] for group in adam.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, steps, pct_start=0.2)
+    optimizer = Grapes(adam, net) if options.grapes else adam
+    net.train()
+    for epoch in range(epochs):
+        order, total = torch.randperm(len(x)), 0.0
+        for start in range(0, len(x), size):
+            pick = order[start : start + size]
+            moved = x.dim() == 2 and float(torch.rand(())) < 0.3
+            optimizer.zero_grad()
+            total += learn(_shift(x[pick]) if moved else x[pick], y[pick]) * len(pick)
+            optimizer.step()
+            schedule.step()
+            clamp_weights(net)
+        progress(f"epoch {epoch + 1} of {epochs}, loss {total / len(x):.3f}")
+    net.eval()
+
+
+def groups(net: Any, lr: float) -> list[dict[str, Any]]:
+    """Parameters with their learning rates: neurons' parameters are codes, so theirs grows with
+    what a code is worth."""
+    found: dict[float, list[Any]] = {}
+    for name, parameter in net.named_parameters():
+        owner = net.get_submodule(name.rpartition(".")[0])
+        model = getattr(owner, "model", None)
+        rate = lr if model is None else lr * 2.0**model.word.frac / 4
+        found.setdefault(rate, []).append(parameter)
+    return [{"params": parameters, "lr": rate} for rate, parameters in found.items()]
+
+
+def clamp_weights(net: Any) -> None:
+    """Keep float weights where their quantizer does not saturate, so that none gets lost."""
+    torch = need("torch")
+    with torch.no_grad():
+        for layer in weight_layers(net):
+            quantized = layer.quant_weight()
+            top = float(quantized.scale.max()) * 2.0 ** (float(quantized.bit_width) - 1)
+            layer.weight.clamp_(-top, top)
+
+
+def measure(net: SpikingNet, task: Task, name: str) -> tuple[float, float, float]:
+    """On the test split: accuracy, input spikes a frame, hidden spikes a frame."""
+    torch, read = need("torch"), readout(name)
+    right, given, hidden = 0, 0.0, 0.0
+    with torch.no_grad():
+        for start in range(0, len(task.test_x), 500):
+            x = torch.from_numpy(task.encoding(task.test_x[start : start + 500]))
+            given += float((x != 0).sum())
+            for block in net.eval().blocks[:-1]:
+                x = block(x)
+                hidden += float((x != 0).sum())
+            guess = read(net.blocks[-1](x)).argmax(1).numpy()
+            right += int((guess == task.test_y[start : start + 500]).sum())
+    count = len(task.test_x)
+    return right / count, given / count, hidden / count
+
+
+def _converted(
+    task: Task, config: NetConfig, options: SpikingOptions, progress: Progress
+) -> SpikingNet:
+    torch = need("torch")
+    net = ann(config, options.levels or options.steps)
+
+    def learn(x: Any, y: Any) -> float:
+        codes = torch.from_numpy(task.encoding(x.numpy())[:, 0])
+        loss = torch.nn.functional.cross_entropy(net(codes), y)
+        loss.backward()
+        return float(loss.detach())
+
+    _loop(net, learn, task, options, progress)
+    return convert(net, config, options.steps)
+
+
+def _widths(net: SpikingNet) -> list[int]:
+    """Numbers recorded a step for each layer."""
+    found = []
+    for block in net.blocks:
+        (layer,) = weight_layers(block.synapse)
+        states = len(block.neuron.model.states) if block.neuron is not None else 0
+        found.append(layer.weight.shape[0] * (1 + states))
+    return found
+
+
+def summary(result: SpikingResult) -> dict[str, float]:
+    """What the command line shows."""
+    return {
+        "accuracy": result.accuracy,
+        "input_spikes": result.input_spikes,
+        "hidden_spikes": result.hidden_spikes,
+        "steps": float(np.asarray(result.golden.test_x).shape[1]),
+    }
