@@ -21,6 +21,7 @@ from codesign.train.spiking.rules.leaves import weight_layers
 
 #: Seconds of a time step, where the data do not say.
 DT = 1e-3
+QUANTIZED_INPUT = "x_q"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _input_quantizer(build: StepBuilder, encoding: Encoding) -> str:
         build.constant("x.bits", np.float32(bits)),
     ]
     kind = {"signed": 0, "narrow": 0, "rounding_mode": "ROUND"}
-    return build.node("Quant", given, "x_q", QONNX, **kind)
+    return build.node("Quant", given, QUANTIZED_INPUT, QONNX, **kind)
 
 
 def check_scale(block: Block, frac: int, name: str) -> int:

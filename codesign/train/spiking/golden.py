@@ -1,8 +1,9 @@
 """PyTorch's own spikes and states at every step, recorded beside the model.
 
-The file is that of ``codesign.train.golden``; its tensors are those of the one-step form, every
-array with the axes batch and steps in front: the outputs ``layerN`` and the states after each step
-``layerN.v_next``, float32 as on the wires of the file (a code times its power of two).
+The file is that of ``codesign.train.golden``; its tensors are those of the Scan form, and its
+arrays have the axes batch and steps in front: the quantized input, each layer's output and states
+after each step, float32 as on the wires of the file (a code times its power of two); and what the
+readout makes of the last layer.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from codesign.exchange.step import NEXT
 from codesign.train.golden import Golden
 from codesign.train.needs import need
 from codesign.train.spiking.encode import Encoding
+from codesign.train.spiking.export import QUANTIZED_INPUT, Exported
 from codesign.train.spiking.network import SpikingNet
-from codesign.train.spiking.readout import readout as readout_of
 
 BATCH = 256
 
@@ -54,8 +55,32 @@ def _worth(block: Any) -> dict[str, float]:
     return {s.name: 2.0**-s.word.frac for s in block.neuron.model.states}
 
 
+def named(
+    found: dict[str, np.ndarray], exported: Exported, readout: str, x: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What :func:`trace` found, the input and the readout, by the names in the Scan form."""
+    scan = exported.scan.graph.node[0]
+    body = next(a.g for a in scan.attribute if a.name == "body")
+    inside = {outer: inner.name for outer, inner in zip(scan.output, body.output, strict=True)}
+    last = exported.layers[-1]
+    tensors = {QUANTIZED_INPUT: np.ascontiguousarray(x, dtype=np.float32)}
+    tensors |= {inside.get(name, name): array for name, array in found.items()}
+    return tensors | {f"{last}_{readout}": read_out(found[last], readout)}
+
+
+def read_out(outs: np.ndarray, readout: str) -> np.ndarray:
+    """The readout of outputs [n, steps, ...] as the exchange format computes it: [n, ...]."""
+    if readout == "count":
+        return outs.sum(1, dtype=np.float32)
+    if readout == "membrane":
+        return outs[:, -1]
+    left = np.arange(outs.shape[1], 0, -1, dtype=np.float32)
+    return np.asarray((outs * left.reshape(-1, *[1] * (outs.ndim - 2))).max(1))
+
+
 def record_spiking(
     net: SpikingNet,
+    exported: Exported,
     encoding: Encoding,
     readout: str,
     x: np.ndarray,
@@ -67,16 +92,15 @@ def record_spiking(
     """Run ``net`` on ``x`` (encoded, float32 [n, steps, ...]) and on random inputs, among them
     all, none and alternating ones."""
     random_x = random_inputs(encoding, x.shape[1:], random_frames, seed)
-    test = trace(net, x)
-    outs = test[f"layer{len(net.blocks) - 1}"]
-    guess = np.asarray(readout_of(readout)(outs)).argmax(1)
+    test, random = trace(net, x), trace(net, random_x)
+    guess = read_out(test[exported.layers[-1]], readout).argmax(1)
     return Golden(
         np.ascontiguousarray(x, dtype=np.float32),
         np.asarray(labels, dtype=np.int64),
         random_x,
         seed,
-        test,
-        trace(net, random_x) if random_frames else {n: a[:0] for n, a in test.items()},
+        named(test, exported, readout, x),
+        named(random, exported, readout, random_x),
         float("nan"),
         float((guess == labels).mean()) if len(labels) else float("nan"),
     )

@@ -31,7 +31,9 @@ from codesign.train.spiking.task import Task, load_task
 RULES = ("bptt", "sltt", "sltt-k", "ostl", "tess", "qcfs")
 #: Passes over the data, and batch size.
 EPOCHS = {"digits": 60, "mnist": 20}
-BATCH = {"digits": 32, "mnist": 128}
+BATCH = {"digits": 64, "mnist": 128}
+#: Inputs from which on weights are smaller.
+MANY = 300
 #: Recorded numbers altogether, about: MNIST's traces would fill the disk otherwise.
 RECORDED = 1 << 25
 
@@ -54,7 +56,7 @@ class SpikingOptions:
     decay: float = 0.875
     recurrent: bool = False
     epochs: int | None = None
-    lr: float = 5e-3
+    lr: float = 1e-2
     activity: float = 0.0
     low: int | None = None
     k: int | None = None
@@ -120,6 +122,7 @@ def finished(net: SpikingNet, task: Task, options: SpikingOptions) -> SpikingRes
     count = max(1, min(len(task.test_x), RECORDED // per_frame))
     golden = record_spiking(
         net,
+        exported,
         task.encoding,
         options.readout,
         task.encoding(task.test_x[:count]),
@@ -144,11 +147,12 @@ def save(result: SpikingResult, path: Path) -> Path:
 
 
 def network_config(task: Task, options: SpikingOptions) -> NetConfig:
-    """The network for a task: thresholds and biases learned, weights of ``2**-weights``."""
+    """The network for a task: thresholds (about 1) and biases learned, weights within 1, or 1/2
+    where a neuron has hundreds of them."""
     config = NetConfig(
         (task.features, *options.hidden, task.classes),
         weights=options.weights,
-        weight_frac=options.weights,
+        weight_frac=options.weights - (1 if task.features < MANY else 0),
         input_frac=task.encoding.frac,
         decay=options.decay,
         output=readout(options.readout).neuron_output,

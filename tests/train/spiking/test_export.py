@@ -1,0 +1,174 @@
+"""What PyTorch recorded is what the exported file computes: every spike and state word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codesign.errors import UnsupportedModel, UsageError
+from codesign.frontend import import_qonnx
+from codesign.neurons import Lif
+from codesign.reference import run
+from codesign.reference.states import with_states
+from codesign.verify.boundaries import boundaries
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("brevitas.nn")
+
+from codesign.exchange import neurons_of, states_of, to_step  # noqa: E402
+from codesign.train.spiking.build import (  # noqa: E402
+    NetConfig,
+    dense_net,
+    lif,
+    quant_conv,
+    quant_linear,
+)
+from codesign.train.spiking.encode import Encoding  # noqa: E402
+from codesign.train.spiking.export import export_spiking  # noqa: E402
+from codesign.train.spiking.golden import record_spiking  # noqa: E402
+from codesign.train.spiking.layer import SpikingLayer  # noqa: E402
+from codesign.train.spiking.network import Block, SpikingNet  # noqa: E402
+
+
+def conv_net() -> SpikingNet:
+    config = NetConfig((1, 1), weight_frac=3, threshold=0.75)
+    hidden = lif(config)
+    first = quant_conv(2, 3, 3, 4, 3, padding=1)
+    second = torch.nn.Sequential(torch.nn.MaxPool2d(2), quant_conv(3, 4, 3, 4, 3))
+    third = torch.nn.Sequential(torch.nn.Flatten(), quant_linear(16, 5, 4, 3))
+    learn = ("theta", "bias")
+    return SpikingNet(
+        Block(first, SpikingLayer(hidden, learn=learn, features=3)),
+        Block(second, SpikingLayer(hidden, learn=learn, features=4)),
+        Block(third, SpikingLayer(lif(config, "membrane"))),
+    )
+
+
+def vary(net: SpikingNet) -> SpikingNet:
+    """Give every learned vector values of its own."""
+    torch.manual_seed(8)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if "p_" in name:
+                p += torch.randint(-4, 5, p.shape)
+    return net
+
+
+def dense(**change: Any) -> tuple[SpikingNet, tuple[int, ...]]:
+    torch.manual_seed(7)
+    return vary(dense_net(NetConfig((7, 6, 4), weight_frac=3, **change))), (7,)
+
+
+NETS = {
+    "dense": (dense, "latency", "membrane"),
+    "spikes counted": (lambda: dense(output="spikes", threshold=0.5), "rate", "count"),
+    "first spike": (lambda: dense(output="spikes", threshold=0.5), "rate", "first_spike"),
+    "constant input": (lambda: dense(input_frac=3), "direct", "membrane"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(NETS))
+def test_the_file_computes_what_pytorch_recorded(kind: str) -> None:
+    make, encoder, readout = NETS[kind]
+    net, shape = make()
+    encoding = Encoding(encoder, 5, bits=3)
+    x = encoding(np.random.default_rng(3).random((12, *shape)))
+    exported = export_spiking(net, shape, encoding, readout)
+    golden = record_spiking(net, exported, encoding, readout, x, np.zeros(12), random_frames=9)
+    imported = import_qonnx(exported.scan)
+    graph = with_states(imported.graph)
+    found = boundaries(graph, imported.tensor_names, imported.tensor_axes)
+    assert {b.tensor for b in found} == set(golden.test)
+    assert len(found) == 2 + 2 * len(net.blocks)
+    for floats, recorded in ((golden.test_x, golden.test), (golden.random_x, golden.random)):
+        ours = run(graph, {imported.graph.inputs[0]: floats}, keep=[b.value.name for b in found])
+        for b in found:
+            wanted = b.codes(recorded[b.tensor])
+            assert np.array_equal(ours[b.value.name].reshape(len(floats), -1), wanted), b.tensor
+    spikes = golden.random["layer0"]
+    assert 0.02 < (spikes != 0).mean() < 0.9
+
+
+def test_the_two_forms_are_one_network() -> None:
+    net, shape = dense()
+    exported = export_spiking(net, shape, Encoding("latency", 5), "membrane")
+    assert to_step(exported.scan).graph == exported.step.graph
+    neurons = neurons_of(exported.step)
+    for index, block in enumerate(net.blocks):
+        one, two = neurons[f"layer{index}"].neuron, block.neuron.neuron()
+        assert isinstance(one, Lif)
+        assert np.array_equal(one.theta, two.theta) and np.array_equal(one.bias, two.bias)
+        assert one.word == two.word
+    assert [s.name for s in states_of(exported.step.graph)] == ["layer0.v", "layer1.v"]
+
+
+def test_recurrent_weights_close_their_loop() -> None:
+    """Executed step by step with the integer model and plain matrices."""
+    net, shape = dense(recurrent=True)
+    exported = export_spiking(net, shape, Encoding("rate", 6), "membrane")
+    names = {s.name: s.after for s in states_of(exported.step.graph)}
+    assert names["layer0.y"] == "layer0.y_next"
+    x = (np.random.default_rng(0).random((5, 6, 7)) < 0.5).astype(np.float32)
+    wanted = net(torch.from_numpy(x)).detach().numpy()
+    block = net.blocks[0]
+    w, r = (m.quant_weight().value.detach().numpy() for m in (block.synapse, block.recurrent))
+    model, out = block.neuron.neuron(), net.blocks[1].neuron.neuron()
+    last, seen = np.zeros((5, 6)), []
+    states, ends = model.begin((5, 6)), out.begin((5, 4))
+    for t in range(6):
+        current = ((x[:, t] @ w.T + last @ r.T) * 2**model.input_frac).astype(np.int64)
+        last, states = model.step((current,), states)
+        head = last @ net.blocks[1].synapse.quant_weight().value.detach().numpy().T
+        y, ends = out.step(((head * 2**out.input_frac).astype(np.int64),), ends)
+        seen.append(y * 2.0**-out.word.frac)
+    assert np.array_equal(np.stack(seen, 1), wanted)
+
+
+def test_convolutions_and_pooling_are_integers() -> None:
+    """Every layer against the integer model on exact sums, and the whole exported."""
+    torch.manual_seed(7)
+    net = vary(conv_net())
+    encoding = Encoding("rate", 5)
+    x = torch.from_numpy(encoding(np.random.default_rng(3).random((6, 2, 8, 8))))
+    exported = export_spiking(net, (2, 8, 8), encoding, "membrane")
+    ops = [node.op_type for node in exported.step.graph.node]
+    assert ops.count("Conv") == 2 and ops.count("MaxPool") == 1 and ops.count("Lif") == 3
+    golden = record_spiking(net, exported, encoding, "membrane", x.numpy(), np.zeros(6))
+    given = x
+    for index, block in enumerate(net.blocks):
+        model = block.neuron.neuron()
+        current = block.current(given.flatten(0, 1)).unflatten(0, (6, 5)).double()
+        codes = (current * 2**model.input_frac).detach().numpy()
+        assert np.array_equal(codes, np.rint(codes))
+        last = np.moveaxis(codes, 2, -1).astype(np.int64)
+        out, states = model.run(last.reshape(6, 5, -1))
+        name = f"layer{index}" if index < 2 else "layer2_step"
+        out = np.moveaxis(out.reshape(last.shape), -1, 2) * block.neuron.gain
+        assert np.array_equal(golden.test[name], out)
+        kept = golden.test[f"layer{index}.v_next_step"] * 2.0**model.word.frac
+        assert np.array_equal(np.moveaxis(kept, 2, -1).reshape(6, 5, -1), states["v"])
+        assert 0 < (out != 0).mean() < 1
+        given = torch.from_numpy(out.astype(np.float32))
+
+
+def test_weights_finer_than_the_neurons_input_are_refused() -> None:
+    net, shape = dense()
+    net.blocks[1].synapse = quant_linear(6, 4, 4, 5)
+    with pytest.raises(UnsupportedModel, match="layer 'layer1': its currents have 5 fraction bits"):
+        export_spiking(net, shape, Encoding("latency", 5), "membrane")
+
+
+def test_a_scale_that_is_no_power_of_two_is_refused() -> None:
+    qnn = pytest.importorskip("brevitas.nn")
+    net, shape = dense()
+    net.blocks[0].synapse = qnn.QuantLinear(7, 6, bias=False)
+    with pytest.raises(UnsupportedModel, match="no power of two"):
+        export_spiking(net, shape, Encoding("latency", 5), "membrane")
+
+
+def test_a_summed_membrane_has_no_word_in_the_format() -> None:
+    net, shape = dense()
+    with pytest.raises(UsageError, match="readout 'membrane_sum' has no place"):
+        export_spiking(net, shape, Encoding("latency", 5), "membrane_sum")
