@@ -9,11 +9,19 @@ matter (a Kahn network), and forks, joins, FIFOs and back-pressure are exact.
 A component that does one thing if a beat is offered by cycle ``t`` and another if not yields
 ``(times, n, t)``: it goes on when the entry is known, or when nothing else can happen before
 ``t`` any more. It must not have any effect before cycle ``t`` afterwards.
+
+A frame may have millions of beats, and a process that waits for each of them costs far more than
+one that handles many at once. So a consumer may promise to take beats as they come
+(:meth:`Wire.promise`): the producer then need not wait to see it happen, and beats travel in long
+lists. Promises change nothing but speed.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
+
+#: More beats than any design is run for.
+FOREVER = 1 << 62
 
 
 class Times:
@@ -29,13 +37,22 @@ class Times:
         """The next entry is ``t``; whoever waits for it may go on."""
         self.at.append(t)
         if self._waiting:
-            still = []
-            for index, process, ready in self._waiting:
-                if len(self.at) > index:
-                    ready.append(process)
-                else:
-                    still.append((index, process, ready))
-            self._waiting = still
+            self._wake()
+
+    def extend(self, times: Sequence[int]) -> None:
+        """The next entries, in order."""
+        self.at += times
+        if self._waiting:
+            self._wake()
+
+    def _wake(self) -> None:
+        still, known = [], len(self.at)
+        for entry in self._waiting:
+            if known > entry[0]:
+                entry[2].append(entry[1])
+            else:
+                still.append(entry)
+        self._waiting = still
 
     def wait(self, index: int, process: "Process", ready: "deque[Process]") -> None:
         """``process`` goes on once entry ``index`` is known."""
@@ -49,10 +66,42 @@ class Wire:
     """One stream. Only its producer appends to ``valid``, only its consumer to ``taken``, and
     ``taken[n] >= max(valid[n], taken[n - 1] + 1)``."""
 
-    __slots__ = ("taken", "valid")
+    __slots__ = ("_promises", "taken", "valid")
 
     def __init__(self) -> None:
         self.valid, self.taken = Times(), Times()
+        self._promises: list[tuple[int, int]] = []  # ascending in both
+
+    def promise(self, free: int, level: int = -FOREVER) -> None:
+        """The consumer's word on beats ``n`` below number ``free`` that were not promised before:
+        those that become valid in cycle ``level + n`` or later are taken at once. It may depend
+        only on what is settled, and ``level`` may not fall."""
+        given = self._promises
+        if given and free <= given[-1][0]:
+            return
+        if given and level <= given[-1][1]:
+            given.pop()
+        elif len(given) > 8:
+            known = len(self.taken.at)
+            self._promises = given = [p for p in given if p[0] > known]
+        given.append((free, level))
+
+    def reach(self, n: int, t: int) -> int:
+        """Up to which number beats from ``n`` on are sure to be taken at once, if that becomes
+        valid in cycle ``t`` and each further one after its predecessor is taken: ``valid[n] - n``
+        never falls then."""
+        far = n
+        for free, level in self._promises:
+            if free > far:
+                if t - n < level:
+                    break
+                far = free
+        return far
+
+    @property
+    def open(self) -> bool:
+        """Whether each beat is taken at once."""
+        return self._promises == [(FOREVER, -FOREVER)]
 
     @property
     def waits(self) -> bool:
@@ -120,8 +169,7 @@ class Source(Stage):
         yield self._run()
 
     def _run(self) -> Process:
-        for n in range(self._beats):
-            self.o.valid.put(n * self._interval // self._frame)
+        self.o.valid.extend([n * self._interval // self._frame for n in range(self._beats)])
         return
         yield  # a generator that never waits
 
@@ -130,6 +178,7 @@ class Sink(Stage):
     """Always ready."""
 
     def processes(self) -> Iterable[Process]:
+        self.i.promise(FOREVER)
         yield self._run()
 
     def _run(self) -> Process:
@@ -138,6 +187,15 @@ class Sink(Stage):
         while True:
             if len(valid.at) <= n:
                 yield valid, n
-            last = max(valid.at[n], last + 1)
-            taken.put(last)
-            n += 1
+            times = in_turn(valid.at[n:], last)
+            taken.extend(times)
+            n, last = n + len(times), times[-1]
+
+
+def in_turn(wishes: Sequence[int], last: int) -> list[int]:
+    """Cycles in which what may happen from ``wishes`` on happens, one a cycle, after ``last``."""
+    times = []
+    for t in wishes:
+        last = t if t > last else last + 1
+        times.append(last)
+    return times

@@ -3,10 +3,22 @@
 ``run_chain`` gives the two numbers of a chain, latency and initiation interval (II), in cycles.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import gcd
 
-from codesign.hdl.events import Process, Sink, Source, Stage, Times, Wire, link, simulate
+from codesign.hdl.clock import Clock
+from codesign.hdl.events import (
+    FOREVER,
+    Process,
+    Sink,
+    Source,
+    Stage,
+    Times,
+    Wire,
+    in_turn,
+    link,
+    simulate,
+)
 
 __all__ = [
     "Clock",
@@ -24,79 +36,35 @@ __all__ = [
 ]
 
 
-class Clock:
-    """Enabled cycles of a stalling pipeline (``ce = ~o.valid | o.ready``) and real cycles.
-
-    ``latency`` registers lie between issue and output: a beat issued in enabled cycle ``k`` is
-    transferred in enabled cycle ``k + latency``; the cycles it waits for ``o.ready`` are skipped.
-    """
-
-    def __init__(self, latency: int, output: Wire) -> None:
-        self._latency, self._out = latency, output
-        self._last = -1  # enabled cycle of the latest issue
-        self._offset = 0  # real minus enabled cycles, as far as stalls are absorbed
-        self._absorbed = 0
-        self._keys = Times()  # enabled cycles in which output beats are transferred
-
-    @property
-    def latest(self) -> int:
-        """Enabled cycle of the latest issue."""
-        return self._last
-
-    def issue(self, t: int, enabled: int = 0) -> Generator[tuple[Times, int], None, int]:
-        """Issue in the first enabled cycle that is not before real cycle ``t`` nor before enabled
-        cycle ``enabled``; return the real cycle."""
-        k, keys, out = max(self._last + 1, enabled), self._keys.at, self._out
-        while True:
-            while self._absorbed < len(keys) and keys[self._absorbed] <= k:
-                m = self._absorbed
-                if len(out.taken.at) <= m:
-                    yield out.taken, m
-                self._offset += out.taken.at[m] - out.valid.at[m]
-                self._absorbed = m + 1
-            if k + self._offset >= t:
-                break
-            k = t - self._offset
-            if self._absorbed < len(keys):
-                k = min(k, keys[self._absorbed])
-        self._last = k
-        return k + self._offset
-
-    def issue_run(self, count: int) -> Generator[tuple[Times, int], None, list[int]]:
-        """Issue ``count`` beats that are all there, in successive enabled cycles; their cycles."""
-        k, keys, out = self._last + 1, self._keys.at, self._out
-        times: list[int] = []
-        while count:
-            while self._absorbed < len(keys) and keys[self._absorbed] <= k:
-                m = self._absorbed
-                if len(out.taken.at) <= m:
-                    yield out.taken, m
-                self._offset += out.taken.at[m] - out.valid.at[m]
-                self._absorbed = m + 1
-            n = count
-            if self._absorbed < len(keys):
-                n = min(n, keys[self._absorbed] - k)
-            times += range(k + self._offset, k + n + self._offset)
-            k, count = k + n, count - n
-        self._last = k - 1
-        return times
-
-    def emit(self) -> None:
-        """The latest issue completes an output beat."""
-        self._keys.put(self._last + self._latency)
-
-    def emissions(self) -> Process:
-        """Offers the output beats; one of the stage's processes."""
-        m, offset, keys, out = 0, 0, self._keys, self._out
-        while True:
-            if len(keys.at) <= m:
-                yield keys, m
-            visible = keys.at[m] + offset
-            out.valid.put(visible)
-            if len(out.taken.at) <= m:
-                yield out.taken, m
-            offset += out.taken.at[m] - visible
-            m += 1
+def fill(source: Wire, freed: Times, places: int, onward: Wire | None = None) -> Process:
+    """Takes beats of ``source`` while any of ``places`` is free: beat ``n`` after cycle
+    ``freed.at[n - places]``. ``onward`` offers each in the next cycle."""
+    n, previous, valid = 0, -1, source.valid
+    seen, level = 0, -FOREVER
+    while True:
+        if len(valid.at) <= n:
+            gone = freed.at
+            for t in gone[seen:]:
+                if t + 1 - seen - places > level:
+                    source.promise(seen + places, level)
+                    level = t + 1 - seen - places
+                seen += 1
+            source.promise(seen + places, level)
+            yield valid, n
+        end = min(len(valid.at), places + len(freed.at))
+        if end <= n:
+            yield freed, n - places
+            continue
+        times = []
+        for beat, t in enumerate(valid.at[n:end], n - places):
+            previous = t if t > previous else previous + 1
+            if beat >= 0 and freed.at[beat] >= previous:
+                previous = freed.at[beat] + 1
+            times.append(previous)
+        source.taken.extend(times)
+        if onward is not None:
+            onward.valid.extend([t + 1 for t in times])
+        n = end
 
 
 class Join(Stage):
@@ -144,14 +112,33 @@ class Pipe(Stage):
         n = place = 0
         while True:
             if len(valid.at) <= n:
+                many = clock.sure(self._inputs(place, 1))
+                if many:
+                    self.i.promise(n + self._inputs(place, many), clock.soonest - n)
                 yield valid, n
-            issued = yield from clock.issue(valid.at[n])
-            taken.put(issued)
-            n, place = n + 1, place + 1
-            if place == self._beats or place % self._group == 0:
-                clock.emit()
-            if place == self._beats:
-                place = 0
+            many = clock.sure(self._inputs(place, 1), valid.at[n])
+            if many:
+                count = min(len(valid.at) - n, self._inputs(place, many))
+                times = clock.follow(valid.at[n : n + count], self._ends(place, count))
+                taken.extend(times)
+            else:
+                count = 1
+                taken.put((yield from clock.issue(valid.at[n])))
+                if self._ends(place, 1):
+                    clock.emit()
+            n, place = n + count, (place + count) % self._beats
+
+    def _inputs(self, place: int, outputs: int) -> int:
+        """Input beats, from that numbered ``place`` in its frame on, that so many outputs need."""
+        frames, rest = divmod(place // self._group + outputs, -(-self._beats // self._group))
+        return frames * self._beats + min(rest * self._group, self._beats) - place
+
+    def _ends(self, place: int, count: int) -> Sequence[int]:
+        """Which of ``count`` input beats from ``place`` on complete an output beat."""
+        if self._beats % self._group == 0:
+            return range(self._group - 1 - place % self._group, count, self._group)
+        places = ((place + m) % self._beats + 1 for m in range(count))
+        return [m for m, p in enumerate(places) if p % self._group == 0 or p == self._beats]
 
 
 class MatVecTiming(Stage):
@@ -165,51 +152,34 @@ class MatVecTiming(Stage):
         self.nf, self.sf, self._latency = nf, sf, latency
 
     def processes(self) -> Iterable[Process]:
-        clock = Clock(self._latency, self.o)
         if self.nf == 1:
-            return [self._straight(clock), clock.emissions()]
+            straight = Pipe(self._latency, self.sf, self.sf)
+            straight.i, straight.o = self.i, self.o
+            return straight.processes()
+        clock = Clock(self._latency, self.o)
         freed = Times()  # cycles in which the buffer's slots become free
-        return [self._load(freed), self._replay(clock, freed), clock.emissions()]
-
-    def _straight(self, clock: Clock) -> Process:
-        n = 0
-        while True:
-            if len(self.i.valid.at) <= n:
-                yield self.i.valid, n
-            issued = yield from clock.issue(self.i.valid.at[n])
-            self.i.taken.put(issued)
-            n += 1
-            if n % self.sf == 0:
-                clock.emit()
-
-    def _load(self, freed: Times) -> Process:
-        n, previous, slots = 0, -1, 2 * self.sf
-        while True:
-            if len(self.i.valid.at) <= n:
-                yield self.i.valid, n
-            taken = max(self.i.valid.at[n], previous + 1)
-            if n >= slots:
-                if len(freed.at) <= n - slots:
-                    yield freed, n - slots
-                taken = max(taken, freed.at[n - slots] + 1)
-            self.i.taken.put(taken)
-            n, previous = n + 1, taken
+        return [
+            fill(self.i, freed, 2 * self.sf), self._replay(clock, freed), clock.emissions()
+        ]  # fmt: skip
 
     def _replay(self, clock: Clock, freed: Times) -> Process:
-        n = 0
+        n, taken, sf = 0, self.i.taken, self.sf
         while True:
-            for _ in range(self.sf):
-                if len(self.i.taken.at) <= n:
-                    yield self.i.taken, n
-                yield from clock.issue(self.i.taken.at[n])
+            end = n + sf
+            while n < end:
+                if len(taken.at) <= n:
+                    yield taken, n
+                if clock.sure(end - n, taken.at[n]):
+                    arrivals = taken.at[n:end]
+                    n += len(arrivals)
+                    clock.follow(arrivals, [len(arrivals) - 1] if n == end else [])
+                    continue
+                yield from clock.issue(taken.at[n])
                 n += 1
-            clock.emit()
-            for fold in range(1, self.nf):
-                times = yield from clock.issue_run(self.sf)
-                if fold == self.nf - 1:
-                    for t in times:
-                        freed.put(t)
-                clock.emit()
+                if n == end:
+                    clock.emit()
+            yield from clock.run((self.nf - 2) * sf, sf)
+            yield from clock.run(sf, sf, freed)
 
 
 class DownsizerTiming(Stage):
@@ -223,18 +193,26 @@ class DownsizerTiming(Stage):
 
     def _run(self) -> Process:
         n = place = sent = free = 0
+        valid, out = self.i.valid, self.o
         while True:
-            if len(self.i.valid.at) <= n:
-                yield self.i.valid, n
-            moment = max(self.i.valid.at[n], free)
+            if len(valid.at) <= n:
+                self.i.promise(n + 1, free - n)
+                yield valid, n
+            moment = max(valid.at[n], free)
             self.i.taken.put(moment)
             count = min(self._ratio, self._chunks - place)
             place = (place + count) % self._chunks
-            for _ in range(count):
-                self.o.valid.put(moment + 1)
-                if len(self.o.taken.at) <= sent:
-                    yield self.o.taken, sent
-                moment = self.o.taken.at[sent]
+            end = sent + count
+            while sent < end:
+                many = min(end, out.reach(sent, moment + 1)) - sent
+                if many:
+                    out.valid.extend(range(moment + 1, moment + many + 1))
+                    sent, moment = sent + many, moment + many
+                    continue
+                out.valid.put(moment + 1)
+                if len(out.taken.at) <= sent:
+                    yield out.taken, sent
+                moment = out.taken.at[sent]
                 sent += 1
             free = moment  # of the last chunk's transfer: the next beat may enter
             n += 1
@@ -251,22 +229,23 @@ class Fifo(Stage):
         self.depth = depth
 
     def processes(self) -> Iterable[Process]:
-        yield self._run()
+        yield self._flow() if self.depth is None else self._limited(self.depth)
 
-    def _run(self) -> Process:
-        n, previous, depth = 0, -1, self.depth
-        valid, out = self.i.valid, self.o
+    def _limited(self, depth: int) -> Process:
+        if depth > 1 and self.o.open:  # it never holds two
+            return (yield from self._flow())
+        return (yield from fill(self.i, self.o.taken, depth, self.o))
+
+    def _flow(self) -> Process:
+        n, previous, valid = 0, -1, self.i.valid
+        self.i.promise(FOREVER)
         while True:
             if len(valid.at) <= n:
                 yield valid, n
-            taken = max(valid.at[n], previous + 1)
-            if depth is not None and n >= depth:
-                if len(out.taken.at) <= n - depth:
-                    yield out.taken, n - depth
-                taken = max(taken, out.taken.at[n - depth] + 1)
-            self.i.taken.put(taken)
-            out.valid.put(taken + 1)
-            n, previous = n + 1, taken
+            times = in_turn(valid.at[n:], previous)
+            self.i.taken.extend(times)
+            self.o.valid.extend([t + 1 for t in times])
+            n, previous = n + len(times), times[-1]
 
     def occupancy(self) -> int:
         """After a simulation: the fewest places that would not have delayed any beat."""
@@ -290,19 +269,28 @@ class Fork(Stage):
 
     def _run(self) -> Process:
         wires = [getattr(self, name) for name in self._outputs]
-        n, previous = 0, -1
+        n, previous, valid = 0, -1, self.i.valid
         while True:
-            if len(self.i.valid.at) <= n:
-                yield self.i.valid, n
-            t = max(self.i.valid.at[n], previous + 1)
-            for wire in wires:
-                wire.valid.put(t)
-            for wire in wires:
-                if len(wire.taken.at) <= n:
-                    yield wire.taken, n
-                t = max(t, wire.taken.at[n])
-            self.i.taken.put(t)
-            n, previous = n + 1, t
+            if len(valid.at) <= n:
+                sure = min(w.reach(n, previous + 1) for w in wires)
+                self.i.promise(sure, previous + 1 - n)
+                yield valid, n
+            t = max(valid.at[n], previous + 1)
+            sure = min(w.reach(n, t) for w in wires)
+            if sure > n:
+                times = in_turn(valid.at[n:sure], previous)
+                for wire in wires:
+                    wire.valid.extend(times)
+            else:
+                for wire in wires:
+                    wire.valid.put(t)
+                for wire in wires:
+                    if len(wire.taken.at) <= n:
+                        yield wire.taken, n
+                    t = max(t, wire.taken.at[n])
+                times = [t]
+            self.i.taken.extend(times)
+            n, previous = n + len(times), times[-1]
 
 
 class Composite(Stage):

@@ -84,16 +84,18 @@ def fifo_depths(
     if not free:
         return given
     unbounded = dict.fromkeys(names, UNBOUNDED)
-    sizer = Sizer(circuit, plans)
-    flow = dataflow(circuit, plans, unbounded)
-    run = simulate_flow(circuit, plans, flow, 1)
-    if len(run.left) < sizer.beats:
-        # Only a loop can wait for itself: a folding given by the user puts two steps into a beat.
-        raise deadlock(flow, run)
-    slowest = _slowest(circuit, plans)
+    sizer, slowest = Sizer(circuit, plans), _slowest(circuit, plans)
     if slowest > LONG_FRAME and not loop_values(circuit):
-        sizer.frames, reached = 3, Fraction(slowest)  # no time to find out what is known
+        # No time to find out what is known; and often no FIFO is needed at all.
+        sizer.frames, sizer.goal = 3, Fraction(slowest)
+        if sizer.suffices({**unbounded, **dict.fromkeys(free, 0)}):
+            return given
+        reached = sizer.goal
     else:
+        run = simulate_flow(circuit, plans, dataflow(circuit, plans, unbounded), 1)
+        if len(run.left) < sizer.beats:
+            # Only a loop can wait for itself: a given folding puts two steps into a beat.
+            raise deadlock(dataflow(circuit, plans, unbounded), run)
         sizer.frames = frames_to_time(run)
         found, _ = sizer.trial(unbounded)
         assert found is not None

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import accumulate
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
+from codesign.hdl.clock import Clock
 from codesign.hdl.events import Process, Stage
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
-from codesign.hdl.timing import Clock
 from codesign.hdl.windows.delay import REGISTERS, memories, stretches, tapped_delay
 from codesign.hdl.windows.geometry import Geometry
 from codesign.hdl.windows.window import check_lanes, check_padding, padded_range
@@ -261,32 +262,48 @@ class PixelTiming(Stage):
 
     def _run(self, clock: Clock) -> Process:
         s, gaps = self._schedule, self._schedule.gaps()
+        places = list(accumulate(gaps, initial=0))
         valid, taken = self.i.valid, self.i.taken
         n = beat = out = owed = 0
-        wait, tail = s.first, False
+        wait, tail = s.first, False  # advances to the next window; whether a frame's end is due
         while True:
             flush = tail and beat == 0
             if not flush and len(valid.at) <= n:
+                many = min(clock.sure(wait + 1), len(gaps) - out)
+                inputs = wait + places[out + many - 1] - places[out] + 1 if many else 0
+                self.i.promise(n + min(inputs, s.beats_in - beat), clock.soonest - n)
                 yield valid, n
-            t = yield from clock.issue(0 if flush else valid.at[n])
-            fire = wait == 0
-            if fire:
-                clock.emit()
-            if flush and len(valid.at) <= n:
-                yield valid, n, t
-            real = len(valid.at) > n and valid.at[n] <= t
-            owed += not real
-            wait -= 1
-            if fire:
-                wait = gaps[out] - 1
-                out += 1
-                if out == len(gaps):
-                    wait, out, owed, tail = wait + owed, 0, 0, False
-            if real:
-                taken.put(t)
-                n, beat = n + 1, beat + 1
-                if beat == s.beats_in:
-                    beat, tail = 0, s.tail > 0
+            many = 0 if flush else clock.sure(wait + 1, valid.at[n])
+            if many:  # up to the frame's last beat
+                count = min(len(valid.at) - n, s.beats_in - beat)
+                ends: list[int] = []
+                while wait < count and len(ends) < many:
+                    ends.append(wait)
+                    wait, out = wait + gaps[out], out + 1
+                    if out == len(gaps):
+                        wait, out, owed, tail = wait + owed, 0, 0, False
+                count = ends[-1] + 1 if len(ends) == many else count
+                taken.extend(clock.follow(valid.at[n : n + count], ends))
+                wait, n, beat = wait - count, n + count, beat + count
+            else:
+                t = yield from clock.issue(0 if flush else valid.at[n])
+                fire = wait == 0
+                if fire:
+                    clock.emit()
+                if flush and len(valid.at) <= n:
+                    yield valid, n, t
+                real = len(valid.at) > n and valid.at[n] <= t
+                owed += not real
+                wait -= 1
+                if fire:
+                    wait, out = gaps[out] - 1, out + 1
+                    if out == len(gaps):
+                        wait, out, owed, tail = wait + owed, 0, 0, False
+                if real:
+                    taken.put(t)
+                    n, beat = n + 1, beat + 1
+            if beat == s.beats_in:
+                beat, tail = 0, s.tail > 0
 
 
 def outlasts(g: Geometry) -> bool:

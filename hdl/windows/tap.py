@@ -1,16 +1,18 @@
 """A sliding window that reads one tap a cycle out of a cyclic buffer of a few lines."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.events import Process, Stage, Times
+from codesign.hdl.clock import Clock
+from codesign.hdl.events import FOREVER, Process, Stage, Times, in_turn
 from codesign.hdl.memories import Counter, style_for
 from codesign.hdl.stream import Component, range_shape, stream_signature
-from codesign.hdl.timing import Clock
 from codesign.hdl.windows.delay import NO_COLLISION
 from codesign.hdl.windows.geometry import Geometry
 from codesign.hdl.windows.window import check_lanes, check_padding, padded_range
@@ -306,48 +308,89 @@ class TapTiming(Stage):
         return [self._write(done), self._read(clock, done), clock.emissions()]
 
     def _write(self, done: Times) -> Process:
-        n, previous, pixel = 0, -1, 0
-        ends = self._oldest()
-        oldest = next(ends)
+        n, previous, pixel, room, valid = 0, -1, 0, 0, self.i.valid
+        ends, sights = self._ends(), self._ends()
+        end = sight = next(ends)
+        level, seen = -FOREVER, 0
+        next(sights)
         while True:
-            if len(self.i.valid.at) <= n:
-                yield self.i.valid, n
-            taken = max(self.i.valid.at[n], previous + 1)
-            while n >= oldest + self._depth:
-                oldest, pixel = next(ends), pixel + 1
-            if pixel:
-                if len(done.at) < pixel:
-                    yield done, pixel - 1
-                taken = max(taken, done.at[pixel - 1] + 1)
-            self.i.taken.put(taken)
-            n, previous = n + 1, taken
+            if n >= end:
+                if len(done.at) <= pixel:
+                    yield done, pixel
+                room = done.at[pixel] + 1
+                end, pixel = next(ends), pixel + 1
+                continue
+            if len(valid.at) <= n:
+                for t in done.at[seen:]:
+                    if t + 1 - sight > level:
+                        self.i.promise(sight, level)
+                        level = t + 1 - sight
+                    sight = max(sight, next(sights))
+                seen = len(done.at)
+                self.i.promise(sight, level)
+                yield valid, n
+            times = in_turn(valid.at[n:end], max(previous, room - 1))
+            self.i.taken.extend(times)
+            n, previous = n + len(times), times[-1]
 
-    def _oldest(self) -> Iterator[int]:
-        start, pixels = 0, self._schedule.oldest().tolist()
+    def _ends(self) -> Iterator[int]:
+        """For each pixel the first beat that has no place until it is done."""
+        start, pixels = self._depth, self._schedule.oldest().tolist()
         while True:
             yield from (start + p for p in pixels)
             start += self._schedule.beats_in
 
     def _read(self, clock: Clock, done: Times) -> Process:
         s, taken = self._schedule, self.i.taken
-        g, folds, inner = s.geometry, s.folds, range(s.inner)
-        pixels = g.indices().reshape(g.pixels, g.taps).tolist()
-        start, t = 0, 0
+        g, whole = s.geometry, s.geometry.taps * s.folds
+        taps = g.indices().reshape(g.pixels, g.taps)
+        needs = (np.maximum.accumulate(taps.max(axis=1)) * s.folds + s.folds).tolist()
+        start = pixel = 0
         while True:
+            come = bisect_left(taken.at, clock.soonest)  # beats that have come by the next issue
+            end = bisect_right(needs, come - start, pixel) if come > start else pixel
+            if end > pixel:
+                yield from clock.run((end - pixel) * whole, 1, done, whole)
+                pixel = end
+            else:
+                yield from self._starved(clock, taps[pixel].tolist(), start, pixel == 0)
+                done.put(clock.soonest - 1)
+                pixel += 1
+            if pixel == g.pixels:
+                start, pixel = start + s.beats_in, 0
+
+    def _starved(self, clock: Clock, taps: list[int], start: int, first: bool) -> Process:
+        """One pixel, some of whose beats may not have come; the frame's ``first`` waits for it."""
+        s, taken = self._schedule, self.i.taken
+        begun = 0
+        if first:
             if len(taken.at) <= start:
                 yield taken, start
             begun = taken.at[start] + 1
-            for taps in pixels:
-                for group in range(s.groups):
-                    for tap in taps:
-                        first = start + tap * folds + group * s.inner
-                        for fold in inner:
-                            t, begun = begun, 0
-                            if tap >= 0:
-                                if len(taken.at) <= first + fold:
-                                    yield taken, first + fold
-                                t = taken.at[first + fold] + 1
-                            t = yield from clock.issue(t)
-                            clock.emit()
-                done.put(t)
-            start += s.beats_in
+        come = bisect_left(taken.at, clock.soonest)
+        here = 0  # beats in a row that need not be waited for
+        for beat in _beats(taps, s.folds, s.inner, s.groups):
+            if begun <= clock.soonest and (beat < 0 or start + beat < come):
+                here += 1
+                continue
+            yield from clock.run(here, 1)
+            here, t = 0, begun
+            if beat >= 0:
+                if len(taken.at) <= start + beat:
+                    yield taken, start + beat
+                t = max(t, taken.at[start + beat] + 1)
+            yield from clock.issue(t)
+            clock.emit()
+            begun, come = 0, bisect_left(taken.at, clock.soonest)
+        yield from clock.run(here, 1)
+
+
+def _beats(taps: list[int], folds: int, inner: int, groups: int) -> Iterator[int]:
+    """The input beats of one pixel in the order of reading, negative in the padding."""
+    for group in range(groups):
+        for tap in taps:
+            if tap < 0:
+                yield from repeat(-1, inner)
+            else:
+                first = tap * folds + group * inner
+                yield from range(first, first + inner)
