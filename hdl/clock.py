@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Generator, Sequence
 
-from codesign.hdl.events import Process, Times, Wire, in_turn
+from codesign.hdl.events import FOREVER, Process, Times, Wire, in_turn
 
 Wait = Generator[tuple[Times, int], None, int]
 
@@ -96,13 +96,13 @@ class Clock:
         self, count: int, every: int, mark: Times | None = None, step: int = 1
     ) -> Generator[tuple[Times, int], None, None]:
         """Issue ``count`` beats that are all there, in successive enabled cycles, each ``every``-th
-        of them completing an output beat. ``mark`` gets the cycle of each ``step``-th issue.
-        ``every`` and ``step`` divide ``count``."""
+        of them completing an output beat (0: none does). ``mark`` gets the cycle of each
+        ``step``-th issue. ``every`` and ``step`` divide ``count``."""
         while count:
             while not self._absorb(self._last + 1):
                 yield self._out.taken, self._absorbed
             k, keys = self._last + 1, self._keys.at
-            ahead = (count - 1) % every + 1  # issues to the next output beat
+            ahead = (count - 1) % every + 1 if every else FOREVER  # issues to the next output beat
             first, many = k + ahead - 1 + self._latency, self.sure(ahead)
             end = first + max(many - 1, 0) * every  # the first cycle that may not be enabled
             if not many and self._absorbed < len(keys):
@@ -114,6 +114,12 @@ class Clock:
             self._last, count = k + n - 1, count - n
             if first < k + n + self._latency:
                 self._keys.extend(range(first, k + n + self._latency, every))
+
+    def issue_run(self, count: int) -> Generator[tuple[Times, int], None, list[int]]:
+        """As :meth:`run` where none completes an output beat; the cycles."""
+        mark = Times()
+        yield from self.run(count, 0, mark)
+        return mark.at
 
     def emissions(self) -> Process:
         """Offers the output beats; one of the stage's processes."""

@@ -153,7 +153,7 @@ class MatVecTiming(Stage):
 
     def processes(self) -> Iterable[Process]:
         if self.nf == 1:
-            straight = Pipe(self._latency, self.sf, self.sf)
+            straight = self._straight()
             straight.i, straight.o = self.i, self.o
             return straight.processes()
         clock = Clock(self._latency, self.o)
@@ -161,6 +161,9 @@ class MatVecTiming(Stage):
         return [
             fill(self.i, freed, 2 * self.sf), self._replay(clock, freed), clock.emissions()
         ]  # fmt: skip
+
+    def _straight(self) -> Pipe:
+        return Pipe(self._latency, self.sf, self.sf)
 
     def _replay(self, clock: Clock, freed: Times) -> Process:
         n, taken, sf = 0, self.i.taken, self.sf

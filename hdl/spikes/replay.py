@@ -8,7 +8,7 @@ from codesign.hdl.events import Process, Times
 from codesign.hdl.frame_buffer import FrameBuffer
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
-from codesign.hdl.timing import Clock, MatVecTiming
+from codesign.hdl.timing import Clock, MatVecTiming, Pipe
 
 
 class Replay(Component):
@@ -98,14 +98,8 @@ class ReplayTiming(MatVecTiming):
     def __init__(self, steps: int, beats: int, latency: int) -> None:
         super().__init__(steps, beats, latency)
 
-    def _straight(self, clock: Clock) -> Process:
-        n = 0
-        while True:
-            if len(self.i.valid.at) <= n:
-                yield self.i.valid, n
-            self.i.taken.put((yield from clock.issue(self.i.valid.at[n])))
-            clock.emit()
-            n += 1
+    def _straight(self) -> Pipe:
+        return Pipe(self._latency)
 
     def _replay(self, clock: Clock, freed: Times) -> Process:
         n = 0
@@ -116,9 +110,5 @@ class ReplayTiming(MatVecTiming):
                 yield from clock.issue(self.i.taken.at[n])
                 clock.emit()
                 n += 1
-            for fold in range(1, self.nf):
-                for _ in range(self.sf):
-                    (t,) = yield from clock.issue_run(1)
-                    clock.emit()
-                    if fold == self.nf - 1:
-                        freed.put(t)
+            yield from clock.run((self.nf - 2) * self.sf, 1)
+            yield from clock.run(self.sf, 1, freed)
