@@ -1,0 +1,146 @@
+"""Formal proofs with yosys: one step of a cell equals its specification, for every state, input
+and channel. The cell is proven as it is built, with its pipeline registers.
+
+In each cycle a free input, a free word of each state and a free channel enter. The cell gets each
+of them in the stage in which it reads it; the specification, which has no registers, gets all of
+them at once, and its results wait until the cell has computed the same. ``ok`` says that they are
+equal; it is proven for the first cycle in which every register has been filled, from any contents
+before. What enters in other cycles is free too, so a register too few or too many would show.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl.neurons.array import cell_of
+from codesign.hdl.neurons.cell import Site, Sketch, parameter_at
+from codesign.hdl.pipeline import STAGE_NS
+from codesign.hdl.stream import Component, range_shape
+from tests.neurons.spec import spec_of
+
+
+class ProofSite(Site):
+    """A cell between free inputs."""
+
+    def __init__(self, miter, m):
+        super().__init__(miter.model, miter.ranges, m, Const(1), miter.budget)
+        self._miter = miter
+
+    def of_lane(self, name):
+        return self.vectors[name]
+
+    def input_value(self, name):
+        return getattr(self._miter, name)
+
+    def state_value(self, name, stage):
+        return self._miter.later(getattr(self._miter, f"state_{name}"), stage), 1.2
+
+    def fetch(self, parameter, stage):
+        channel = self._miter.later(self._miter.channel, stage)
+        shape = range_shape(parameter.lo, parameter.hi)
+        value = Signal(shape, name=f"{parameter.parameter}_{stage}")
+        vector = self.vectors[parameter.parameter]
+        self.m.d.comb += value.eq(chosen(channel, [Const(int(v), shape) for v in vector]))
+        return parameter_at(parameter, value, stage)
+
+
+def chosen(index, values):
+    """``values[index]``."""
+    found = values[0]
+    for n, value in enumerate(values[1:], start=1):
+        found = Mux(index == n, value, found)
+    return found
+
+
+class Miter(Component):
+    """``ok``: cell and specification agree. ``cell``: what builds the cell, for injected faults;
+    ``spec``: from a channel to an object with ``step(inputs, states)``."""
+
+    def __init__(self, model, ranges, *, budget=STAGE_NS, cell=None, spec=None):
+        self.model, self.budget = model, budget
+        self.ranges = dict(zip(model.inputs, ranges, strict=True))
+        self._cell = cell or cell_of(model)
+        self._spec = spec or (lambda channel: spec_of(model, channel))
+        sketch = Sketch(model, self.ranges, budget, {s.name: 1.2 for s in model.states})
+        cell_of(model).build(sketch)
+        self.stages = sketch.stages
+        words = {f"state_{s.name}": (s.word.lo, s.word.hi) for s in model.states}
+        self.spans = {"channel": (0, model.channels - 1), **self.ranges, **words}
+        ports = {name: In(range_shape(*span)) for name, span in self.spans.items()}
+        super().__init__({**ports, "ok": Out(1)})
+
+    def later(self, value, cycles):
+        """``value`` that many cycles later."""
+        for _ in range(cycles):
+            held = Signal(value.shape(), reset_less=True, name=f"held_{len(self._m_held)}")
+            self._m_held.append(held)
+            self._m.d.sync += held.eq(value)
+            value = held
+        return value
+
+    def elaborate(self, platform):
+        m = self._m = Module()
+        self._m_held = []
+        site = ProofSite(self, m)
+        self._cell.build(site)
+        old = {s.name: getattr(self, f"state_{s.name}") for s in self.model.states}
+        inputs = [getattr(self, name) for name in self.model.inputs]
+        sides = [self._spec(c).step(*inputs, old) for c in range(self.model.channels)]
+        same = [self._equal(site.out, [out for out, _ in sides])]
+        same += [self._equal(site.next[n], [new[n] for _, new in sides]) for n in old]
+        agree, inside = Signal(len(same)), Signal()
+        m.d.comb += [agree[n].eq(x) for n, x in enumerate(same)]
+        within = [(getattr(self, n) >= lo) & (getattr(self, n) <= hi)
+                  for n, (lo, hi) in self.spans.items()]  # fmt: skip
+        m.d.comb += inside.eq(Cat(within).all())
+        m.d.comb += self.ok.eq(~self.later(inside, self.stages - 1) | agree.all())
+        return m
+
+    def _equal(self, found, wanted):
+        """Whether a result of the cell is what the specification says, in the last stage."""
+        value = Value.cast(chosen(self.channel, [Value.cast(w) for w in wanted]))
+        spec = Signal(value.shape(), name="specified")
+        self._m.d.comb += spec.eq(value)
+        last = self.stages - 1
+        return self.later(Value.cast(found.value), last - found.stage) == self.later(spec, last)
+
+
+WORKER = """
+import json, sys
+from pyosys import libyosys as yosys
+for name, cycles, limit in json.loads(sys.argv[1]):
+    design = yosys.Design()
+    for step in (f"read_rtlil {name}.il", "hierarchy -top top", "proc", "flatten", "opt -full",
+                 f"tee -q -o {name}.log sat -seq {cycles} -prove-skip {cycles - 1} "
+                 f"-timeout {limit} -prove ok 1"):
+        yosys.run_pass(step, design)
+"""
+
+
+def prove(miters, limit=60):
+    """For each miter: True proven, False refuted, None not within ``limit`` seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = []
+        for n, miter in enumerate(miters):
+            text = rtlil.convert(miter, name="top", emit_src=False)
+            (Path(folder) / f"p{n}.il").write_text(text)
+            jobs.append((f"p{n}", miter.stages, limit))
+        command = [sys.executable, "-c", WORKER, json.dumps(jobs)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+        return [_verdict((Path(folder) / f"p{n}.log").read_text()) for n in range(len(miters))]
+
+
+def _verdict(log):
+    if "proof finished - no model found: SUCCESS" in log:
+        return True
+    if "proof finished - model found: FAIL" in log:
+        return False
+    assert "Interrupted SAT solver: TIMEOUT" in log, log[-500:]
+    return None
