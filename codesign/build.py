@@ -33,6 +33,7 @@ from codesign.passes import AbsorbBias, EventSynapses, lower, run_passes
 from codesign.passes.event_synapses import expected_spikes
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
+from codesign.plan.activity import activity_of
 from codesign.plan.dataflow import (
     Dataflow,
     FifoBlock,
@@ -47,6 +48,7 @@ from codesign.plan.folding import layer_cost, unrolled_layers
 from codesign.plan.loops import early_layers
 from codesign.plan.planfile import PlanFile
 from codesign.plan.schedule import layer_cycles, measure
+from codesign.plan.stored import save_plans
 from codesign.reference.states import state_values
 from codesign.train.golden import load_golden
 
@@ -120,6 +122,7 @@ def generate_into(
             (work / "model" / "golden.npz").write_bytes(golden.read_bytes())
         progress("writing Verilog")
         write_rtl(planned, work / "rtl")
+        save_plans(work / "model", planned.plans, planned.flow)
         accuracies = _accuracies(golden)
         manifest = describe(planned, hashlib.sha256(blob).hexdigest(), *accuracies)
         (work / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
@@ -167,6 +170,7 @@ def describe(
         axil_address_bits=address_bits(load_regions(circuit, plans)),
         latency=cycles.latency,
         ii=cycles.ii,
+        activity=activity_of(circuit, plans, planned.flow),
         board=planned.board,
         target=planned.goal.describe(),
         model_sha256=model_sha256,

@@ -39,6 +39,7 @@ from codesign.schema import Cost, Strict
 
 __all__ = [
     "BenchResult",
+    "Activity",
     "BoardInfo",
     "BuildDir",
     "Cost",
@@ -187,6 +188,16 @@ class WeightRegion(Strict):
     starts: WeightMemory
 
 
+class Activity(Strict):
+    """What a design costs whose cycles depend on its spikes: cycles between frames in which
+    nothing spikes, and in which everything does. ``expected``: layer -> spikes a step that
+    ``latency`` and ``ii`` are for."""
+
+    silent_ii: int
+    dense_ii: int
+    expected: dict[str, int]
+
+
 class BoardInfo(Strict):
     """What reports and synthesis need to know of a board.
 
@@ -211,7 +222,7 @@ class Manifest(Strict):
     counted as the cycle of the transfer, so a register has latency 1), pipeline empty, source
     and sink never waiting. ``ii``: cycles between frames in steady state. ``registers``: layers
     with run-time weights; then the top has AXI4-Lite ports ``s_axil_*`` with byte addresses of
-    ``axil_address_bits``.
+    ``axil_address_bits``. ``activity``: for designs whose cycles depend on data.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -228,6 +239,7 @@ class Manifest(Strict):
     axil_address_bits: int = 0
     latency: int
     ii: int
+    activity: Activity | None = None
     board: BoardInfo
     target: str
     model_sha256: str

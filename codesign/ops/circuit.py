@@ -7,6 +7,8 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from codesign.builddir import Cost
 from codesign.ir import Op, Value
 from codesign.ir.plan import Plan
@@ -34,6 +36,8 @@ class CircuitOp(Op):
 
     #: Whether lanes cost so much that the fewest are best, whatever the producer's are.
     costly: ClassVar[bool] = False
+    #: Whether its cycles depend on what it reads; then :meth:`timing_of` says how.
+    data_dependent: ClassVar[bool] = False
 
     def lanes_in(self, plan: Plan) -> int:
         """Codes per input beat."""
@@ -88,6 +92,10 @@ class CircuitOp(Op):
     def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
         """A fresh event model (:mod:`codesign.hdl.timing`) of the component's handshakes."""
         return self.rtl(ins, out, plan).timing()
+
+    def timing_of(self, ins: list[Value], plan: Plan, codes: np.ndarray) -> Any:
+        """The event model for frames of ``codes``, int64 [frames, ...]."""
+        return self.timing(ins, Value("", *self.infer(*ins)), plan)
 
     def stream_plan(self, lanes: int) -> Plan:
         """The plan of an operation without multipliers that takes ``lanes`` codes a beat."""

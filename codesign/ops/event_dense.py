@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class EventDense(CircuitOp):
 
     matrix: MatVec
     expected: int
+
+    data_dependent: ClassVar[bool] = True
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
@@ -125,12 +127,11 @@ class EventDense(CircuitOp):
     def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
         return self.timing_of(ins, plan, self._usual(ins[0]))
 
-    def timing_of(self, ins: list[Value], plan: Plan, spikes: np.ndarray) -> Any:
-        """The event model for frames of ``spikes``, int [frames, steps, K]."""
+    def timing_of(self, ins: list[Value], plan: Plan, codes: np.ndarray) -> Any:
         from codesign.hdl.timing import Composite
 
         parts = self._parts(ins[0], plan).values()
-        return Composite([part.timing(spikes) for part in parts])
+        return Composite([part.timing(codes) for part in parts])
 
     def _usual(self, x: Value) -> np.ndarray:
         """Frames with the expected number of spikes, evenly spread."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 from codesign.errors import UsageError
@@ -45,11 +46,18 @@ def free_latency(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) 
     )
 
 
-def node_models(circuit: Circuit, layer: Layer, plan: Plan) -> list[Any]:
+#: What layers whose cycles depend on data receive: layer -> int64 codes [frames, ...].
+Seen = Mapping[str, Any]
+UNSEEN: Seen = MappingProxyType({})
+
+
+def node_models(circuit: Circuit, layer: Layer, plan: Plan, seen: Seen = UNSEEN) -> list[Any]:
     """Event models of a layer's components, without width adapters."""
     graph = circuit.graph
     return [
-        op.timing(graph.ins(node), graph.out(node), own)
+        op.timing_of(graph.ins(node), own, seen[node.name])
+        if node.name in seen
+        else op.timing(graph.ins(node), graph.out(node), own)
         for node, op, own in node_plans(layer, plan)
     ]
 
@@ -62,7 +70,9 @@ class Model:
     ports: Mapping[str, tuple[Any, str]]
 
 
-def stretch_model(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) -> Model:
+def stretch_model(
+    circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan], seen: Seen = UNSEEN
+) -> Model:
     """The event models of a stretch, linked, its width adapters first."""
     from codesign.hdl.credit import CreditTiming
     from codesign.hdl.events import link
@@ -74,7 +84,7 @@ def stretch_model(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan])
                   for m in node_models(circuit, layer, plans[layer.name])]  # fmt: skip
         row: list[Any] = [CreditTiming(inside, free_latency(circuit, stretch, plans))]
     else:
-        row = node_models(circuit, first, plans[first.name])
+        row = node_models(circuit, first, plans[first.name], seen)
     for before, after in zip(row, row[1:], strict=False):
         link(before, after)
     stages, ports = list(row), {"o": (row[-1], "o")}
@@ -106,11 +116,12 @@ def simulate_flow(
     flow: Dataflow,
     frames: int,
     pace: Fraction = Fraction(0),
+    seen: Seen = UNSEEN,
 ) -> Run:
     """``frames`` frames from an always-valid source, between the AXI4-Stream register slices.
 
     ``pace``: the source offers a frame evenly over so many cycles (0: at once). A FIFO of
-    negative depth has no bound.
+    negative depth has no bound. ``seen``: the data of these very frames, where cycles depend on it.
     """
     from codesign.hdl.events import Sink, Source, link, simulate
     from codesign.hdl.timing import Fifo, Fork
@@ -118,7 +129,7 @@ def simulate_flow(
     models: dict[str, Model] = {}
     for block in flow.blocks:
         if isinstance(block, Stretch):
-            models[block.name] = stretch_model(circuit, block, plans)
+            models[block.name] = stretch_model(circuit, block, plans, seen)
         elif isinstance(block, ForkBlock):
             names = [f"o{n}" for n in range(block.outputs)]
             fork = Fork(names)

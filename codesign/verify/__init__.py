@@ -26,6 +26,7 @@ from codesign.reference import run
 from codesign.reference.states import with_states
 from codesign.verify.boundaries import Boundary, boundaries
 from codesign.verify.chain import Codes, compare
+from codesign.verify.cycles import cycle_evidence
 from codesign.verify.golden import golden_vectors
 from codesign.verify.vectors import VectorSet, random_inputs, random_vectors, user_vectors
 from codesign.weights import Weights, pack_weights
@@ -133,6 +134,7 @@ def verify(
             found, lasted, apart = _hardware_links(subject, vectors, expected, threads, seed, first)
             if first:
                 latency, ii = lasted, apart
+                found += _cycle_links(subject, vectors, expected)
                 sampled = sampled or (vectors.codes, _taps(subject, expected))
             parts.append(links + found)
             if vectors.labels is not None and not any(e.mismatches for e in found):
@@ -291,6 +293,15 @@ def _hardware_links(
         _rtl_evidence(vectors, stalled, part, "random stalls on both sides", seed),
     ]
     return links, plain.latency, plain.ii
+
+
+def _cycle_links(subject: Subject, vectors: VectorSet, expected: Codes) -> list[Evidence]:
+    """Where cycles depend on data: predicted = measured."""
+    taps = {tap.port.tensor: expected[tap.port.tensor] for tap in subject.manifest.taps}
+    made = cycle_evidence(
+        subject.build, subject.graph, subject.circuit, vectors.codes, taps, vectors.name
+    )
+    return [made] if made is not None else []
 
 
 def _rtl_evidence(

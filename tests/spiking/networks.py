@@ -100,3 +100,15 @@ def recurrent_network(size: int = 4, steps: int = 6, **changes: Any) -> ModelPro
     spikes = net.neuron(lif(**changes), "lif", total, (1, size))
     net.node("Identity", [spikes], "seen_next")
     return finished(net, spikes, (size,), steps)
+
+
+def event_network(
+    sizes: tuple[int, ...] = (24, 12, 6), steps: int = 5, bits: int = 5, **changes: Any
+) -> ModelProto:
+    """Dense layers between spikes: the input is 0 or 1."""
+    net = Network(sizes[:1])
+    at = net.quant("x", "xq", 0, 1, signed=False)
+    for k, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        at = net.dense(at, (fan_in, fan_out), f"fc{k}", frac=6, bits=bits)
+        at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
+    return finished(net, at, sizes[-1:], steps)

@@ -1,0 +1,56 @@
+"""Designs whose cycles depend on their data: what frames of given spikes take, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+
+from codesign.builddir import Activity
+from codesign.ir.plan import Plan
+from codesign.plan.dataflow import Dataflow
+from codesign.plan.partition import Circuit, Layer
+from codesign.plan.schedule import Seen, exit_lanes, simulate_flow
+
+#: Frames simulated to tell the interval of frames alike.
+FRAMES = 6
+
+
+def by_data(circuit: Circuit) -> list[Layer]:
+    """The layers whose cycles depend on what they read."""
+    return [layer for layer in circuit.layers if layer.head.data_dependent]
+
+
+def activity_of(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Activity | None:
+    """The two ends of what the design can take; None where data do not matter."""
+    layers = by_data(circuit)
+    if not layers:
+        return None
+    expected = {layer.name: int(getattr(layer.head, "expected", 0)) for layer in layers}
+    ends = [frame_cycles(circuit, plans, flow, _all_alike(layers, spikes))[1] for spikes in (0, 1)]
+    return Activity(silent_ii=round(ends[0]), dense_ii=round(ends[1]), expected=expected)
+
+
+def _all_alike(layers: list[Layer], spikes: int) -> dict[str, np.ndarray]:
+    return {
+        layer.nodes[0].name: np.full((FRAMES, *layer.source.shape), spikes * layer.source.format.hi)
+        for layer in layers
+    }
+
+
+def frame_cycles(
+    circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow, seen: Seen
+) -> tuple[int, Fraction]:
+    """(latency of the first frame sent alone, cycles between frames in the later half of all but
+    the first) of the frames in ``seen``: what the native harness measures of them."""
+    beats = -(-circuit.target.elements // exit_lanes(circuit, plans))
+    frames = len(next(iter(seen.values())))
+    alone = {name: codes[:1] for name, codes in seen.items()}
+    run = simulate_flow(circuit, plans, flow, 1, seen=alone)
+    latency = run.left[-1] - run.entered[0]
+    rest = {name: codes[1:] for name, codes in seen.items()}
+    run = simulate_flow(circuit, plans, flow, frames - 1, seen=rest)
+    ends = run.left[beats - 1 :: beats]
+    middle = frames // 2
+    return latency, Fraction(ends[-1] - ends[middle - 1], frames - 1 - middle)

@@ -1,0 +1,71 @@
+"""Cycles of designs whose cycles depend on data: predicted from the spikes, and measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from codesign.builddir import BuildDir, Evidence
+from codesign.ir import Graph
+from codesign.plan import Circuit
+from codesign.plan.activity import by_data, frame_cycles
+from codesign.plan.stored import load_plans
+from codesign.reference import run
+
+#: Frames compared, fewer where they hold more spikes than this.
+FRAMES = 40
+SPIKES = 300_000
+
+
+def cycle_evidence(
+    build: BuildDir,
+    graph: Graph,
+    circuit: Circuit,
+    codes: np.ndarray,
+    taps: Mapping[str, np.ndarray],
+    name: str,
+) -> Evidence | None:
+    """Whether the first of ``codes`` take exactly the cycles the event model says; None for a
+    design whose cycles do not depend on them, and for a single frame.
+
+    ``taps``: what the design is compared with, int64 [frames, elements] by tensor.
+    """
+    from codesign.sim.native import run_native
+
+    layers = by_data(circuit)
+    if not layers or len(codes) < 4:
+        return None
+    started = time.perf_counter()
+    given = {circuit.source.name: codes[:FRAMES].reshape(-1, *circuit.source.shape)}
+    sources = {layer.nodes[0].name: layer.source for layer in layers}
+    found = run(graph, given, keep=[value.name for value in sources.values()])
+    seen = {node: found[value.name].reshape(-1, *value.shape) for node, value in sources.items()}
+    frames = _affordable(list(seen.values()))
+    seen = {node: array[:frames] for node, array in seen.items()}
+    plans, flow = load_plans(build, circuit)
+    latency, ii = frame_cycles(circuit, plans, flow, seen)
+    part = {tensor: array[:frames] for tensor, array in taps.items()}
+    result = run_native(build, codes[:frames], part, threads=1)
+    differences = (result.latency != latency) + (result.ii != float(ii)) + result.hang
+    return Evidence(
+        link="cycles predicted = measured",
+        vectors=name,
+        frames=frames,
+        tensors=[],
+        codes=2,
+        mismatches=int(differences),
+        seconds=time.perf_counter() - started,
+        note=f"latency {latency} predicted, {result.latency} measured; {float(ii):.6g} and "
+        f"{result.ii:.6g} cycles a frame"
+        if result.ii is not None
+        else "no interval measured",
+    )
+
+
+def _affordable(spikes: list[np.ndarray]) -> int:
+    """Frames whose spikes a simulation can walk one by one; at least four."""
+    each = sum(np.count_nonzero(s.reshape(len(s), -1), axis=1) for s in spikes)
+    within = int(np.searchsorted(np.cumsum(each), SPIKES))
+    return max(4, min(len(spikes[0]), within))
