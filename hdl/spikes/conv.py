@@ -1,6 +1,6 @@
 """A convolution that only spikes cost cycles: each updates the outputs around it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from amaranth.hdl import Const, Module, Signal, Value
@@ -11,6 +11,7 @@ from codesign.hdl.spikes.dense import integers, sum_range
 from codesign.hdl.spikes.geometry import Axis, divided
 from codesign.hdl.spikes.layer import EventLayer, Slot, count_of
 from codesign.hdl.stream import range_shape
+from codesign.spikes import layers
 
 
 class EventConv(EventLayer):
@@ -62,7 +63,14 @@ class EventConv(EventLayer):
             Axis(size[n], (kh, kw)[n], stride[n], dilation[n], *padding[2 * n : 2 * n + 2])
             for n in range(2)
         )
-        self.channels, self.depthwise = channels, depthwise
+        self.channels, self.depthwise, self.weights = channels, depthwise, weights
+        self._how: dict[str, Any] = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "depthwise": depthwise,
+            "bias": bias,
+        }
         self.folds = outputs // lanes
         self._side = lanes // each if depthwise else 1  # channels of a word
         words = self.axes[0].outputs * self.axes[1].outputs * self.folds
@@ -97,6 +105,13 @@ class EventConv(EventLayer):
             for axis, at in zip(self.axes, divmod(pixel, self.axes[1].size), strict=True)
         ]
         return max(1, seen[0] * seen[1] * (1 if self.depthwise else self.folds))
+
+    def reference(self, spikes: np.ndarray) -> np.ndarray:
+        size = (self.axes[0].size, self.axes[1].size, self.channels)
+        found = layers.conv(spikes.reshape(*spikes.shape[:2], *size), self.weights, **self._how)
+        if self.store.merge == "or":
+            found = (found > 0).astype(np.int64)
+        return found.reshape(*spikes.shape[:2], -1)
 
     @property
     def _tap_rows(self) -> int:

@@ -1,9 +1,11 @@
 """Spikes counted, or membranes added, over the steps of a frame."""
 
+import numpy as np
 from amaranth.hdl import Mux, Value
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.fold import StepFold
+from codesign.spikes import decoders
 
 
 class CountDecoder(StepFold):
@@ -19,6 +21,9 @@ class CountDecoder(StepFold):
             steps=steps,
             lanes=lanes,
         )
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        return decoders.count(codes)
 
     def _fold(self, old: Value, code: Value, first: Value, step: Counter) -> Value:
         return Mux(first, code, old + code)

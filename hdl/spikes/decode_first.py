@@ -1,9 +1,11 @@
 """Which element spikes first."""
 
+import numpy as np
 from amaranth.hdl import Const, Mux, Value
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.fold import StepFold
+from codesign.spikes import decoders
 
 
 class FirstSpikeDecoder(StepFold):
@@ -20,6 +22,9 @@ class FirstSpikeDecoder(StepFold):
             steps=steps,
             lanes=lanes,
         )
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        return decoders.first_spike(codes)
 
     def _fold(self, old: Value, code: Value, first: Value, step: Counter) -> Value:
         still = Mux(first, Const(self.steps, self._out), old)
@@ -40,6 +45,9 @@ class EarliestDecoder(StepFold):
             steps=steps,
             lanes=lanes,
         )
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        return decoders.earliest(codes)
 
     def _fold(self, old: Value, code: Value, first: Value, step: Counter) -> Value:
         return Mux(first, code, (old << 1) + code)

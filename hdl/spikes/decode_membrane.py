@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
+from codesign.spikes import decoders
 
 
 class MembraneDecoder(Component):
@@ -29,6 +31,10 @@ class MembraneDecoder(Component):
     def timing(self) -> "LastStepTiming":
         """The event model of this component."""
         return LastStepTiming(self._steps, self._beats)
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        """int64 [frames, elements] of codes int [frames, steps, elements]."""
+        return decoders.membrane(codes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -7,6 +7,7 @@ from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.accumulate import Store
 from codesign.hdl.spikes.layer import EventLayer, Slot, count_of
 from codesign.hdl.stream import range_shape
+from codesign.spikes import layers
 
 
 class EventDense(EventLayer):
@@ -41,6 +42,7 @@ class EventDense(EventLayer):
             )
         if bias is not None and np.shape(bias) != (outputs,):
             raise ValueError(f"{outputs} outputs need as many biases, got {np.shape(bias)}")
+        self.weights, self.bias = weights, bias
         padded = np.pad(weights, ((0, 0), (0, self._groups * lanes - outputs)))
         sums = sum_range(weights.T.reshape(outputs, -1), levels)
         super().__init__(
@@ -60,6 +62,9 @@ class EventDense(EventLayer):
 
     def slots(self, address: int) -> int:
         return self._groups
+
+    def reference(self, spikes: np.ndarray) -> np.ndarray:
+        return layers.dense(spikes, self.weights, self.bias)
 
     def _front(self, m: Module, free: Value) -> Slot:
         data, step = self.i.payload.data, Signal(name="group_step")

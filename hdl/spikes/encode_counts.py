@@ -2,10 +2,18 @@
 
 from typing import Literal
 
+import numpy as np
 from amaranth.hdl import Array, Module, Mux, Value
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.replay import Replay
+from codesign.spikes import encoders
+
+KINDS = {
+    "binary": encoders.binary,
+    "ternary": encoders.ternary,
+    "bitwise": encoders.bitwise,
+}
 
 
 class CountEncoder(Replay):
@@ -25,7 +33,7 @@ class CountEncoder(Replay):
         steps: int,
         lanes: int,
     ) -> None:
-        if kind not in ("binary", "ternary", "bitwise"):
+        if kind not in KINDS:
             raise ValueError(f"counts become 'binary', 'ternary' or 'bitwise' spikes, got {kind!r}")
         if lo < 0 and kind != "ternary":
             raise ValueError(f"only ternary spikes say negative numbers, got {lo}..{hi}")
@@ -42,6 +50,9 @@ class CountEncoder(Replay):
             steps=steps,
             lanes=lanes,
         )
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        return KINDS[self._kind](codes, self.steps)
 
     def _make(self, m: Module, codes: list[Value], step: Counter) -> list[Value]:
         if self._kind == "bitwise":

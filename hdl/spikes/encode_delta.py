@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -11,6 +12,7 @@ from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
 from codesign.hdl.windows.delay import tapped_delay
+from codesign.spikes import encoders
 
 
 class DeltaEncoder(Component):
@@ -42,6 +44,10 @@ class DeltaEncoder(Component):
     def timing(self) -> "DeltaTiming":
         """The event model of this component."""
         return DeltaTiming(self._beats)
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        """int64 [frames, steps, 2 * features] of codes int [frames, steps, features]."""
+        return encoders.delta(codes, self._least)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -5,6 +5,7 @@ from amaranth.hdl import Module, Value
 
 from codesign.hdl.memories import Counter, Table, pack
 from codesign.hdl.spikes.replay import Replay
+from codesign.spikes import encoders
 
 
 class LatencyEncoder(Replay):
@@ -37,6 +38,9 @@ class LatencyEncoder(Replay):
             own = q[when == step]
             found.append((int(own[0]), int(own[-1])) if own.size else (1, 0))
         return found
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        return encoders.latency(codes, self.steps, self._bits, self._low)
 
     def _make(self, m: Module, codes: list[Value], step: Counter) -> list[Value]:
         bits = self._bits

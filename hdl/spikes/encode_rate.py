@@ -1,9 +1,11 @@
 """Rate coding: spikes at random, more the larger the code, from a generator keyed by counters."""
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.replay import Replay
+from codesign.spikes import encoders
 from codesign.spikes.encoders import FIRST_FACTOR, SECOND_FACTOR, key
 
 #: Adder levels between two registers of a product.
@@ -49,6 +51,9 @@ class RateEncoder(Replay):
         between = Signal(32, name=f"between{lane}")
         m.d.comb += between.eq(first ^ (first >> 15))
         return product(m, ce, between, SECOND_FACTOR, f"second{lane}")[32 - self._bits :]
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        return encoders.rate(codes, self.steps, self._bits, self._seed)
 
     def _make(self, m: Module, codes: list[Value], step: Counter) -> list[Value]:
         return [c > d for c, d in zip(codes, self._drawn, strict=True)]

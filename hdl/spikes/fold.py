@@ -1,5 +1,6 @@
 """All steps of a frame folded into one vector: the shape of most decoders."""
 
+import numpy as np
 from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib.wiring import In, Out
 
@@ -44,6 +45,10 @@ class StepFold(Component):
     def timing(self) -> PoolTiming:
         """The event model of this component."""
         return PoolTiming(1, self.steps, self._beats)
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        """int64 [frames, elements] of codes int [frames, steps, elements]."""
+        raise NotImplementedError
 
     def _fold(self, old: Value, code: Value, first: Value, step: Counter) -> Value:
         """What a step makes of ``old``, which means nothing in the ``first`` step."""

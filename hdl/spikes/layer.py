@@ -75,6 +75,10 @@ class EventLayer(Component):
         """Cycles an event of this address takes (at least 1)."""
         raise NotImplementedError
 
+    def reference(self, spikes: np.ndarray) -> np.ndarray:
+        """Currents int64 [frames, steps, outputs] of spikes int [frames, steps, inputs]."""
+        raise NotImplementedError
+
     #: Registers an event passes before its first slot.
     front = 0
 

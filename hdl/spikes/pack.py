@@ -36,6 +36,10 @@ class SpikePack(Component):
         words = np.asarray(spikes).reshape(-1, self._elements // self._lanes, self._lanes)
         return PackTiming(np.count_nonzero(words, axis=2))
 
+    def reference(self, spikes: np.ndarray) -> np.ndarray:
+        """The same spikes."""
+        return np.asarray(spikes)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         data = self.i.payload.data

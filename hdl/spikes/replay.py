@@ -1,5 +1,6 @@
 """A frame of codes taken once and turned into spikes at every time step."""
 
+import numpy as np
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -53,6 +54,10 @@ class Replay(Component):
     def timing(self) -> "ReplayTiming":
         """The event model of this component."""
         return ReplayTiming(self.steps, self._beats, self.latency)
+
+    def reference(self, codes: np.ndarray) -> np.ndarray:
+        """int64 [frames, steps, elements] of codes int [frames, elements]."""
+        raise NotImplementedError
 
     def _make(self, m: Module, codes: list[Value], step: Counter) -> list[Value]:
         """What leaves of ``codes`` in ``step``."""
