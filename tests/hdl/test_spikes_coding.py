@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codesign.hdl.spikes.decode_bessel import BesselDecoder
 from codesign.hdl.spikes.decode_count import CountDecoder
 from codesign.hdl.spikes.decode_first import EarliestDecoder, FirstSpikeDecoder
 from codesign.hdl.spikes.decode_membrane import MembraneDecoder
@@ -14,10 +15,11 @@ from codesign.hdl.spikes.encode_direct import DirectEncoder
 from codesign.hdl.spikes.encode_latency import LatencyEncoder
 from codesign.hdl.spikes.encode_rate import RateEncoder
 from codesign.spikes import decoders, encoders
+from codesign.spikes.bessel import Sections, design
 from tests.hdl import harness
 from tests.hdl import spike_harness as bench
 
-FEW = settings(derandomize=True, deadline=None, database=None, max_examples=20)
+FEW = settings(derandomize=True, deadline=None, database=None, max_examples=12)
 SIZES = {
     "beats": st.integers(1, 4),
     "lanes": st.integers(1, 3),
@@ -91,6 +93,25 @@ def test_decoders(kind, beats, lanes, steps, stalls):
     else:
         part, want = EarliestDecoder(levels=2, **size), decoders.earliest(x)
     check(part, x, want, stalls)
+
+
+@FEW
+@given(order=st.sampled_from([2, 4]), guard=st.integers(0, 6), **SIZES)
+def test_bessel(order, guard, beats, lanes, steps, stalls):
+    sections = design(order, 0.3, 10, guard)
+    x = np.random.default_rng(steps).integers(-2, 4, (3, 3 * steps, beats * lanes))
+    part = BesselDecoder(
+        sections, lo=-2, hi=3, elements=beats * lanes, steps=3 * steps, lanes=lanes
+    )
+    check(part, x, sections.apply(x), stalls)
+
+
+def test_bessel_at_the_ends_of_its_ranges():
+    """Every train of eight steps through a section that nearly integrates."""
+    sections = Sections(np.array([[7, 3, 2, -9, 3]]), 3, 1)
+    x = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1).T[:, :, None]
+    part = BesselDecoder(sections, lo=-1, hi=1, elements=1, steps=8, lanes=1)
+    check(part, x, sections.apply(x), (0.0, 0.0))
 
 
 def test_rate_draws_the_same_with_any_lanes():
