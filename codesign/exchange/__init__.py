@@ -4,8 +4,12 @@ docs/EXCHANGE.md is the specification."""
 
 from codesign.exchange import lif as _lif  # noqa: F401  (enters the operator)
 from codesign.exchange.domain import DOMAIN, VERSION, check_version, is_neuron
+from codesign.exchange.execute import execute
+from codesign.exchange.inline import decompose, inline, with_functions
 from codesign.exchange.metadata import Metadata, read_metadata, write_metadata
 from codesign.exchange.node import NeuronNode, Ports, Read, neuron_node, read_neuron, read_node
+from codesign.exchange.recompose import recompose
+from codesign.exchange.run import Run, run_steps
 from codesign.exchange.scan import to_scan, to_step
 from codesign.exchange.step import StateAt, StepBuilder, neurons_of, states_of
 
@@ -16,17 +20,24 @@ __all__ = [
     "NeuronNode",
     "Ports",
     "Read",
+    "Run",
     "StateAt",
     "StepBuilder",
     "check_version",
+    "decompose",
+    "execute",
+    "inline",
     "is_neuron",
     "neuron_node",
     "neurons_of",
     "read_metadata",
     "read_neuron",
     "read_node",
+    "recompose",
+    "run_steps",
     "states_of",
     "to_scan",
     "to_step",
+    "with_functions",
     "write_metadata",
 ]

@@ -16,7 +16,8 @@ Rule = type[int] | range | tuple[str, ...]
 def read_attributes(
     node: NodeProto, rules: Callable[[Mapping[str, Value]], Mapping[str, Rule]]
 ) -> dict[str, Value]:
-    """The attributes of ``node``, checked; ``rules`` says from what is there what must be.
+    """The attributes of ``node`` in the order of ``rules``, which says from what is there what
+    must be.
 
     Raises :class:`UnsupportedModel` naming the first that is missing, unknown or wrong.
     """
@@ -37,7 +38,7 @@ def read_attributes(
                 f"{node.op_type} has {', '.join(wanted)}",
             )
         _check(node, name, value, wanted[name])
-    return found
+    return {name: found[name] for name in wanted}
 
 
 def _value(node: NodeProto, attribute: AttributeProto) -> Value:

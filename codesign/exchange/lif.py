@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from codesign.exchange.attributes import Rule, Value
-from codesign.exchange.schema import Parameter, Schema, register
+from codesign.exchange.schema import Parameter, Schema, register, unchecked
 from codesign.neurons import LEAKS, OVERFLOWS, Adaptation, Leak, Lif, Neuron, Synapse, Word
 from codesign.neurons.leak import PRODUCTS
 from codesign.neurons.lif import CHOICES, SYN_ORDERS
@@ -138,6 +139,21 @@ class LifSchema(Schema):
             adaptation=adaptation,
             **{name: str(at[name]) for name in CHOICES},  # type: ignore[arg-type]
         )
+
+    def substitute(self, model: Neuron, parameters: Mapping[str, Any]) -> Neuron:
+        assert isinstance(model, Lif)
+        found = dict(parameters)
+
+        def leak(of: Leak, name: str) -> Leak:
+            return unchecked(of, amount=found.pop(name)) if name in found else of
+
+        changed: dict[str, Any] = {"leak": leak(model.leak, "leak")}
+        if syn := model.synapse:
+            changed["synapse"] = unchecked(syn, leak=leak(syn.leak, "synapse_leak"))
+        if ada := model.adaptation:
+            own = leak(ada.leak, "adaptation_leak")
+            changed["adaptation"] = unchecked(ada, leak=own, jump=found.pop("jump"))
+        return unchecked(model, **changed, **found)
 
     def check(self, attributes: Mapping[str, Value]) -> None:
         for prefix in ("", "syn_", "adapt_"):

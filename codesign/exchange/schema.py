@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from codesign.exchange.attributes import Rule, Value
 from codesign.neurons import Neuron
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,18 @@ class Schema(ABC):
     @abstractmethod
     def build(self, attributes: Mapping[str, Value], codes: Mapping[str, np.ndarray]) -> Neuron:
         """The model. Raises ``ValueError`` where its own checks fail."""
+
+    @abstractmethod
+    def substitute(self, model: Neuron, parameters: Mapping[str, Any]) -> Neuron:
+        """``model`` with other ``parameters``, which may be traces and are not checked."""
+
+
+def unchecked(frozen: T, **fields: Any) -> T:
+    """A copy of a frozen dataclass with other fields, its own checks left out."""
+    made = copy(frozen)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 SCHEMAS: dict[str, Schema] = {}

@@ -138,7 +138,8 @@ def constants_of(graph: GraphProto) -> dict[str, np.ndarray]:
 def neurons_of(model: ModelProto) -> dict[str, Read]:
     """Every neuron of ``model``, also inside a Scan, read; by the name of its result there."""
     check_version(model)
-    found, constants = {}, {}
+    found: dict[str, Read] = {}
+    constants: dict[str, np.ndarray] = {}
     for graph in graphs(model.graph):
         constants |= constants_of(graph)
         found |= {n.output[0]: read_node(n, constants) for n in graph.node if is_neuron(n)}

@@ -1,0 +1,90 @@
+"""The operators for qonnx, which finds them here: the module is named as the domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, NodeProto, TensorProto, helper
+from qonnx.core.datatype import DataType
+from qonnx.custom_op.base import CustomOp
+
+from codesign.exchange.domain import error
+from codesign.exchange.execute import execute
+from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
+from codesign.neurons import Word
+
+__all__ = ["Lif"]
+
+
+class NeuronOp(CustomOp):
+    """Any neuron of the domain, version 1."""
+
+    def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
+        """All attributes are required."""
+        attributes = attributes_of(self.onnx_node)
+        rules = {"version": range(1, 2), **schema_at(self.onnx_node).rules(attributes)}
+        found: dict[str, tuple[Any, ...]] = {}
+        for name, rule in rules.items():
+            kind: tuple[Any, ...] = ("s", True, "") if isinstance(rule, tuple) else ("i", True, 0)
+            found[name] = kind if rule is int else (*kind, set(rule))  # type: ignore[arg-type]
+        return found
+
+    def make_shape_compatible_op(self, model: Any) -> NodeProto:
+        """Every result has the shape of the first input. One node must say it of all of them:
+        an ``If`` with the same constants on both sides."""
+        node = self.onnx_node
+        shape = model.get_tensor_shape(node.input[0])
+        if shape is None:
+            what = f"the shape of its input '{node.input[0]}' is not known"
+            raise error(node, what, "infer the shapes of what comes before it")
+        sides = [_constants(node, side, list(shape)) for side in ("then", "else")]
+        made = helper.make_node("If", [node.input[0]], list(node.output))
+        for side, graph in zip(("then_branch", "else_branch"), sides, strict=True):
+            made.attribute.append(helper.make_attribute(side, graph))
+        return made
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """The words of the output and of the states."""
+        neuron, ports = sample_of(self.onnx_node), ports_of(self.onnx_node)
+        model.set_tensor_datatype(ports.out, _datatype(neuron.out))
+        for state, name in zip(neuron.states, ports.next_states, strict=True):
+            model.set_tensor_datatype(name, _datatype(state.word))
+
+    def execute_node(self, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+        """One step, in integers."""
+        node, ports = self.onnx_node, ports_of(self.onnx_node)
+        constant = {t.name for t in graph.initializer}
+        constant |= {o for n in graph.node if n.op_type == "Constant" for o in n.output}
+        computed = set(ports.parameters.values()) - constant  # the error names them
+        given = {name: context[name] for name in node.input if name not in computed}
+        context.update(execute(node, given))
+
+    def verify_node(self) -> list[str]:
+        """Raises :class:`codesign.errors.UnsupportedModel` for what is wrong with the node."""
+        ports_of(self.onnx_node)
+        return ["the attributes and ports of the node are as they must be"]
+
+
+class Lif(NeuronOp):
+    """:class:`codesign.neurons.Lif`."""
+
+
+def _constants(node: NodeProto, side: str, shape: list[int]) -> GraphProto:
+    made, ports = [], []
+    for number, _ in enumerate(node.output):
+        name = f"{side}_{number}"
+        made.append(helper.make_node("RandomNormal", [], [name], dtype=1, shape=shape))
+        ports.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    return helper.make_graph(made, side, [], ports)
+
+
+def _datatype(word: Word) -> Any:
+    """The narrowest qonnx type that has every code; unsigned fractions need one bit more."""
+    if word.frac == 0:
+        if word.bits == 1 and not word.signed:
+            return DataType["BINARY"]
+        return DataType[f"{'INT' if word.signed else 'UINT'}{word.bits}"]
+    bits = word.bits + (not word.signed)
+    whole = bits - word.frac
+    return DataType[f"FIXED<{bits},{whole}>"] if 0 <= whole < bits else DataType["FLOAT32"]
