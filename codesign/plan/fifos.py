@@ -3,7 +3,8 @@
 A FIFO is needed behind a fork where one branch reaches the join later than another, and before a
 sliding window whose producer has no cycle to spare. Depths are measured, not guessed: with
 unbounded FIFOs and input at the pace the design reaches, the exact event model tells how many
-beats wait at most; then each depth is lowered until one place less would slow the design down.
+beats wait at most; then each depth is lowered until one place less would slow the design down, or
+let it deadlock when its input comes beat by beat.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from codesign.plan.loops import loop_values
 from codesign.plan.partition import Circuit
 from codesign.plan.schedule import (
     LONG_FRAME,
+    beat_by_beat,
     deadlock,
     exit_lanes,
     frames_to_time,
@@ -39,6 +41,7 @@ class Sizer:
     plans: Mapping[str, Plan]
     frames: int = 1  # a trial simulates
     goal: Fraction = Fraction(0)  # cycles between frames that may not be exceeded
+    slow: Fraction = Fraction(0)  # the pace at which the input comes beat by beat, if that matters
     effort: int = 0  # cycles simulated so far
 
     @property
@@ -51,12 +54,14 @@ class Sizer:
     ) -> tuple[Fraction | None, dict[str, int]]:
         """(cycles between frames or None at a deadlock, places each FIFO used)."""
         flow = dataflow(self.circuit, self.plans, depths)
-        run = simulate_flow(self.circuit, self.plans, flow, self.frames, pace)
+        frames = 2 if pace and pace == self.slow else self.frames
+        run = simulate_flow(self.circuit, self.plans, flow, frames, pace)
         used = {f.name: run.models[f.name].stages[0].occupancy() for f in flow.fifos}
-        if len(run.left) < self.beats * self.frames:
+        if len(run.left) < self.beats * frames:
             return None, used
-        self.effort += run.left[-1] * len(self.circuit.layers)
-        return interval(run.left, self.beats, self.frames), used
+        busy = run.left[-1] if frames == self.frames else int(self.goal) * frames
+        self.effort += busy * len(self.circuit.layers)
+        return interval(run.left, self.beats, frames), used
 
     def suffices(self, depths: Mapping[str, int]) -> bool:
         """Whether nothing is lost with ``depths``; said without proof of none once the effort is
@@ -64,7 +69,9 @@ class Sizer:
         if self.effort > EFFORT:
             return False
         reached, _ = self.trial(depths)
-        return reached is not None and reached <= self.goal
+        if reached is None or reached > self.goal:
+            return False
+        return not self.slow or self.trial(depths, self.slow)[0] is not None
 
 
 def fifo_depths(
@@ -101,7 +108,11 @@ def fifo_depths(
         assert found is not None
         reached = found
     sizer.goal = reached
+    sizer.slow = beat_by_beat(circuit, flow, run)
     _, used = sizer.trial(unbounded, pace=reached)
+    if sizer.slow:
+        _, alone = sizer.trial(unbounded, pace=sizer.slow)
+        used = {name: max(used[name], alone[name]) for name in names}
     depths = {name: used[name] if name in free else UNBOUNDED for name in names}
     idle = {name: 0 for name in free if used[name] <= 2}
     if sizer.suffices({**depths, **idle}):  # most branches and windows need none

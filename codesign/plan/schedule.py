@@ -168,11 +168,27 @@ def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycl
     if len(run.left) < beats_out:
         raise deadlock(flow, run)
     latency = run.left[-1] - run.entered[0]
+    alone = simulate_flow(circuit, plans, flow, 2, beat_by_beat(circuit, flow, run))
+    if len(alone.left) < beats_out * 2:
+        raise deadlock(flow, alone)
     frames = frames_to_time(run)
     run = simulate_flow(circuit, plans, flow, frames)
     if len(run.left) < beats_out * frames:
         raise deadlock(flow, run)
     return Cycles(latency, ceil(interval(run.left, beats_out, frames)))
+
+
+def beat_by_beat(circuit: Circuit, flow: Dataflow, run: Run) -> Fraction:
+    """The pace at which each input beat comes when the one before has gone as far as it can;
+    ``run``: of one frame, all of which came out.
+
+    A pipeline that stalls as a whole holds as many beats as were close together when its output
+    was refused: one at this pace. So a branch that waits for another takes the fewest beats here,
+    and a design whose FIFOs suffice both here and at full speed does not deadlock in between.
+    """
+    beats = -(-circuit.source.elements // flow.source_lanes)
+    forks = any(isinstance(b, ForkBlock) for b in flow.blocks)
+    return Fraction(beats * (run.left[-1] + 1)) if forks else Fraction(0)
 
 
 def interval(left: list[int], beats: int, frames: int) -> Fraction:

@@ -29,9 +29,10 @@ import onnx
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import ScaledInt
 from codesign.frontend import Imported, import_qonnx
-from codesign.frontend.execute import execute_batch
 from codesign.frontend.names import printable
 from codesign.ops.quantizer import Quantizer
+from codesign.reference import run
+from codesign.reference.boundaries import OFF_GRID, Boundary, boundaries
 from codesign.train.needs import need
 
 VERSION = 1
@@ -169,38 +170,50 @@ def _array(output: Any) -> np.ndarray:
 
 
 def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[str, int]:
-    """ONNX tensor name to index in ``found``: quantizers by their order, then the output; each
-    pair must agree numerically as executed by qonnx."""
+    """ONNX tensor name to index in ``found``: quantizers by their order, then the output.
+
+    Each quantizer is computed from what PyTorch had at those before it, because codes its float32
+    sums moved across a threshold change all that follows. Which differences are explained is
+    for verify to judge; here the tensors only need names.
+    """
     graph = imported.graph
-    quantizers = [graph.out(n).name for n in graph.nodes if isinstance(n.op, Quantizer)]
-    names = [imported.tensor_names[v] for v in quantizers]
-    output = imported.model.graph.output[0].name
-    executed = execute_batch(imported, x, [*names, output])
+    points = {p.value.name: p for p in
+              boundaries(graph, imported.tensor_names, imported.tensor_axes)}  # fmt: skip
+    given = {graph.inputs[0]: x.reshape(-1, *graph.values[graph.inputs[0]].shape)}
     matched: dict[str, int] = {}
     start = 0
-    for name in [*names, *([output] if output not in names else [])]:
-        index = _first_match(executed[name], found, start)
+    for name in [n.output for n in graph.nodes if isinstance(n.op, Quantizer)]:
+        point = points[name]
+        wanted = point.of_value(run(graph, given, keep=[name])[name])
+        theirs = [_codes(point, array) for array in found[start:]]
+        index = _best_match(wanted, theirs)
         if index is None:
             raise UnsupportedModel(
                 "PyTorch and the exported file compute different values here",
-                where=f"tensor '{printable(name)}'",
+                where=f"tensor '{printable(point.tensor)}'",
                 hint="export the very module that is recorded, in evaluation mode",
             )
-        matched[name] = index
-        start = index + 1
-    matched[output] = len(found) - 1
+        held = np.where(theirs[index] < OFF_GRID, theirs[index], wanted)
+        given[name] = held.reshape(-1, *point.value.shape)
+        start += index + 1
+        matched[point.tensor] = start - 1
+    matched[imported.model.graph.output[0].name] = len(found) - 1
     return matched
 
 
-def _first_match(wanted: np.ndarray, found: list[np.ndarray], start: int) -> int | None:
-    """First recorded array from ``start`` that is ``wanted`` but for a rare flipped code."""
-    for index in range(start, len(found)):
-        array = found[index]
-        if array.size == wanted.size:
-            same = np.isclose(array.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-6)
-            if same.mean() > 0.98:
-                return index
-    return None
+def _codes(point: Boundary, array: np.ndarray) -> np.ndarray:
+    """What PyTorch recorded as codes of ``point``, empty for a tensor of another size."""
+    fits = array.size == len(array) * point.value.elements
+    return point.codes(array) if fits else np.zeros((0, 0), np.int64)
+
+
+def _best_match(wanted: np.ndarray, theirs: list[np.ndarray]) -> int | None:
+    """The first array that is ``wanted`` but for few flipped codes, else the one most alike; None
+    where not even half of any array agrees."""
+    same = [float((a == wanted).mean()) if a.shape == wanted.shape else 0.0 for a in theirs]
+    close = [index for index, share in enumerate(same) if share > 0.98]
+    best = close[0] if close else int(np.argmax(same)) if same else 0
+    return best if same and same[best] > 0.5 else None
 
 
 def save_golden(golden: Golden, path: str | Path) -> None:

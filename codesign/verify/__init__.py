@@ -23,8 +23,8 @@ from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
 from codesign.plan import Circuit, partition
 from codesign.reference import run
+from codesign.reference.boundaries import Boundary, boundaries
 from codesign.reference.states import with_states
-from codesign.verify.boundaries import Boundary, boundaries
 from codesign.verify.chain import Codes, compare
 from codesign.verify.cycles import cycle_evidence
 from codesign.verify.golden import golden_vectors
@@ -202,13 +202,8 @@ def _reference(subject: Subject, vectors: VectorSet) -> dict[str, np.ndarray]:
     given = {source.name: vectors.codes.reshape(n, *source.shape)}
     found = run(graph, given, keep=keep)
     codes = {name: found[name].reshape(n, -1) for name in taps}
-    port = graph.values[graph.inputs[0]]
-    if vectors.floats is not None and not isinstance(port.format, Real):
-        codes[port.name] = vectors.floats.reshape(n, -1).astype(np.int64)
     for point in subject.points:
-        array = found[point.value.name]
-        is_float = array.dtype.kind == "f"
-        codes[point.value.name] = point.codes(array) if is_float else array.reshape(n, -1)
+        codes[point.value.name] = point.of_value(found[point.value.name])
     return codes
 
 
@@ -248,9 +243,18 @@ def _compare(
         expected,
         actual,
         model=subject.imported.graph,
+        graph=subject.graph,
+        inputs=_inputs(subject, vectors),
         seed=vectors.seed,
         started=started,
     )
+
+
+def _inputs(subject: Subject, vectors: VectorSet) -> np.ndarray:
+    """Inputs of the graph: floats, or codes where the network takes integers."""
+    assert vectors.floats is not None
+    port = subject.graph.values[subject.graph.inputs[0]]
+    return vectors.floats if isinstance(port.format, Real) else vectors.floats.astype(np.int64)
 
 
 def _as_codes(points: list[Boundary], floats: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

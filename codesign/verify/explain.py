@@ -8,7 +8,7 @@ Numerical Algorithms, section 4.2), of batch norm's two roundings, and two units
 of a transcendental function. It is counted and reported, never hidden.
 
 The bounds are propagated as intervals [low, exact, high] through the model's own float32 steps,
-for one frame, from the codes on which both executions agree.
+from the codes that the other execution had.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ from codesign.ops.reshape import Reshape
 from codesign.ops.softmax import Softmax
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
-from codesign.verify.boundaries import value_of
+from codesign.reference.boundaries import values_of
 from codesign.verify.explain_attention import normalize_interval, product_interval, softmax_interval
 
 UNIT = 2.0**-24  # unit roundoff of float32
-Interval = list[np.ndarray]  # low, exact, high: float32 [1, *shape] each
+Interval = list[np.ndarray]  # low, exact, high: float32 [n, *shape] each
+FRAMES_AT_ONCE = 256
 _MOVES = (Rearrange, Reshape, Concat, MaxPool)
 
 
@@ -50,7 +51,7 @@ class Explainer:
     """Decides, for one tensor of the model-level graph, which other codes are explained.
 
     The tensor is a quantizer's output, or a value computed in float whose codes mean what
-    :meth:`~codesign.verify.boundaries.Boundary.codes` says of ``shown`` (the value in the graph
+    :meth:`~codesign.reference.boundaries.Boundary.codes` says of ``shown`` (the value in the graph
     that was lowered; by default, in this one). ``sources``: the values whose codes it is
     computed from.
     """
@@ -63,8 +64,8 @@ class Explainer:
             node = graph.producer(node.inputs[0])  # the same codes
         self._quant = node.op if node is not None and isinstance(node.op, Quantizer) else None
         self._start = node.inputs[0] if node is not None and self._quant is not None else name
-        self._known: tuple[int, Interval] | None = None
         self.sources: tuple[str, ...] = ()
+        self._needed: set[str] = set()
         found: set[str] = set()
         if self._collect(self._start, found):
             self.sources = tuple(sorted(found))
@@ -74,6 +75,7 @@ class Explainer:
         if name not in self._graph.values:  # a state of neurons: exact, or a mismatch
             return False
         node = self._graph.producer(name)
+        self._needed.add(name)
         given = node is None and not isinstance(self._graph.values[name].format, Real)
         # What a loop carries was quantized in the step before.
         fixed = (Quantizer, Neuron)
@@ -87,28 +89,33 @@ class Explainer:
         bounds = [self._collect(i, found) for i in node.inputs]
         return all(bounds)
 
-    def explains(self, codes: Mapping[str, np.ndarray], frame: int, index: int, code: int) -> bool:
-        """Whether ``code`` of element ``index`` lies within the error bounds of ``frame``.
+    def explains(self, codes: Mapping[str, np.ndarray], other: np.ndarray) -> np.ndarray:
+        """Whether each code of ``other`` [n, elements] lies within the error bounds, bool.
 
-        ``codes``: of every source, int64 of the frame's elements.
+        ``codes``: of every source, int64 [n, elements]: the same frames.
         """
         if not self.sources:
-            return False
-        if self._known is None or self._known[0] != frame:
-            self._known = frame, self._results(codes)
-        ends = [array.reshape(-1)[index] for array in self._known[1]]
-        value = code if self._quant is not None else value_of(self._shown, index, code)
-        return bool(min(ends) <= value <= max(ends))
+            return np.zeros(other.shape, dtype=bool)
+        parts = []
+        for start in range(0, len(other), FRAMES_AT_ONCE):
+            cut = slice(start, start + FRAMES_AT_ONCE)
+            found = self._results({name: codes[name][cut] for name in self.sources})
+            ends = [array.reshape(array.shape[0], -1) for array in found]
+            part = other[cut]
+            value = part if self._quant is not None else values_of(self._shown, part)
+            low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+            parts.append((low <= value) & (value <= high))
+        return np.concatenate(parts)
 
     def _results(self, codes: Mapping[str, np.ndarray]) -> Interval:
         """What the tensor may hold: codes, or float32 values without a quantizer."""
         exact: dict[str, np.ndarray] = {}
         for name in self.sources:
-            exact[name] = codes[name].reshape(1, *self._graph.values[name].shape)
+            exact[name] = codes[name].reshape(-1, *self._graph.values[name].shape)
         done: dict[str, Interval] = {}
         for node in self._graph.nodes:
             ready = all(i in exact or i in done for i in node.inputs)
-            if ready and node.output not in exact:
+            if ready and node.output in self._needed and node.output not in exact:
                 self._step(node, exact, done)
         found = done.get(self._start) or self._decoded(self._start, exact)
         if self._quant is None:

@@ -14,7 +14,7 @@ from codesign.frontend.execute import execute_batch
 from codesign.passes import lower
 from codesign.plan import partition
 from codesign.reference import run
-from codesign.verify.boundaries import boundaries
+from codesign.reference.boundaries import boundaries
 from codesign.verify.chain import compare
 from tests.corpus.networks import Author, network
 
@@ -47,13 +47,10 @@ def test_qonnx_equals_reference(seed: int) -> None:
     keep = [p.value.name for p in points]
     ours = run(lowered, {lowered.inputs[0]: x}, keep=keep)
     theirs = execute_batch(imported, x, [p.tensor for p in points])
-    expected = {
-        n: p.codes(ours[n]) if ours[n].dtype.kind == "f" else ours[n].reshape(len(x), -1)
-        for n, p in zip(keep, points, strict=True)
-    }
+    expected = {p.value.name: p.of_value(ours[p.value.name]) for p in points}
     actual = {p.value.name: p.codes(theirs[p.tensor]) for p in points}
-    evidence = compare("qonnx = reference", "corpus", points, expected, actual,
-                       model=imported.graph, seed=seed, started=0.0)  # fmt: skip
+    sides = {"model": imported.graph, "graph": lowered, "inputs": x, "seed": seed}
+    evidence = compare("qonnx = reference", "x", points, expected, actual, **sides, started=0.0)
     assert evidence.mismatches == 0, (evidence.first, Author(seed).written)
 
 

@@ -10,10 +10,8 @@ from codesign.builddir import Evidence
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.ir import Graph
-from codesign.ops.quantizer import Quantizer
-from codesign.ops.requant import Requant
 from codesign.passes import lower
-from codesign.verify.boundaries import boundaries
+from codesign.reference.boundaries import boundaries
 from codesign.verify.chain import compare
 
 
@@ -49,21 +47,14 @@ def explained(
     imported = import_qonnx(model)
     graph = lower(imported.graph)
     points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
-    kept = [n.output for n in graph.nodes if isinstance(n.op, Quantizer | Requant)]
-    keep = dict.fromkeys([*kept, *(p.value.name for p in points)])
-    ours = reference.run(graph, {graph.inputs[0]: x}, keep=keep)
+    ours = reference.run(graph, {graph.inputs[0]: x}, keep=[p.value.name for p in points])
     given = execute_batch(imported, x, [p.tensor for p in points]) if torch is None else torch
-    expected = {name: ours[name].reshape(len(x), -1) for name in kept}
-    if x.dtype.kind in "iu":  # the codes from which differences are explained
-        expected[graph.inputs[0]] = x.reshape(len(x), -1)
-    for point in points:
-        array = ours[point.value.name]
-        codes = point.codes(array) if array.dtype.kind == "f" else array.reshape(len(x), -1)
-        expected[point.value.name] = codes
+    expected = {p.value.name: p.of_value(ours[p.value.name]) for p in points}
     theirs = {p.value.name: p.codes(given[p.tensor]) for p in points if p.tensor in given}
     found = compare(
-        "test", "x", points, expected, theirs, model=imported.graph, seed=None, started=0.0
-    )
+        "test", "x", points, expected, theirs,
+        model=imported.graph, graph=graph, inputs=x, seed=None, started=0.0,
+    )  # fmt: skip
     assert not found.mismatches, found.first
     return graph, found
 

@@ -15,7 +15,7 @@ from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import ScaledInt, parse_format
 from codesign.frontend import import_qonnx
 from codesign.frontend.execute import execute_batch
-from codesign.verify.boundaries import boundaries
+from codesign.reference.boundaries import boundaries
 from tests.cnn_models import Net, cnn
 from tests.frontend.checks import agrees, kinds, tensors
 from tests.frontend.test_conv import refused

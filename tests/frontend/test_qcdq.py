@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from codesign.frontend import import_qonnx
-from codesign.frontend.execute import execute_batch
-from codesign.reference import run
-from codesign.verify.boundaries import boundaries
-from codesign.verify.explain import Explainer
+from tests.frontend.checks import explained
 
 torch = pytest.importorskip("torch")
 qnn = pytest.importorskip("brevitas.nn")
@@ -51,17 +48,6 @@ def test_qcdq_export(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     example = torch.randn(1, *shape)
     export_onnx_qcdq(module, args=example, export_path=str(path), dynamo=False)
-    imported = import_qonnx(path)
-    graph = imported.graph
     x = np.random.default_rng(0).normal(0, 2, (64, *shape)).astype(np.float32)
-    points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
-    ours = run(graph, {graph.inputs[0]: x}, keep=[p.value.name for p in points])
-    theirs = execute_batch(imported, x, [p.tensor for p in points])
-    assert len(points) == 3
-    for point in points[:2]:
-        name = point.value.name
-        codes, other = ours[name].reshape(len(x), -1), point.codes(theirs[point.tensor])
-        explainer = Explainer(graph, name)
-        for frame, index in np.argwhere(codes != other):
-            sources = {s: ours[s][frame].reshape(-1) for s in explainer.sources}
-            assert explainer.explains(sources, int(frame), int(index), int(other[frame, index]))
+    _, found = explained(onnx.load(path), x)
+    assert len(found.tensors) == 3

@@ -16,7 +16,7 @@ from codesign.frontend.execute import execute_batch
 from codesign.ops.float_quant import FloatQuant, Minifloat
 from codesign.passes import lower
 from codesign.reference import run
-from codesign.verify.boundaries import boundaries
+from codesign.reference.boundaries import boundaries
 from tests.frontend.parts import QUANT, model_of, quant
 
 N = helper.make_node

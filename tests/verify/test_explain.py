@@ -11,7 +11,7 @@ from codesign.frontend.execute import execute_batch
 from codesign.ir import Graph
 from codesign.passes import lower
 from codesign.reference import run
-from codesign.verify.boundaries import OFF_GRID, boundaries
+from codesign.reference.boundaries import OFF_GRID, boundaries
 from codesign.verify.chain import compare
 from codesign.verify.explain import Explainer
 from tests.frontend.parts import WEIGHTS, model_of, quant
@@ -68,15 +68,10 @@ def test_only_neighbours_of_a_threshold_are_explained(kind: str) -> None:
     explainer, found, codes = near_ties(graph, name, x)
     assert explainer.sources
     flat = codes.reshape(len(x), -1)
-    explained = 0
-    for frame in range(len(x)):
-        sources = {s: found[s][frame].reshape(-1) for s in explainer.sources}
-        for index in range(flat.shape[1]):
-            code = int(flat[frame, index])
-            assert explainer.explains(sources, frame, index, code)
-            assert not explainer.explains(sources, frame, index, code + 2)
-            explained += explainer.explains(sources, frame, index, code + 1)
-    assert explained <= flat.size // 100
+    sources = {s: found[s].reshape(len(x), -1) for s in explainer.sources}
+    assert explainer.explains(sources, flat).all()
+    assert not explainer.explains(sources, flat + 2).any()
+    assert explainer.explains(sources, flat + 1).sum() <= flat.size // 100
 
 
 def test_a_sum_at_a_threshold_is_explained() -> None:
@@ -97,12 +92,11 @@ def test_a_sum_at_a_threshold_is_explained() -> None:
     ]
     graph = import_qonnx(model_of(nodes, constants, shape=(1, 2))).graph
     explainer, found, codes = near_ties(graph, graph.outputs[0], np.float32([[0.3, 0], [0.3, 0.3]]))
-    sources = {s: found[s][0].reshape(-1) for s in explainer.sources}
+    sources = {s: found[s].reshape(2, -1) for s in explainer.sources}
     assert int(codes[0, 0]) in (1, 2)
-    assert explainer.explains(sources, 0, 0, 1) and explainer.explains(sources, 0, 0, 2)
-    assert not explainer.explains(sources, 0, 0, 3)
-    sources = {s: found[s][1].reshape(-1) for s in explainer.sources}
-    assert not explainer.explains(sources, 1, 0, 2)
+    allowed = [explainer.explains(sources, np.full((2, 1), code))[:, 0].tolist()
+               for code in (1, 2, 3)]  # fmt: skip
+    assert allowed[0][0] and allowed[1][0] and not allowed[2][0] and not allowed[1][1]
 
 
 def test_an_accumulator_off_the_grid_is_explained_or_a_mismatch() -> None:
@@ -130,9 +124,10 @@ def test_an_accumulator_off_the_grid_is_explained_or_a_mismatch() -> None:
     expected = {name: ours[name].reshape(len(x), -1) for name in keep}
     theirs = {p.value.name: p.codes(floats[p.tensor]) for p in points}
     assert max(int(codes.max()) for codes in theirs.values()) >= OFF_GRID
-    found = compare("q", "x", points, expected, theirs, model=imported.graph, seed=1, started=0.0)
+    sides = {"model": imported.graph, "graph": lowered, "inputs": x, "seed": 1, "started": 0.0}
+    found = compare("q", "x", points, expected, theirs, **sides)
     assert found.mismatches == 0 and found.explained > 0
     wrong = np.nextafter(floats["y"], np.float32(np.inf)) + np.float32(1e-3)
     theirs[points[-1].value.name] = points[-1].codes(wrong)
-    found = compare("q", "x", points, expected, theirs, model=imported.graph, seed=1, started=0.0)
+    found = compare("q", "x", points, expected, theirs, **sides)
     assert found.mismatches == wrong.size

@@ -51,6 +51,13 @@ class Boundary:
         codes = np.where(format.decode(codes) == floats, codes, OFF_GRID + bits)
         return codes.reshape(len(floats), -1)
 
+    def of_value(self, array: np.ndarray) -> np.ndarray:
+        """int64 codes [n, elements] of the value as the reference computes it."""
+        if array.dtype.kind != "f":
+            return array.reshape(len(array), -1)
+        bits = (np.asarray(array, np.float32) + np.float32(0)).view(np.int32)
+        return bits.astype(np.int64).reshape(len(array), -1)
+
     def _in_layout(self, floats: np.ndarray) -> np.ndarray:
         """``floats`` [n, ...] of the file as [n, *shape] of the value."""
         axes = tuple(range(len(self.value.shape))) if self.axes is None else self.axes
@@ -81,15 +88,13 @@ def boundaries(
     return found
 
 
-def value_of(value: Value, index: int, code: int) -> float:
-    """The float32 that ``code`` of :meth:`Boundary.codes` stands for at element ``index``."""
-    format = value.format
-    if isinstance(format, Real) or code >= OFF_GRID:
-        return float(np.uint32(code & 0xFFFFFFFF).view(np.float32))
-    assert isinstance(format, ScaledInt)
-    channel = index % len(format.scale)
-    one = ScaledInt(format.lo, format.hi, (format.scale[channel],), format.zero_point)
-    return float(one.decode(np.array([code]))[0])
+def values_of(value: Value, codes: np.ndarray) -> np.ndarray:
+    """The float32 numbers that codes [n, elements] of :meth:`Boundary.codes` stand for."""
+    bits = (codes & 0xFFFFFFFF).astype(np.uint32).view(np.float32)
+    if isinstance(value.format, Real):
+        return bits
+    decoded = value.format.decode(codes.reshape(-1, *value.shape)).reshape(codes.shape)
+    return np.where(codes >= OFF_GRID, bits, decoded)
 
 
 def _levels(graph: Graph, name: str) -> np.ndarray | None:
