@@ -39,24 +39,32 @@ def agrees(model: ModelProto, x: np.ndarray, **options: object) -> Imported:
     return imported
 
 
-def explained(
-    model: ModelProto, x: np.ndarray, torch: dict[str, np.ndarray] | None = None
-) -> tuple[Graph, Evidence]:
-    """The lowered graph and the evidence that each of its boundaries on ``x`` is qonnx's (or
-    ``torch``'s, by the tensor's name in the file), or explained: else an assertion fails."""
-    imported = import_qonnx(model)
+def judged(
+    imported: Imported, x: np.ndarray, torch: dict[str, np.ndarray] | None = None
+) -> Evidence:
+    """Every boundary of the lowered graph on ``x`` against qonnx's execution of the file (or
+    ``torch``'s, by the tensor's name in the file), each computed from the other's codes."""
     graph = lower(imported.graph)
     points = boundaries(graph, imported.tensor_names, imported.tensor_axes)
     ours = reference.run(graph, {graph.inputs[0]: x}, keep=[p.value.name for p in points])
     given = execute_batch(imported, x, [p.tensor for p in points]) if torch is None else torch
     expected = {p.value.name: p.of_value(ours[p.value.name]) for p in points}
     theirs = {p.value.name: p.codes(given[p.tensor]) for p in points if p.tensor in given}
-    found = compare(
+    return compare(
         "test", "x", points, expected, theirs,
         model=imported.graph, graph=graph, inputs=x, seed=None, started=0.0,
     )  # fmt: skip
+
+
+def explained(
+    model: ModelProto, x: np.ndarray, torch: dict[str, np.ndarray] | None = None
+) -> tuple[Graph, Evidence]:
+    """The lowered graph, and what :func:`judged` found; an assertion fails at a difference that
+    is not explained."""
+    imported = import_qonnx(model)
+    found = judged(imported, x, torch)
     assert not found.mismatches, found.first
-    return graph, found
+    return lower(imported.graph), found
 
 
 def kinds(imported: Imported) -> list[str]:

@@ -64,6 +64,7 @@ def proven(net: Any, shape: tuple[int, ...], path: str = TORCHSCRIPT) -> compare
     """Reference = qonnx = PyTorch on ``net``."""
     runs = compare.run(Entry("trap", lambda: net, shape), path)
     compare.assert_equal(runs.qonnx, exact=True)
+    assert runs.torch
     compare.assert_equal(runs.torch, exact=True)
     return runs
 
