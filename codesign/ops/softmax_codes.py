@@ -27,7 +27,7 @@ class SoftmaxCodes(CircuitOp):
     ``table``: int64, ``round(2^F * exp(-scale * d))`` for the distances ``d`` from the largest
     code; its last word stands for all greater distances. The result's codes mean ``2^-bits``.
     The float32 softmax of the model differs from this one by its own rounding errors
-    (``verify/explain_attention.py`` bounds them), which are larger than this one's.
+    (``reference/explain_attention.py`` bounds them), which are larger than this one's.
     """
 
     table: np.ndarray

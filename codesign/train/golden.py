@@ -19,6 +19,7 @@ unsigned, of the array's shape. Codes take a byte each before compression.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from codesign.frontend.names import printable
 from codesign.ops.quantizer import Quantizer
 from codesign.reference import run
 from codesign.reference.boundaries import OFF_GRID, Boundary, boundaries
+from codesign.reference.explain import Explainer
 from codesign.train.needs import need
 
 VERSION = 1
@@ -173,8 +175,8 @@ def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[st
     """ONNX tensor name to index in ``found``: quantizers by their order, then the output.
 
     Each quantizer is computed from what PyTorch had at those before it, because codes its float32
-    sums moved across a threshold change all that follows. Which differences are explained is
-    for verify to judge; here the tensors only need names.
+    sums moved across a threshold change all that follows. Here the tensors only need names: a few
+    differences that are not explained are for verify to find.
     """
     graph = imported.graph
     points = {p.value.name: p for p in
@@ -186,7 +188,10 @@ def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[st
         point = points[name]
         wanted = point.of_value(run(graph, given, keep=[name])[name])
         theirs = [_codes(point, array) for array in found[start:]]
-        index = _best_match(wanted, theirs)
+        explainer = Explainer(graph, name)
+        sources = {s: given[s].reshape(len(x), -1) for s in explainer.sources if s in given}
+        known = len(sources) == len(explainer.sources)
+        index = _first_match(wanted, theirs, explainer.explains, sources if known else {})
         if index is None:
             raise UnsupportedModel(
                 "PyTorch and the exported file compute different values here",
@@ -207,13 +212,20 @@ def _codes(point: Boundary, array: np.ndarray) -> np.ndarray:
     return point.codes(array) if fits else np.zeros((0, 0), np.int64)
 
 
-def _best_match(wanted: np.ndarray, theirs: list[np.ndarray]) -> int | None:
-    """The first array that is ``wanted`` but for few flipped codes, else the one most alike; None
-    where not even half of any array agrees."""
-    same = [float((a == wanted).mean()) if a.shape == wanted.shape else 0.0 for a in theirs]
-    close = [index for index, share in enumerate(same) if share > 0.98]
-    best = close[0] if close else int(np.argmax(same)) if same else 0
-    return best if same and same[best] > 0.5 else None
+def _first_match(
+    wanted: np.ndarray,
+    theirs: list[np.ndarray],
+    explains: Callable[[Mapping[str, np.ndarray], np.ndarray], np.ndarray],
+    sources: Mapping[str, np.ndarray],
+) -> int | None:
+    """The first array that is ``wanted`` but for a rare flipped code, or for any number of
+    explained ones."""
+    for index, array in enumerate(theirs):
+        if array.shape == wanted.shape:
+            same = array == wanted
+            if same.mean() > 0.98 or (sources and (same | explains(sources, array)).all()):
+                return index
+    return None
 
 
 def save_golden(golden: Golden, path: str | Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.builddir import Evidence, Mismatch
 from codesign.ir import Graph
 from codesign.reference.boundaries import Boundary
-from codesign.verify.explain import Explainer
+from codesign.reference.explain import Explainer
 from codesign.verify.forced import Forced
 
 Codes = Mapping[str, np.ndarray]  # value name -> int64 [n, elements]

@@ -12,8 +12,8 @@ from codesign.ir import Graph
 from codesign.passes import lower
 from codesign.reference import run
 from codesign.reference.boundaries import OFF_GRID, boundaries
+from codesign.reference.explain import Explainer
 from codesign.verify.chain import compare
-from codesign.verify.explain import Explainer
 from tests.frontend.parts import WEIGHTS, model_of, quant
 
 N = helper.make_node

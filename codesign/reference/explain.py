@@ -39,7 +39,11 @@ from codesign.ops.softmax import Softmax
 from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
 from codesign.reference.boundaries import values_of
-from codesign.verify.explain_attention import normalize_interval, product_interval, softmax_interval
+from codesign.reference.explain_attention import (
+    normalize_interval,
+    product_interval,
+    softmax_interval,
+)
 
 UNIT = 2.0**-24  # unit roundoff of float32
 Interval = list[np.ndarray]  # low, exact, high: float32 [n, *shape] each
