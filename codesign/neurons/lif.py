@@ -26,7 +26,8 @@ CHOICES = {
 SYN_ORDERS = ("new", "previous", "leaked")
 
 
-def _vector(array: object) -> np.ndarray:
+def vector(array: object) -> np.ndarray:
+    """A parameter: int64 [n], read-only."""
     out = np.atleast_1d(np.array(array, dtype=np.int64))
     if out.ndim != 1 or not out.size:
         raise ValueError(f"a neuron's parameter is a vector of integers, got shape {out.shape}")
@@ -64,7 +65,7 @@ class Adaptation:
     jump: np.ndarray
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "jump", _vector(self.jump))
+        object.__setattr__(self, "jump", vector(self.jump))
         if self.jump.min() < 0:
             raise ValueError("a threshold jumps upward: jump must not be negative")
 
@@ -123,7 +124,7 @@ class Lif(Neuron):
                     f"{name} must be one of {', '.join(allowed)}, got '{getattr(self, name)}'"
                 )
         for name in ("theta", "bias", "reset_value", "v0"):
-            object.__setattr__(self, name, _vector(getattr(self, name)))
+            object.__setattr__(self, name, vector(getattr(self, name)))
         for name in ("reset_value", "v0"):
             codes = getattr(self, name)
             if codes.min() < self.word.lo or codes.max() > self.word.hi:

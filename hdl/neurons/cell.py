@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Shape, Signal, Value
 
 from codesign.hdl.neurons.flow import Flow, Num, constant
 from codesign.hdl.pipeline import BLOCK_MEMORY_NS
@@ -128,6 +128,9 @@ class Sketch(Site):
     def state_value(self, name: str, stage: int) -> tuple[Value, float]:
         word = self._words[name]
         return Signal(range_shape(word.lo, word.hi)), self._read_ns[name]
+
+    def memory(self, name: str, words: list[int], style: str, at: Num, shape: Shape) -> Value:
+        return Signal(shape)
 
     def fetch(self, parameter: Num, stage: int) -> Num:
         return parameter_at(parameter, Signal(range_shape(parameter.lo, parameter.hi)), stage)

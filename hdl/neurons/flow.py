@@ -8,10 +8,11 @@ would end too late its operands are registered first.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 
 from codesign.hdl.join import signed_digits
-from codesign.hdl.pipeline import DSP_NS, LUT_NS, REGISTER_NS
+from codesign.hdl.memories import rom, style_for
+from codesign.hdl.pipeline import BLOCK_MEMORY_NS, DSP_NS, LUT_NS, REGISTER_NS
 from codesign.hdl.stream import range_shape
 
 #: Entering a carry chain with the wire before it, and passing one of its bits: the two parts of
@@ -177,6 +178,30 @@ class Flow:
         ends = sorted((a.lo * factor, a.hi * factor))
         return self.within(total, *ends)
 
+    # Memory.
+
+    def lookup(self, x: Num, entries: Sequence[int], name: str = "entry") -> Num:
+        """``entries[x - x.lo]``, in the stage after that of ``x``."""
+        lo, hi = min(entries), max(entries)
+        if lo == hi or x.constant:
+            return constant(entries[0])
+        if x.parameter:
+            x = self.at(x, 1)
+        shape = range_shape(lo, hi)
+        words = [entries[n - x.lo] if x.lo <= n <= x.hi else entries[-1] for n in _patterns(x)]
+        words = [word & ((1 << shape.width) - 1) for word in words]
+        style = style_for(len(words), shape.width)
+        ns = BLOCK_MEMORY_NS if style == "block" else REGISTER_NS
+        wire = Signal(shape, name=self._name(name))
+        self.m.d.comb += wire.eq(self.memory(self._name(f"{name}_table"), words, style, x, shape))
+        return Num(wire, lo, hi, x.stage + 1, ns, ns)
+
+    def memory(self, name: str, words: list[int], style: str, at: Num, shape: Shape) -> Value:
+        """The word at the two's complement bits of ``at``, a clock later."""
+        address, data = rom(self.m, name, words, shape.width, style, self.ce)
+        self.m.d.comb += address.eq(Value.cast(at.value).as_unsigned())
+        return Value.cast(data)
+
     # Wires only.
 
     def within(self, x: Num, lo: int, hi: int) -> Num:
@@ -320,6 +345,13 @@ class Flow:
         return self.greater(x, bound, False, "over") if above else self.greater(
             bound, x, False, "under"
         )  # fmt: skip
+
+
+def _patterns(x: Num) -> list[int]:
+    """The integers that all bit patterns of ``x`` stand for, the lowest pattern first."""
+    codes = range(1 << x.bits)
+    half = 1 << (x.bits - 1)
+    return [n - 2 * half if x.lo < 0 and n >= half else n for n in codes]
 
 
 def _chained(width: int) -> Callable[[Sequence[Num]], Times]:

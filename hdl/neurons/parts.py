@@ -3,7 +3,7 @@
 import numpy as np
 
 from codesign.hdl.neurons.flow import Flow, Num, constant
-from codesign.neurons import Leak, Word
+from codesign.neurons import Leak, Table, Word
 from codesign.neurons.leak import PRODUCTS
 
 
@@ -91,3 +91,10 @@ def _linear(flow: Flow, amount: Num, v: Num) -> Num:
     moved = flow.mux(below, up, down, "moved")
     crossed = flow.logic(lambda a, b: a ^ b, below, flow.negative(moved), name="crossed")
     return flow.mux(crossed, constant(0), moved, "left")
+
+
+def read(flow: Flow, table: Table, x: Num, frac: int, rounding: str) -> Num:
+    """The entry for ``x``, worth ``2**-frac``, a stage later: a memory with its own register."""
+    at = shift_right(flow, x, frac - table.in_frac, rounding)
+    at = flow.clamp(at, table.lo, table.hi)
+    return flow.lookup(at, table.codes[at.lo - table.lo : at.hi - table.lo + 1].tolist(), "entry")

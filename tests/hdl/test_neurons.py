@@ -6,6 +6,7 @@ import pytest
 from codesign.hdl.neurons import NeuronArray
 from tests.hdl import neuron_bench as bench
 from tests.neurons.lifs import lif, random_lif
+from tests.neurons.units import units
 
 
 def array_of(model, elements=8, steps=4, lanes=2, persistent=False, span=(-20, 24)):
@@ -32,6 +33,20 @@ def test_random_neurons(seed):
     model = random_lif(rng, channels=4)
     lanes = int(rng.choice([1, 2, 4, 8]))
     bench.check(array_of(model, 8, 4, lanes, bool(seed % 2), span=(-300, 200)), rng, frames=2)
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(2), *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 12))]
+)
+def test_units_of_several_inputs(seed):
+    rng = np.random.default_rng(seed)
+    for model in units(seed, channels=4):
+        spans = [(-400, 300)] * len(model.inputs)
+        lanes = int(rng.choice([1, 4, 8]))
+        array = NeuronArray(
+            model, elements=8, steps=3, lanes=lanes, persistent=bool(seed % 2), ranges=spans
+        )
+        bench.check(array, rng, frames=2)
 
 
 def test_a_step_takes_the_longer_of_beats_and_loop():

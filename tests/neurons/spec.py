@@ -6,7 +6,9 @@ same text is the scalar model of the exhaustive tests and the specification of f
 Parameters are those of one neuron: ``channel`` picks it.
 """
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Array, Mux, Value
+
+from codesign.neurons import Egru, Lif, Snu
 
 
 def select(condition, then, other):
@@ -177,6 +179,75 @@ class LifSpec:
         return (v if model.output == "membrane" else spikes), new
 
 
+def entry_at(table, x, frac, rounding):
+    """A table's entry, for a Python integer only: proofs leave tables to the array's tests."""
+    at = limit(divide(x, frac - table.in_frac, rounding), table.lo, table.hi)
+    if isinstance(x, Value):
+        return Array(table.codes.tolist())[(at - table.lo).as_unsigned()]
+    return int(table.codes[at - table.lo])
+
+
+class SnuSpec:
+    """A step of one neuron of a :class:`codesign.neurons.Snu`; inputs in the model's order."""
+
+    def __init__(self, model, channel=0):
+        self.model, self.channel = model, channel
+
+    def step(self, *given):
+        model, at = self.model, self.channel
+        *given, old = given
+        x = dict(zip(model.inputs, given, strict=True))
+        whole = 1 << (model.soft.frac if model.soft else 0)
+        new = {}
+        kept = divide(old["s"] * (whole - old["y"]), whole.bit_length() - 1, model.rounding)
+        x["current"] = divide(x["current"], model.input_frac - model.word.frac, model.rounding)
+        s = decay(model.leak, kept, at) + x["current"]
+        if model.g == "relu":
+            s = select(s < 0, 0, s)
+        s = new["s"] = hold(model.word, s)
+        threshold = entry(model.theta, at)
+        if model.somatic:
+            own = model.somatic
+            driven = x["adapt"] * entry(own.gain, at)
+            drop = own.input_frac + own.gain_frac - own.word.frac
+            b = decay(own.leak, old["b"], at) + divide(driven, drop, model.rounding)
+            b = new["b"] = hold(own.word, b)
+            drop = own.word.frac + own.beta_frac - model.word.frac
+            threshold = threshold - divide(b * entry(own.beta, at), drop, model.rounding)
+        if model.soft:
+            y = entry_at(model.soft, s - threshold, model.word.frac, model.rounding)
+        else:
+            y = flag(s > threshold if model.compare == "gt" else s >= threshold)
+        new["y"], out = y, y
+        if model.axonic:
+            own = model.axonic
+            out = y * entry_at(own.table, x["gate"], own.input_frac, model.rounding)
+        return out, new
+
+
+class EgruSpec:
+    """A step of one neuron of a :class:`codesign.neurons.Egru`."""
+
+    def __init__(self, model, channel=0):
+        self.model, self.theta = model, entry(model.theta, channel)
+
+    def step(self, update, reset, candidate, recurrent, old):
+        model, how = self.model, self.model.rounding
+        z = entry_at(model.sigma, update, model.fracs[0], how)
+        r = entry_at(model.sigma, reset, model.fracs[1], how)
+        drop = model.sigma.frac + model.fracs[3] - model.tau.in_frac
+        inner = divide(candidate, model.fracs[2] - model.tau.in_frac, how)
+        inner = inner + divide(r * recurrent, drop, how)
+        g = entry_at(model.tau, inner, model.tau.in_frac, how)
+        whole = 1 << model.sigma.frac
+        c = hold(model.word, divide(z * old["h"] + (whole - z) * g, model.sigma.frac, how))
+        event = c > self.theta if model.compare == "gt" else c >= self.theta
+        return select(event, c, 0), {"h": select(event, c - self.theta, c)}
+
+
+SPECS = {Lif: LifSpec, Snu: SnuSpec, Egru: EgruSpec}
+
+
 def spec_of(model, channel=0):
     """The specification of a model."""
-    return LifSpec(model, channel)
+    return SPECS[type(model)](model, channel)
