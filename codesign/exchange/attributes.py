@@ -25,19 +25,19 @@ def read_attributes(
     wanted = rules(found)
     for name in wanted:
         if name not in found:
-            raise error(
-                node,
-                f"attribute '{name}' is missing",
-                f"give {_allowed(wanted[name])}: every attribute is mandatory, none has a default",
+            hint = (
+                f"give {_allowed(wanted[name])}: every attribute is mandatory, none has a default"
             )
-    for name, value in found.items():
+            raise error(node, f"attribute '{name}' is missing", hint)
+    for name, rule in wanted.items():
+        _check(node, name, found[name], rule)
+    for name in found:
         if name not in wanted:
             raise error(
                 node,
                 f"attribute '{printable(name)}' is not known here",
                 f"{node.op_type} has {', '.join(wanted)}",
             )
-        _check(node, name, value, wanted[name])
     return {name: found[name] for name in wanted}
 
 

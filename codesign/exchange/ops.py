@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, NodeProto, helper
+from onnx.shape_inference import infer_shapes
 from qonnx.core.datatype import DataType
 from qonnx.custom_op.base import CustomOp
 
-from codesign.exchange.domain import error
+from codesign.exchange.domain import error, printable
 from codesign.exchange.execute import execute
 from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
+from codesign.exchange.step import port, shape_of
 from codesign.neurons import Word
 
 __all__ = ["Lif"]
@@ -31,17 +33,14 @@ class NeuronOp(CustomOp):
         return found
 
     def make_shape_compatible_op(self, model: Any) -> NodeProto:
-        """Every result has the shape of the first input. One node must say it of all of them:
-        an ``If`` with the same constants on both sides."""
-        node = self.onnx_node
-        shape = model.get_tensor_shape(node.input[0])
-        if shape is None:
-            what = f"the shape of its input '{node.input[0]}' is not known"
-            raise error(node, what, "infer the shapes of what comes before it")
-        sides = [_constants(node, side, list(shape)) for side in ("then", "else")]
+        """Every result has the shape of the inputs. One node must say it of all of them, and stay
+        as it is through the inference: an ``If`` with the same constants on both sides."""
+        node, ports = self.onnx_node, ports_of(self.onnx_node)
+        known = (model.get_tensor_shape(name) for name in (*ports.inputs, *ports.states))
+        shape = next((s for s in known if s is not None), None) or _shape_before(node, model)
         made = helper.make_node("If", [node.input[0]], list(node.output))
-        for side, graph in zip(("then_branch", "else_branch"), sides, strict=True):
-            made.attribute.append(helper.make_attribute(side, graph))
+        for side in ("then_branch", "else_branch"):
+            made.attribute.append(helper.make_attribute(side, _constants(node, side, shape)))
         return made
 
     def infer_node_datatype(self, model: Any) -> None:
@@ -70,12 +69,24 @@ class Lif(NeuronOp):
     """:class:`codesign.neurons.Lif`."""
 
 
+def _shape_before(node: NodeProto, model: Any) -> list[int]:
+    """The shape of the first input, inferred from the nodes before, which qonnx has made standard
+    ones already."""
+    inferred = infer_shapes(model.model).graph
+    infos = {i.name: i for i in (*inferred.value_info, *inferred.input, *inferred.output)}
+    name = node.input[0]
+    if name not in infos:
+        what = f"the shape of its input '{printable(name)}' is not known"
+        raise error(node, what, "give the states or the inputs of the graph their shapes")
+    return list(shape_of(infos[name]))
+
+
 def _constants(node: NodeProto, side: str, shape: list[int]) -> GraphProto:
     made, ports = [], []
     for number, _ in enumerate(node.output):
-        name = f"{side}_{number}"
+        name = f"{node.output[0]}_{side}_{number}"
         made.append(helper.make_node("RandomNormal", [], [name], dtype=1, shape=shape))
-        ports.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        ports.append(port(name, shape))
     return helper.make_graph(made, side, [], ports)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.domain import DOMAIN, VERSION, graphs, printable
+from codesign.exchange.domain import DOMAIN, LIMIT, VERSION, graphs, printable
 from codesign.exchange.function import NOTE, digest, function_of, signature
 from codesign.exchange.node import read_node
 from codesign.exchange.step import constants_of
@@ -97,7 +97,13 @@ def _matched(graph: GraphProto, place: int, note: dict[str, Any], opset: int) ->
     if not isinstance(op, dict) or not isinstance(unread, dict) or "name" not in note:
         raise _changed(where, "their note is not complete")
     attributes = {str(k): v for k, v in op.items() if k != "op_type"}
-    if any(not isinstance(v, int | str) for v in (note["name"], *op.values())):
+    texts = (note["name"], *unread.values())
+    numbers = [v for v in op.values() if isinstance(v, int)]
+    if (
+        not all(isinstance(v, str) for v in texts)
+        or not all(isinstance(v, int | str) for v in op.values())
+        or any(abs(v) > LIMIT for v in numbers)
+    ):
         raise _changed(where, "their note is malformed")
     template = helper.make_node(str(op.get("op_type")), [], [], str(note["name"]), domain=DOMAIN)
     template.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from codesign.errors import UsageError
-from codesign.exchange.domain import is_neuron
+from codesign.exchange.domain import check_version, is_neuron
 from codesign.exchange.metadata import read_metadata
 from codesign.exchange.scan import to_step
 from codesign.exchange.step import shape_of, states_of
@@ -41,6 +41,7 @@ def run_steps(
     from qonnx.core.onnx_exec import execute_onnx
     from qonnx.transformation.infer_shapes import InferShapes
 
+    check_version(model)
     scans = any(n.op_type == "Scan" for n in model.graph.node)
     step = to_step(model) if scans and not any(map(is_neuron, model.graph.node)) else model
     read_metadata(step)

@@ -1,0 +1,377 @@
+"""One-step and Scan form, metadata, qonnx's own transformations, decomposition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from codesign.errors import UnsupportedModel, UsageError
+from codesign.exchange import (
+    Metadata,
+    StepBuilder,
+    decompose,
+    inline,
+    read_metadata,
+    recompose,
+    run_steps,
+    states_of,
+    to_scan,
+    to_step,
+    with_functions,
+    write_metadata,
+)
+from codesign.exchange.metadata import KEY
+from codesign.neurons import Leak, Synapse, Word
+from tests.exchange.neurons import META, layer, lif
+
+GO_ON = META.model_copy(update={"reset_at_window": False})
+
+
+def network(meta: Metadata = META) -> onnx.ModelProto:
+    """Two layers, the second with recurrent weights and a synapse; an integer at every wire."""
+    rng = np.random.default_rng(0)
+    built = StepBuilder("net", (2, 4))
+    word = Word(12, 4, True, "sat_step")
+    first = lif(rounding="exact", input_frac=4, v0=[1, 2, 3], word=word)
+    current = Synapse(word, Leak("shift_floor", [2]), "new", True)
+    second = lif(rounding="exact", input_frac=0, synapse=current, refractory=1, word=word)
+    w1 = built.constant("w1", rng.integers(-8, 25, (4, 3)) / 16)
+    w2, again = (built.constant(n, rng.integers(-1, 4, (3, 3)) * 1.0) for n in ("w2", "again"))
+    a = built.neuron(first, "A", built.node("MatMul", ["x", w1], "a_in"), (2, 3))
+    before = built.state("B_before", (2, 3))
+    sums = [built.node("MatMul", [a, w2], "b_in"), built.node("MatMul", [before, again], "b_own")]
+    b = built.neuron(second, "B", built.node("Add", sums, "b_sum"), (2, 3))
+    built.node("Identity", [b], "B_before_next")
+    return built.model(b, (2, 3), meta)
+
+
+def spikes(steps: int = 5) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 2, (2, steps, 4)).astype(np.float32)
+
+
+def ort(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    names = [o.name for o in model.graph.output]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def test_a_recurrent_network_runs_everywhere() -> None:
+    step, x = network(), spikes()
+    scan = to_scan(step)
+    onnx.checker.check_model(scan, full_check=True)
+    run = run_steps(step, {"x": x})
+    assert run.outputs["B"].shape == (2, 5, 3) and 0 < run.outputs["B"].mean() < 1
+    again = run_steps(scan, {"x": x})
+    for name, values in (run.outputs | run.states).items():
+        np.testing.assert_array_equal(values, (again.outputs | again.states)[name])
+    for form in (inline(scan), with_functions(scan)):
+        np.testing.assert_array_equal(ort(form, {"x": x})["B"], run.outputs["B"])
+
+
+def test_states_go_on_over_windows() -> None:
+    """Two windows that go on are one window twice as long; reset, they are not."""
+    x = spikes(10)
+    step, scan = network(GO_ON), to_scan(network(GO_ON))
+    onnx.checker.check_model(scan, full_check=True)
+    whole = run_steps(step, {"x": x})
+    first = run_steps(step, {"x": x[:, :5]})
+    second = run_steps(step, {"x": x[:, 5:]}, first.last)
+    both = np.concatenate([first.outputs["B"], second.outputs["B"]], axis=1)
+    np.testing.assert_array_equal(both, whole.outputs["B"])
+    assert (run_steps(step, {"x": x[:, 5:]}).outputs["B"] != second.outputs["B"]).any()
+    runner = inline(scan)
+    states = {s.name: s.initial for s in states_of(step.graph)}
+    for part in (x[:, :5], x[:, 5:]):
+        got = ort(runner, {"x": part, **states})
+        states = {name: got[f"{name}_next"] for name in states}
+    np.testing.assert_array_equal(got["B"], second.outputs["B"])
+    for name, value in states.items():
+        np.testing.assert_array_equal(value, second.last[name])
+
+
+@pytest.mark.parametrize("meta", [META, GO_ON])
+def test_forms_round_trip(meta: Metadata) -> None:
+    step = network(meta)
+    scan = to_scan(step)
+    assert to_step(scan) == step
+    assert recompose(decompose(scan)) == scan and recompose(decompose(step)) == step
+    assert recompose(inline(scan)).graph == scan.graph
+    once = with_functions(scan)
+    assert with_functions(once) == once and len(once.functions) == 2
+
+
+def test_functions_are_shared_by_equal_neurons() -> None:
+    built = StepBuilder("net", (1, 3))
+    first = built.neuron(lif(theta=[16]), "A", "x", (1, 3))
+    second = built.node("Mul", [first, built.constant("half", 0.5)], "h")
+    model = built.model(built.neuron(lif(theta=[9]), "B", second, (1, 3)), (1, 3), META)
+    assert len(with_functions(model).functions) == 1
+
+
+def test_initial_states() -> None:
+    states = {s.name: s.initial.tolist() for s in states_of(network().graph)}
+    assert states["A.v"] == [[1 / 16, 2 / 16, 3 / 16]] * 2
+    assert states["B.i"] == states["B_before"] == [[0.0] * 3] * 2
+
+
+# qonnx ------------------------------------------------------------------------------------------
+
+
+def test_qonnx_infers_shapes_and_types() -> None:
+    """In a process that has not imported codesign, qonnx finds the operators by their domain."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.transformation.infer_datatypes import InferDataTypes
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    model = network()
+    model = ModelWrapper(model).transform(InferShapes()).transform(InferDataTypes())
+    assert model.get_tensor_shape("A") == [2, 3]
+    assert model.get_tensor_datatype("A").name == "BINARY"
+    assert model.get_tensor_datatype("A.v_next").name == "FIXED<12,8>"
+    assert [n.op_type for n in model.graph.node].count("Lif") == 2
+    op = model.get_customop_wrapper(next(n for n in model.graph.node if n.op_type == "Lif"))
+    assert op.get_nodeattr("compare") == "ge" and op.get_nodeattr("state_bits") == 12
+    assert op.verify_node()
+
+
+def test_qonnx_infers_shapes_where_states_have_none_yet() -> None:
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    built = StepBuilder("net", (2, 4))
+    current = built.node("MatMul", ["x", built.constant("w", np.zeros((4, 3)))], "current")
+    model = built.model(built.neuron(lif(), "L", current, (2, 3)), (2, 3), META)
+    neuron = model.graph.node[1]
+    neuron.input[1] = "v"
+    before = helper.make_node("Add", ["L.v", "L.v"], ["v"])
+    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend([nodes[0], before, nodes[1]])
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    assert ModelWrapper(model).transform(InferShapes()).get_tensor_shape("L") == [2, 3]
+
+
+def test_standard_shape_inference_sees_through_functions() -> None:
+    model = with_functions(network())
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
+              for i in inferred.graph.value_info}  # fmt: skip
+    assert shapes["A"] == [2, 3]
+
+
+def test_computed_parameters_are_refused_in_qonnx() -> None:
+    model = layer(lif())
+    node = model.graph.node[0]
+    twice = helper.make_node("Add", [node.input[2], node.input[2]], ["theta2"], "twice")
+    node.input[2] = "theta2"
+    neuron = onnx.NodeProto.FromString(node.SerializeToString())
+    del model.graph.node[:]
+    model.graph.node.extend([twice, neuron])
+    with pytest.raises(UnsupportedModel, match="'theta2'.* is computed at run time"):
+        run_steps(model, {"x": np.zeros((2, 5, 3), np.float32)})
+
+
+def test_operators_of_bodies_are_exact() -> None:
+    """onnxruntime's integer operators that bodies use, far beyond 32 bits."""
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(-(1 << b), 1 << b, 64) for b in (60, 40, 33, 31, 8)]
+    x, y = np.concatenate(parts), np.concatenate(parts[::-1])
+    cases = {
+        "Add": x // 2 + y // 2, "Sub": x // 2 - y // 2, "Mul": (x >> 32) * (y >> 32),
+        "Mod": x % 4096, "Div": np.sign(x) * (np.abs(x) // 4096), "Abs": np.abs(x), "Neg": -x,
+        "Greater": x > y, "GreaterOrEqual": x >= y, "Less": x < y, "LessOrEqual": x <= y,
+        "Equal": x == y, "Where": np.where(x > y, x, y),
+    }  # fmt: skip
+    given = {"Add": (x // 2, y // 2), "Sub": (x // 2, y // 2), "Mul": (x >> 32, y >> 32)}
+    given |= {n: (x, np.int64(4096)) for n in ("Mod", "Div")} | dict.fromkeys(("Abs", "Neg"), (x,))
+    given["Where"] = (x > y, x, y)
+    for op, wanted in cases.items():
+        ins = [np.asarray(a) for a in given.get(op, (x, y))]
+        kinds = [helper.np_dtype_to_tensor_dtype(a.dtype) for a in (*ins, wanted)]
+        ports = [helper.make_tensor_value_info(f"i{n}", k, a.shape)
+                 for n, (a, k) in enumerate(zip(ins, kinds, strict=False))]  # fmt: skip
+        out = [helper.make_tensor_value_info("y", kinds[-1], wanted.shape)]
+        graph = helper.make_graph(
+            [helper.make_node(op, [p.name for p in ports], ["y"])], op, ports, out
+        )
+        opsets = [helper.make_opsetid("", 17)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        got = ort(model, {f"i{n}": a for n, a in enumerate(ins)})["y"]
+        np.testing.assert_array_equal(got, wanted, err_msg=op)
+    used = {n.op_type for f in with_functions(network()).functions for n in f.node}
+    assert used <= set(cases) | {"Cast", "Gather", "Constant", "And", "Or", "Not"}
+
+
+# Bodies that were changed -----------------------------------------------------------------------
+
+
+def _constant(model: onnx.ModelProto) -> None:
+    values = (n for n in model.graph.node if n.op_type == "Constant" and not n.input)
+    node = next(n for n in values if numpy_helper.to_array(n.attribute[0].t).size == 1)
+    array = numpy_helper.to_array(node.attribute[0].t)
+    node.attribute[0].t.CopyFrom(numpy_helper.from_array(array + array.dtype.type(1)))
+
+
+def _operator(model: onnx.ModelProto) -> None:
+    next(n for n in model.graph.node if n.op_type == "GreaterOrEqual").op_type = "Greater"
+
+
+def _wire(model: onnx.ModelProto) -> None:
+    node = next(n for n in model.graph.node if n.op_type == "Sub")
+    node.input[0], node.input[1] = node.input[1], node.input[0]
+
+
+def _look(model: onnx.ModelProto) -> None:
+    inside = next(n for n in model.graph.node if n.op_type == "GreaterOrEqual").input[0]
+    model.graph.node.append(helper.make_node("Identity", [inside], ["seen"], "look"))
+
+
+def _note(model: onnx.ModelProto) -> None:
+    entry = next(n for n in model.graph.node if n.metadata_props).metadata_props[0]
+    note = json.loads(entry.value)
+    note["op"]["compare"] = "gt"
+    entry.value = json.dumps(note)
+
+
+def _broken(model: onnx.ModelProto) -> None:
+    entry = next(n for n in model.graph.node if n.metadata_props).metadata_props[0]
+    entry.value = json.dumps(json.loads(entry.value) | {"op": {"op_type": "Lif", "version": {}}})
+
+
+def _unread(model: onnx.ModelProto) -> None:
+    entry = next(n for n in model.graph.node if n.metadata_props).metadata_props[0]
+    entry.value = json.dumps(json.loads(entry.value) | {"unread": {}})
+
+
+@pytest.mark.parametrize("change", [_constant, _operator, _wire, _look, _note, _broken, _unread])
+def test_changed_bodies_are_not_recognised(change: Callable[[onnx.ModelProto], None]) -> None:
+    model = decompose(layer(lif()))
+    assert recompose(model) == layer(lif())
+    change(model)
+    with pytest.raises(UnsupportedModel, match="neuron 'L'") as caught:
+        recompose(model)
+    assert caught.value.hint
+
+
+def test_nodes_in_another_order_are_recognised() -> None:
+    """Independent nodes moved, and without notes nothing is claimed."""
+    model = decompose(layer(lif()))
+    nodes = sorted(model.graph.node, key=lambda n: n.op_type != "Constant")
+    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    assert recompose(model) == layer(lif())
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    assert recompose(model) == model
+
+
+# Metadata, shapes and forms ---------------------------------------------------------------------
+
+GOOD = {
+    "steps": 5,
+    "dt": 0.001,
+    "encoding": "rate",
+    "readout": "count",
+    "reset_at_window": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        *(({name: None}, f"field '{name}'") for name in GOOD),
+        ({"steps": 0}, "field 'steps'"),
+        ({"steps": 2.5}, "field 'steps'"),
+        ({"dt": -1.0}, "field 'dt'"),
+        ({"encoding": "morse"}, "field 'encoding'"),
+        ({"readout": "vote"}, "field 'readout'"),
+        ({"reset_at_window": 1}, "field 'reset_at_window'"),
+        ({"more": 1}, "field 'more'"),
+    ],
+)
+def test_malformed_metadata(change: dict[str, object], part: str) -> None:
+    model = layer(lif())
+    values = {k: v for k, v in (GOOD | change).items() if v is not None}
+    helper.set_model_props(model, {KEY: json.dumps(values)})
+    with pytest.raises(UnsupportedModel) as caught:
+        read_metadata(model)
+    assert part in caught.value.what and KEY in caught.value.where
+
+
+def test_metadata_must_be_there_once_and_be_json() -> None:
+    model = layer(lif())
+    assert read_metadata(model) == META
+    write_metadata(model, GO_ON)
+    assert read_metadata(model) == GO_ON
+    model.metadata_props.append(onnx.StringStringEntryProto(key=KEY, value="{}"))
+    with pytest.raises(UnsupportedModel, match="there 2 times"):
+        read_metadata(model)
+    del model.metadata_props[:]
+    with pytest.raises(UnsupportedModel, match="missing"):
+        to_scan(model)
+    helper.set_model_props(model, {KEY: "steps: 5"})
+    with pytest.raises(UnsupportedModel, match="Invalid JSON"):
+        read_metadata(model)
+
+
+def test_states_must_be_those_of_the_graph() -> None:
+    model = layer(lif())
+    model.graph.node[0].output[1] = "elsewhere"
+    with pytest.raises(UnsupportedModel, match="'L.v' is written to 'elsewhere'"):
+        states_of(model.graph)
+    model = layer(lif())
+    model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 4
+    with pytest.raises(UnsupportedModel, match=r"\(2, 3\) before the step and \(2, 4\) after"):
+        to_scan(model)
+    model = layer(lif())
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "batch"
+    with pytest.raises(UnsupportedModel, match="not fixed"):
+        to_scan(model)
+
+
+def test_what_is_not_in_scan_form() -> None:
+    with pytest.raises(UnsupportedModel, match="not just one Scan"):
+        to_step(network())
+    scan = to_scan(layer(lif(v0=[3])))
+    scan.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.zeros((2, 3), np.float32), "L.v"))
+    with pytest.raises(UnsupportedModel, match="'L.v' is not that of its neuron"):
+        to_step(scan)
+    for name, value in (("scan_input_axes", [0]), ("scan_input_directions", [1])):
+        scan = to_scan(layer(lif()))
+        kept = [a for a in scan.graph.node[0].attribute if a.name != name]
+        del scan.graph.node[0].attribute[:]
+        scan.graph.node[0].attribute.extend([*kept, helper.make_attribute(name, value)])
+        with pytest.raises(UnsupportedModel, match=name):
+            to_step(scan)
+    scan = to_scan(layer(lif()))
+    write_metadata(scan, META.model_copy(update={"steps": 6}))
+    with pytest.raises(UnsupportedModel, match="names 6 steps"):
+        to_step(scan)
+
+
+def test_runs_check_their_inputs() -> None:
+    step = network()
+    with pytest.raises(UsageError, match="no steps"):
+        run_steps(step, {"x": spikes(0)})
+    with pytest.raises(UsageError, match=r"has shape \(2, 4\)"):
+        run_steps(step, {"x": spikes()[:, 0]})
+    with pytest.raises(UsageError, match="inputs y were given"):
+        run_steps(step, {"y": spikes()})
+    with pytest.raises(UsageError, match="states must be A.v"):
+        run_steps(step, {"x": spikes()}, {})
+
+
+def test_old_opsets_have_no_functions() -> None:
+    model = network()
+    model.opset_import[0].version = 11
+    with pytest.raises(UnsupportedModel, match="opset 11"):
+        inline(model)
