@@ -54,12 +54,13 @@ class Sizer:
     ) -> tuple[Fraction | None, dict[str, int]]:
         """(cycles between frames or None at a deadlock, places each FIFO used)."""
         flow = dataflow(self.circuit, self.plans, depths)
-        frames = 2 if pace and pace == self.slow else self.frames
+        slow = bool(pace) and pace == self.slow
+        frames = 2 if slow else self.frames
         run = simulate_flow(self.circuit, self.plans, flow, frames, pace)
         used = {f.name: run.models[f.name].stages[0].occupancy() for f in flow.fifos}
         if len(run.left) < self.beats * frames:
             return None, used
-        busy = run.left[-1] if frames == self.frames else int(self.goal) * frames
+        busy = int(self.goal) * frames if slow else run.left[-1]
         self.effort += busy * len(self.circuit.layers)
         return interval(run.left, self.beats, frames), used
 
@@ -92,6 +93,7 @@ def fifo_depths(
         return given
     unbounded = dict.fromkeys(names, UNBOUNDED)
     sizer, slowest = Sizer(circuit, plans), _slowest(circuit, plans)
+    sizer.slow = beat_by_beat(circuit, dataflow(circuit, plans, unbounded))
     if slowest > LONG_FRAME and not loop_values(circuit):
         # No time to find out what is known; and often no FIFO is needed at all.
         sizer.frames, sizer.goal = 3, Fraction(slowest)
@@ -108,7 +110,6 @@ def fifo_depths(
         assert found is not None
         reached = found
     sizer.goal = reached
-    sizer.slow = beat_by_beat(circuit, flow, run)
     _, used = sizer.trial(unbounded, pace=reached)
     if sizer.slow:
         _, alone = sizer.trial(unbounded, pace=sizer.slow)

@@ -26,6 +26,8 @@ BEATS = 1_500_000
 FRAMES = 64
 #: Frames of more cycles are not simulated several times over to time one layer alone.
 LONG_FRAME = 20_000
+#: Cycles after which whatever a beat set in motion has come to rest.
+LONG_AFTER = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,10 @@ def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycl
     if len(run.left) < beats_out:
         raise deadlock(flow, run)
     latency = run.left[-1] - run.entered[0]
-    alone = simulate_flow(circuit, plans, flow, 2, beat_by_beat(circuit, flow, run))
-    if len(alone.left) < beats_out * 2:
-        raise deadlock(flow, alone)
+    if slow := beat_by_beat(circuit, flow):
+        alone = simulate_flow(circuit, plans, flow, 2, slow)
+        if len(alone.left) < beats_out * 2:
+            raise deadlock(flow, alone)
     frames = frames_to_time(run)
     run = simulate_flow(circuit, plans, flow, frames)
     if len(run.left) < beats_out * frames:
@@ -178,9 +181,9 @@ def measure(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Cycl
     return Cycles(latency, ceil(interval(run.left, beats_out, frames)))
 
 
-def beat_by_beat(circuit: Circuit, flow: Dataflow, run: Run) -> Fraction:
-    """The pace at which each input beat comes when the one before has gone as far as it can;
-    ``run``: of one frame, all of which came out.
+def beat_by_beat(circuit: Circuit, flow: Dataflow) -> Fraction:
+    """The pace at which each input beat comes when the one before has gone as far as it can; 0
+    for a design without forks, where nothing waits for another branch.
 
     A pipeline that stalls as a whole holds as many beats as were close together when its output
     was refused: one at this pace. So a branch that waits for another takes the fewest beats here,
@@ -188,7 +191,7 @@ def beat_by_beat(circuit: Circuit, flow: Dataflow, run: Run) -> Fraction:
     """
     beats = -(-circuit.source.elements // flow.source_lanes)
     forks = any(isinstance(b, ForkBlock) for b in flow.blocks)
-    return Fraction(beats * (run.left[-1] + 1)) if forks else Fraction(0)
+    return Fraction(beats * LONG_AFTER) if forks else Fraction(0)
 
 
 def interval(left: list[int], beats: int, frames: int) -> Fraction:
