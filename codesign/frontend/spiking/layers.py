@@ -127,6 +127,9 @@ def per_channel(values: np.ndarray, shape: Shape, where: str) -> np.ndarray:
         what = f"a parameter of shape {np.shape(values)} for neurons of shape {shape}"
         hint = "give one for all neurons, or one per channel"
         raise UnsupportedModel(what, where=where, hint=hint) from None
+    if not np.isfinite(whole).all():
+        hint = "the file is damaged, or training diverged: export again"
+        raise UnsupportedModel("a parameter is not finite", where=where, hint=hint)
     first = whole[:, :1]
     if (whole != first).any():
         hint = "hardware keeps one for each channel: use the same for all pixels"

@@ -1,0 +1,270 @@
+"""Exchange models as NIR graphs, with a warning for all that NIR cannot say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
+
+from codesign.errors import UnsupportedModel
+from codesign.exchange import is_neuron, read_metadata, read_node, states_of, to_step
+from codesign.exchange.step import constants_of, shape_of
+from codesign.frontend.names import printable
+from codesign.frontend.nir.continuous import node_of, warnings_of
+from codesign.frontend.nir.windows import convolution
+from codesign.frontend.spiking.layers import window_size
+
+
+@dataclass(frozen=True)
+class Exported:
+    """``graph``: a ``nir.NIRGraph``, to be written with ``nir.write``. ``warnings``: what of the
+    model it does not say, in sentences."""
+
+    graph: Any
+    warnings: tuple[str, ...]
+
+
+def export_nir(model: ModelProto) -> Exported:
+    """An exchange ``model``, in one-step or Scan form, as a NIR graph whose Euler steps of the
+    model's dt (``discretisation = "euler"``, ``integrators = "per_second"``) it is.
+
+    Raises :class:`UnsupportedModel` naming an operator or a neuron that NIR has no primitive for.
+    """
+    if any(node.op_type == "Scan" for node in model.graph.node):
+        model = to_step(model)
+    return _Exporter(model).run()
+
+
+class _Exporter:
+    def __init__(self, model: ModelProto) -> None:
+        self._graph, self._time = model.graph, read_metadata(model)
+        self._constants = {k: np.asarray(v) for k, v in constants_of(model.graph).items()}
+        self._nodes: dict[str, Any] = {}
+        self._edges: list[tuple[str, str]] = []
+        #: tensor -> NIR nodes whose values it is the sum of
+        self._from: dict[str, tuple[str, ...]] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._warnings: list[str] = []
+        self._late: dict[str, str] = {}
+
+    def run(self) -> Exported:
+        import nir
+
+        states = {s.name: s.after for s in states_of(self._graph)}
+        own = {p for n in self._graph.node if is_neuron(n) for p in n.input}
+        self._late = {n: after for n, after in states.items() if n not in own}
+        (given,) = [i for i in self._graph.input if i.name not in states]
+        shape = shape_of(given)[1:]
+        self._nodes["input"] = nir.Input(np.array(shape))
+        self._put(given.name, ("input",), shape)
+        for name in self._late:
+            info = next(i for i in self._graph.input if i.name == name)
+            self._put(name, (f"late:{name}",), shape_of(info)[1:])
+        for node in self._graph.node:
+            self._convert(node)
+        self._resolve_delays()
+        after = {s.after for s in states_of(self._graph)}
+        (result,) = [o for o in self._graph.output if o.name not in after]
+        self._nodes["output"] = nir.Output(np.array(self._shapes[result.name]))
+        self._link(result.name, "output")
+        self._warnings.append(
+            f"NIR has no time steps: dt {self._time.dt:.9g} s, {self._time.steps} steps a window, "
+            f"encoding {self._time.encoding}, readout {self._time.readout}, "
+            f"{'a' if self._time.reset_at_window else 'no'} reset at each window"
+        )
+        graph = nir.NIRGraph(self._nodes, self._edges, type_check=False)
+        return Exported(graph, tuple(self._warnings))
+
+    def _put(self, tensor: str, sources: tuple[str, ...], shape: tuple[int, ...]) -> None:
+        self._from[tensor], self._shapes[tensor] = sources, shape
+
+    def _link(self, tensor: str, name: str) -> None:
+        self._edges += [(source, name) for source in self._from[tensor]]
+
+    def _enter(self, node: NodeProto, made: Any, shape: tuple[int, ...], name: str = "") -> None:
+        name = name or _name(node.output[0])
+        while name in self._nodes:
+            name += "_"
+        self._nodes[name] = made
+        self._link(node.input[0], name)
+        self._put(node.output[0], (name,), shape)
+
+    def _convert(self, node: NodeProto) -> None:
+        if is_neuron(node):
+            self._neuron(node)
+            return
+        handler = getattr(self, f"_on_{node.op_type.lower()}", None)
+        if handler is None:
+            hint = "NIR has weights, convolutions, sums and averages, Flatten, neurons and delays"
+            where = f"node '{printable(node.name)}' ({printable(node.op_type)})"
+            raise UnsupportedModel("NIR has no primitive for it", where=where, hint=hint)
+        handler(node, {a.name: helper.get_attribute_value(a) for a in node.attribute})
+
+    # --- operators
+
+    def _on_quant(self, node: NodeProto, at: dict[str, Any]) -> None:
+        scale, _, bits = (float(self._constants[n]) for n in node.input[1:4])
+        name = node.input[0]
+        if name in self._constants:
+            self._constants[node.output[0]] = self._constants[name]
+            self._shapes[node.output[0]] = self._constants[name].shape
+            if ".weight" in name or ".bias" in name:
+                self._warnings.append(
+                    f"'{_name(name)}': NIR does not say that it has {bits:.0f} bits in steps of "
+                    f"{scale:.9g}"
+                )
+            return
+        kind = "signed" if at["signed"] else "unsigned"
+        self._warnings.append(
+            f"NIR does not say that '{_name(name)}' has {bits:.0f} {kind} bits in steps of "
+            f"{scale:.9g}"
+        )
+        self._put(node.output[0], self._from[name], self._shapes[name])
+
+    def _on_matmul(self, node: NodeProto, at: dict[str, Any]) -> None:
+        import nir
+
+        weight = self._constant(node, 1).T.astype(np.float64)
+        self._enter(node, nir.Linear(weight), weight.shape[:1])
+
+    def _on_conv(self, node: NodeProto, at: dict[str, Any]) -> None:
+        weight = self._constant(node, 1).astype(np.float64)
+        shape = self._shapes[node.input[0]]
+        axes = weight.ndim - 2
+        before, after = at["pads"][:axes], at["pads"][axes:]
+        sizes = zip(
+            shape[1:], weight.shape[2:], at["strides"], before, after, at["dilations"], strict=True
+        )
+        out = (len(weight), *(window_size(*n) for n in sizes))
+        made = convolution(weight, at, shape)
+        if made is None:
+            raise self._refuse(node, "padding that differs from side to side")
+        self._enter(node, made, out)
+
+    def _on_add(self, node: NodeProto, at: dict[str, Any]) -> None:
+        """A bias goes to the weights before it; values that are added share their targets."""
+        import nir
+
+        left, right = node.input
+        if right not in self._constants:
+            both = (*self._from[left], *self._from[right])
+            self._put(node.output[0], both, self._shapes[left])
+            return
+        bias = self._constant(node, 1).astype(np.float64).reshape(-1)
+        (source,) = self._from[left]
+        made = self._nodes[source]
+        if isinstance(made, nir.Linear):
+            self._nodes[source] = nir.Affine(
+                made.weight, np.broadcast_to(bias, made.weight.shape[:1]).copy()
+            )
+        elif isinstance(made, nir.Conv1d | nir.Conv2d):
+            made.bias = np.broadcast_to(bias, made.weight.shape[:1]).copy()
+        else:
+            raise self._refuse(node, "a constant added to what is no sum of weights")
+        self._put(node.output[0], self._from[left], self._shapes[left])
+
+    def _on_reshape(self, node: NodeProto, at: dict[str, Any]) -> None:
+        import nir
+
+        before = self._shapes[node.input[0]]
+        after = tuple(int(n) for n in self._constant(node, 1)[1:])
+        if after in ((*before, 1), before[:-1]) and 1 in (after[-1], before[-1]):
+            self._put(node.output[0], self._from[node.input[0]], after)
+            return
+        for first in range(len(before)):
+            for last in range(first, len(before)):
+                middle = int(np.prod(before[first : last + 1]))
+                if after == (*before[:first], middle, *before[last + 1 :]):
+                    made = nir.Flatten({"input": np.array(before)}, first, last)
+                    self._enter(node, made, after)
+                    return
+        raise self._refuse(node, f"a reshape from {before} to {after}")
+
+    def _on_identity(self, node: NodeProto, at: dict[str, Any]) -> None:
+        self._put(node.output[0], self._from[node.input[0]], self._shapes[node.input[0]])
+
+    # --- neurons and delays
+
+    def _neuron(self, node: NodeProto) -> None:
+        read = read_node(node, self._constants)
+        shape, where = (
+            self._shapes[node.input[0]],
+            f"node '{printable(node.name)}' ({node.op_type})",
+        )
+        made = node_of(read.neuron, self._time.dt, shape, where)
+        self._warnings += warnings_of(read.neuron, _name(node.output[0]))
+        self._enter(node, made, shape)
+        for state, port in zip(read.neuron.states, read.ports.next_states, strict=True):
+            self._shapes[port] = shape
+            if state.initial.any():
+                self._warnings.append(
+                    f"'{printable(node.name)}': NIR has no initial '{state.name}'"
+                )
+
+    def _resolve_delays(self) -> None:
+        """A state that only passes spikes on: a loop's own delay, or a chain of a Delay."""
+        import nir
+
+        for name in self._late:
+            source, steps = self._origin(name)
+            readers = [b for a, b in self._edges if a == f"late:{name}"]
+            if not readers:
+                continue
+            if steps == 1 and self._loops(source, set(readers)):
+                self._edges += [(source, b) for b in readers]
+                self._warnings.append(
+                    f"'{source}': its spikes come back one step later, which NIR does not say"
+                )
+            else:
+                delay = f"{source}_delay{steps}"
+                shape = self._shapes[name]
+                if delay not in self._nodes:
+                    self._nodes[delay] = nir.Delay(np.full(shape, steps * self._time.dt))
+                    self._edges.append((source, delay))
+                self._edges += [(delay, b) for b in readers]
+        self._edges = [e for e in self._edges if not e[0].startswith("late:")]
+
+    def _origin(self, name: str) -> tuple[str, int]:
+        """Which node a state's value comes from, and how many steps later."""
+        steps = 0
+        while name in self._late:
+            sources = self._from[self._late[name]]
+            if len(sources) != 1:
+                where = f"state '{printable(name)}'"
+                hint = "delay each of them"
+                raise UnsupportedModel("a delay of a sum", where=where, hint=hint)
+            steps += 1
+            if not sources[0].startswith("late:"):
+                return sources[0], steps
+            name = sources[0].removeprefix("late:")
+        raise AssertionError("a state comes from a node")
+
+    def _loops(self, source: str, readers: set[str]) -> bool:
+        """Whether ``readers`` lead back to ``source``."""
+        seen, todo = set(), list(readers)
+        while todo:
+            at = todo.pop()
+            if at == source:
+                return True
+            if at not in seen:
+                seen.add(at)
+                todo += [b for a, b in self._edges if a == at]
+        return False
+
+    def _constant(self, node: NodeProto, index: int) -> np.ndarray:
+        if node.input[index] not in self._constants:
+            raise self._refuse(node, "a product of two computed values")
+        return self._constants[node.input[index]]
+
+    def _refuse(self, node: NodeProto, what: str) -> UnsupportedModel:
+        where = f"node '{printable(node.name)}' ({node.op_type})"
+        return UnsupportedModel(what, where=where, hint="NIR has no primitive for it")
+
+
+def _name(tensor: str) -> str:
+    """A node's name from that of its result."""
+    for end in (".out", ".biased", ".codes"):
+        tensor = tensor.removesuffix(end)
+    return printable(tensor)
