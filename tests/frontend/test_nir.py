@@ -269,7 +269,10 @@ def test_a_loop_through_a_delay_needs_no_other() -> None:
 
 def test_presets_differ() -> None:
     """The same graph, one neuron and 24 steps: what a preset decides is visible."""
-    graph, x = chain(nir.Linear(W), lif(4, v_threshold=vector(0.125, 0.25, 0.5, 0.75))), inputs(3)
+    graph, x = (
+        chain(nir.Linear(W), lif(4, v_threshold=vector(0.125, 0.25, 0.5, 0.75))),
+        inputs(3, steps=100),
+    )
     found = {}
     for preset in ("snntorch_default", "snntorch_no_delay", "hls4ml"):
         overflow = "wrap" if preset == "hls4ml" else "sat_step"
@@ -296,6 +299,7 @@ def test_no_policy_lists_the_presets() -> None:
     [
         ({"preset": "loihi"}, "preset 'loihi' has sat_narrow, the policy says state overflow"),
         ({"preset": "xylo", "reset": "none"}, "preset 'xylo' has 16"),
+        ({"preset": "tinyodin"}, "preset 'tinyodin' has 12"),
         ({"preset": "norse"}, "field 'preset'"),
         ({"dt": 1}, "field 'dt'"),
     ],

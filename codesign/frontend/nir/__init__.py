@@ -6,7 +6,7 @@ discretisation, how and when a neuron resets, every format) a :class:`NirPolicy`
 
 from codesign.frontend.nir.convert import import_nir
 from codesign.frontend.nir.export import Exported, export_nir
-from codesign.frontend.nir.policy import NirPolicy, describe_presets
+from codesign.frontend.nir.policy import NirPolicy, describe_presets, template
 from codesign.frontend.nir.read import read_nir
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "export_nir",
     "import_nir",
     "read_nir",
+    "template",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,14 @@ class Exported:
 
     graph: Any
     warnings: tuple[str, ...]
+
+    def to_bytes(self) -> bytes:
+        """The .nir file."""
+        import nir
+
+        file = io.BytesIO()
+        nir.write(file, self.graph)
+        return file.getvalue()
 
 
 def export_nir(model: ModelProto) -> Exported:

@@ -92,7 +92,7 @@ def neurons(name: str, node: Any, at: Stepped, policy: NirPolicy) -> Neurons:
             )
         model = Lif(
             parts.word(),
-            _leak(parts, at),
+            _leak(parts, at, policy.preset),
             parts.codes(at.theta if at.theta is not None else np.zeros(1), "threshold", wide=True),
             compare=choices.compare if type(node).__name__ != "Threshold" else "gt",
             reset=_reset(at, policy),
@@ -130,9 +130,11 @@ def _explained(make: Any, where: str) -> Any:
     return explained
 
 
-def _leak(parts: Parts, at: Stepped) -> Leak:
+def _leak(parts: Parts, at: Stepped, preset: str) -> Leak:
     if not at.decay.any():  # a threshold without memory
         return Leak("mul_floor", np.zeros(1, np.int64), 1)
+    if preset == "tinyodin" and (at.decay != 1).any():
+        raise ValueError("preset 'tinyodin' leaks linearly, NIR's leaks are exponential")
     return parts.leak(at.decay)
 
 

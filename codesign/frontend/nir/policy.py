@@ -8,6 +8,7 @@ import numpy as np
 
 from codesign.errors import UsageError
 from codesign.exchange import Metadata
+from codesign.frontend.names import printable
 from codesign.frontend.spiking.policy import Formats, Strict
 from codesign.neurons import Leak, Lif, Word, presets
 
@@ -46,7 +47,7 @@ _FIXED = {
     "xylo": ("bits", "overflow", "leak"),
     "hls4ml": ("overflow", "leak"),
     "spiker": ("overflow", "leak"),
-    "tinyodin": ("bits", "overflow", "leak"),
+    "tinyodin": ("bits", "overflow"),
 }
 #: Resets other than those a preset's chip has.
 _NO_RESET = {
@@ -131,7 +132,7 @@ def _describe(name: str) -> str:
     if model.reset_vs_leak == "instead":
         parts.append("instead of leaking")
     if name in _FIXED:
-        parts.append(f"leak {model.leak.kind}, overflow {model.word.overflow}")
+        parts += [f"leak {model.leak.kind}", f"overflow {model.word.overflow}"]
     if "bits" in _FIXED.get(name, ()):
         parts.append(f"{model.word.bits} bit states")
     if model.spike_levels > 1:
@@ -147,4 +148,76 @@ def missing_policy() -> UsageError:
         where="NIR policy",
         hint="write a policy as docs/SPIKING.md shows: preset, reset, discretisation, "
         "integrators, gain, flatten, time, formats",
+    )
+
+
+_TEMPLATE = """\
+# preset {preset}: {says}
+preset = "{preset}"
+reset = "{reset}"                # value (to v_reset, as NIR says), subtract, none
+discretisation = "euler"       # euler, exact
+integrators = "per_second"     # IF and I add R I dt (per_second) or R I (per_step)
+gain = "weights"               # where the factor of the input goes: weights, threshold
+flatten = "nir"                # axes of Flatten: after the batch (nir), with it (torch)
+
+[time]
+steps = 16
+dt = 1e-4                      # seconds
+encoding = "rate"              # rate, latency, delta, direct, events
+readout = "count"              # count, membrane, first_spike
+reset_at_window = true
+
+[formats]
+parameters = "nearest"         # exact refuses what a format cannot hold; nearest reports it
+rounding = "{rounding}"            # of sums with finer steps than the state
+
+[formats.input]
+bits = 1
+frac = 0
+signed = false
+
+[formats.weights]
+bits = 8
+frac = 6
+
+[formats.state]
+bits = {bits}
+frac = 10
+signed = true
+overflow = "{overflow}"
+
+[formats.leak]
+kind = "{leak}"
+frac = {leak_frac}
+
+[formats.synapse]              # only read where there are synaptic currents
+bits = {bits}
+frac = 10
+signed = true
+overflow = "{synapse}"
+
+[formats.synapse_leak]
+kind = "{leak}"
+frac = {leak_frac}
+"""
+
+
+def template(preset: str) -> str:
+    """A policy with ``preset``, as TOML, to be edited; :class:`UsageError` for an unknown one."""
+    if preset not in presets.PRESETS:
+        raise UsageError(
+            f"no preset '{printable(preset)}'", hint="presets: " + ", ".join(presets.PRESETS)
+        )
+    model = sample(preset, False)
+    kind = "mul_floor" if model.leak.kind == "linear" else model.leak.kind
+    return _TEMPLATE.format(
+        preset=preset,
+        says=_describe(preset),
+        reset="subtract" if preset == "xylo" else "value",
+        rounding="floor",
+        bits=model.word.bits,
+        overflow=model.word.overflow,
+        synapse=model.synapse.word.overflow if model.synapse else "sat_step",
+        leak=kind,
+        leak_frac=0 if kind.startswith("shift") else 12,
     )
