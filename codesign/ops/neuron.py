@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -145,10 +145,12 @@ def state_name(node: str, state: str) -> str:
     return f"{node}.{state}"
 
 
-@register("neuron_state")
 @dataclass(frozen=True, eq=False)
 class NeuronState(Op):
-    """What ``state`` of a layer of neurons is after every step; only looked at, never built."""
+    """What ``state`` of a layer of neurons is after every step; only looked at, never built or
+    stored."""
+
+    kind: ClassVar[str] = "neuron_state"
 
     neuron: Neuron
     state: str

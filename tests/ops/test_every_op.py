@@ -12,10 +12,11 @@ import codesign.passes  # noqa: F401
 from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
-from codesign.passes import lower
+from codesign.ir.serialize import load_graph
 from tests import attention_models, branch_models, quantizer_models, recurrent_models
 from tests.cnn_models import cnn
 from tests.models import Builder, Mlp, mlp
+from tests.spiking import networks as spiking
 
 QUANT = {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
 
@@ -43,6 +44,8 @@ def softmaxed() -> object:
     return b.model(6, b.node("Softmax", [x], "probabilities", axis=-1), 4, False)
 
 
+#: What ``generate`` is told beside the target.
+OPTIONS = {"event_dense": {"activity": 0.2}}
 PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
 EXAMPLES = {
     "quant": lambda: chained(),
@@ -72,6 +75,9 @@ EXAMPLES = {
     "normalize": attention_models.normalized,
     "normalize_codes": attention_models.normalized,
     "softmax": softmaxed,
+    "neuron": spiking.dense_network,
+    "on_grid": spiking.dense_network,
+    "event_dense": spiking.event_network,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
@@ -84,7 +90,7 @@ def test_every_operation_has_an_example() -> None:
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_reference_equals_rtl(kind: str, tmp_path: Path) -> None:
     model = EXAMPLES[kind]()
-    graph = import_qonnx(model).graph
-    assert kind in {n.op.kind for n in (*graph.nodes, *lower(graph).nodes)}
-    design = generate(model, tmp_path / "build", target_ii=12)
+    design = generate(model, tmp_path / "build", target_ii=12, **OPTIONS.get(kind, {}))
+    imported, built = import_qonnx(model).graph, load_graph(design.path / "model")
+    assert kind in {n.op.kind for n in (*imported.nodes, *built.nodes)}
     assert design.verify(random_frames=200, cocotb=False).ok
