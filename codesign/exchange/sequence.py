@@ -69,7 +69,10 @@ def _read_out(model: ModelProto, metadata: Metadata) -> ModelProto:
     else:  # steps - t of the first spike, at the latest 0
         left = np.arange(steps, 0, -1, dtype=np.float32).reshape(1, steps, *[1] * len(rest))
         early = node("Mul", [spikes.name, constant("left", left, np.float32)], f"{name}_early")
-        node("ReduceMax", [early, constant("axes", [1])], name, keepdims=0)
+        if next(o.version for o in out.opset_import if not o.domain) < 18:
+            node("ReduceMax", [early], name, keepdims=0, axes=[1])
+        else:
+            node("ReduceMax", [early, constant("axes", [1])], name, keepdims=0)
     del graph.output[:]
     graph.output.append(port(name, (batch, *rest)))
     return out

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from codesign.errors import ToolError, UsageError
+from codesign.exchange import is_neuron
 from codesign.frontend.check import MICROSOFT, input_shape
+from codesign.frontend.layout import Axes
 from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
 from codesign.frontend.scan.body import body_of, scan_count
@@ -147,6 +149,7 @@ def with_batch(imported: Imported, batch: int) -> tuple[ModelProto, dict[str, li
     graph.input.append(port)
     _describe(imported, graph, batch)
     unrolled = unroll(out, imported.tensor_shapes, batch)
+    _describe_neurons(graph, unrolled.shapes, batch)
     if batch == shape[0]:
         return out, unrolled.steps
     shapes = {**imported.tensor_shapes, **unrolled.shapes}
@@ -176,6 +179,14 @@ def _describe(imported: Imported, graph: GraphProto, batch: int) -> None:
         kinds = [types[i] for i in node.input if types.get(i) in integers]
         shape = (batch, *imported.tensor_shapes[node.output[0]])
         info = helper.make_tensor_value_info(node.output[0], kinds[-1], shape)
+        graph.value_info.append(info)
+
+
+def _describe_neurons(graph: GraphProto, shapes: Mapping[str, Axes], batch: int) -> None:
+    """Note what neurons read, whose shapes qonnx must know before it infers any."""
+    read = {node.input[0] for node in graph.node if is_neuron(node)}
+    for name in sorted(read & set(shapes)):
+        info = helper.make_tensor_value_info(name, TensorProto.FLOAT, (batch, *shapes[name]))
         graph.value_info.append(info)
 
 

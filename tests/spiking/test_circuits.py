@@ -38,7 +38,14 @@ def states_compared(design: Design) -> set[str]:
     return {tensor for e in links for tensor in e.tensors if "." in tensor}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+#: What the quick suite builds; the neurons themselves are tested in tests/hdl/test_neurons.py.
+QUICK = {"current_based", "recurrent", "goes_on"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS],
+)
 def test_all_executions_agree(name: str, tmp_path: Path) -> None:
     design = generate(NETWORKS[name](), tmp_path / "build", target_ii=100)
     manifest = BuildDir.open(design.path).manifest
@@ -53,7 +60,7 @@ def test_every_state_is_compared(tmp_path: Path) -> None:
     assert found == {f"lif{k}.{state}" for k in (0, 1) for state in "visr"}
 
 
-@pytest.mark.parametrize("target", [60, 400])
+@pytest.mark.parametrize("target", [60, pytest.param(400, marks=pytest.mark.slow)])
 def test_events_cost_what_the_data_say(target: int, tmp_path: Path) -> None:
     """Codes equal, and the cycles of these very spikes predicted exactly."""
     design = generate(event_network(), tmp_path / "build", target_ii=target, activity=0.2)
@@ -65,11 +72,10 @@ def test_events_cost_what_the_data_say(target: int, tmp_path: Path) -> None:
     assert activity is not None and activity.silent_ii < activity.dense_ii
 
 
-@pytest.mark.parametrize("change", [{"compare": "ge"}, {"reset_timing": "same"}])
-def test_another_neuron_in_the_circuit_is_found(change: dict[str, str], tmp_path: Path) -> None:
+def test_another_neuron_in_the_circuit_is_found(tmp_path: Path) -> None:
     """The Verilog of a network that differs in one choice: the comparison names the layer."""
     design = generate(dense_network(), tmp_path / "right", target_ii=100)
-    other = generate(dense_network(**change), tmp_path / "wrong", target_ii=100)
+    other = generate(dense_network(compare="ge"), tmp_path / "wrong", target_ii=100)
     (design.path / "rtl" / "codesign_top.v").write_bytes(
         (other.path / "rtl" / "codesign_top.v").read_bytes()
     )
