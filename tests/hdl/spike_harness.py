@@ -19,14 +19,28 @@ class Trace:
     words: list[int] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     given: list[int] = field(default_factory=list)
+    taps: list[list[int]] = field(default_factory=list)
 
 
-def run(component, words, expected, *, stalls=(0.0, 0.0), seed=0, reset_at=None, timeout=100_000):
-    """Send payloads ``words``; collect ``expected`` of them. A reset sends them all again."""
+def run(
+    component,
+    words,
+    expected,
+    *,
+    stalls=(0.0, 0.0),
+    seed=0,
+    reset_at=None,
+    timeout=100_000,
+    taps=(),
+):
+    """Send payloads ``words``; collect ``expected`` of them. A reset sends them all again.
+
+    ``taps``: streams inside, whose transfers are recorded as well, in ``Trace.taps``."""
     rng, trace, m = random.Random(seed), Trace(), Module()
     m.submodules.dut = component
     domain = ClockDomain("sync")
     m.domains += domain
+    trace.taps = [[] for _ in taps]
     noise = 1 << len(component.i.payload.as_value())
 
     async def bench(ctx):
@@ -38,6 +52,8 @@ def run(component, words, expected, *, stalls=(0.0, 0.0), seed=0, reset_at=None,
             if resetting:
                 index, offering = 0, False
                 trace.words.clear()
+                for seen in trace.taps:
+                    seen.clear()
             if not offering and index < len(words) and rng.random() >= stalls[0]:
                 offering = True
             ctx.set(component.i.valid, offering and not resetting)
@@ -50,6 +66,9 @@ def run(component, words, expected, *, stalls=(0.0, 0.0), seed=0, reset_at=None,
             if not resetting and ctx.get(component.o.valid) and ctx.get(component.o.ready):
                 trace.words.append(ctx.get(component.o.payload.as_value()))
                 trace.given.append(cycle)
+            for tap, seen in zip(taps, trace.taps, strict=True):
+                if not resetting and ctx.get(tap.valid) and ctx.get(tap.ready):
+                    seen.append(ctx.get(tap.payload.as_value()))
             await ctx.tick()
             cycle += 1
 
