@@ -20,8 +20,9 @@ class Events:
     """Spikes of one frame of ``steps`` steps over ``elements`` elements.
 
     ``time``, ``address`` and ``count``: int64 [events], ordered by time, then address, no element
-    twice in a step; counts in ``1..levels``. Anything else is a ``ValueError`` that names the
-    first event at fault.
+    twice in a step; counts in ``1..levels``, or as far below zero if ``signed`` (ternary spikes
+    are signed, of one level). Anything else is a ``ValueError`` that names the first event at
+    fault.
     """
 
     steps: int
@@ -30,6 +31,7 @@ class Events:
     time: np.ndarray
     address: np.ndarray
     count: np.ndarray
+    signed: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -46,7 +48,9 @@ class Events:
             object.__setattr__(self, name, column)
         self._inside("time step", self.time, 0, self.steps - 1)
         self._inside("address", self.address, 0, self.elements - 1)
-        self._inside("count", self.count, 1, self.levels)
+        size = np.abs(self.count) if self.signed else self.count
+        self._inside("count", self.count, -self.levels if self.signed else 1, self.levels)
+        self._inside("count's size" if self.signed else "count", size, 1, self.levels)
         self._ordered()
 
     def _inside(self, what: str, values: np.ndarray, lo: int, hi: int) -> None:
@@ -80,19 +84,22 @@ def _column(name: str, values: object) -> np.ndarray:
     return column
 
 
-def encode(spikes: np.ndarray, levels: int = 1) -> Events:
-    """Events of spikes int [steps, elements] in ``0..levels``."""
+def encode(spikes: np.ndarray, levels: int = 1, signed: bool = False) -> Events:
+    """Events of spikes int [steps, elements] in ``0..levels``, or ``-levels..levels``."""
     spikes = np.asarray(spikes)
     if spikes.ndim != 2 or not np.issubdtype(spikes.dtype, np.integer):
         raise ValueError(
             f"spikes are integers [steps, elements], got {spikes.dtype} {spikes.shape}"
         )
-    if spikes.size and (spikes.min() < 0 or spikes.max() > levels):
-        t, e = np.argwhere((spikes < 0) | (spikes > levels))[0]
-        raise ValueError(f"spike {spikes[t, e]} of element {e} in step {t} is not in 0..{levels}")
+    least = -levels if signed else 0
+    if spikes.size and (spikes.min() < least or spikes.max() > levels):
+        t, e = np.argwhere((spikes < least) | (spikes > levels))[0]
+        raise ValueError(
+            f"spike {spikes[t, e]} of element {e} in step {t} is not in {least}..{levels}"
+        )
     time, address = np.nonzero(spikes)
     steps, elements = spikes.shape
-    return Events(steps, elements, levels, time, address, spikes[time, address])
+    return Events(steps, elements, levels, time, address, spikes[time, address], signed)
 
 
 def decode(events: Events) -> np.ndarray:
@@ -116,7 +123,9 @@ def to_beats(events: Events) -> np.ndarray:
     return table
 
 
-def from_beats(table: np.ndarray, steps: int, elements: int, levels: int = 1) -> Events:
+def from_beats(
+    table: np.ndarray, steps: int, elements: int, levels: int = 1, signed: bool = False
+) -> Events:
     """Events of one frame of beats int [beats, 4]; ``ValueError`` where it breaks the rules."""
     table = np.asarray(table)
     if table.ndim != 2 or table.shape[1] != 4:
@@ -129,4 +138,4 @@ def from_beats(table: np.ndarray, steps: int, elements: int, levels: int = 1) ->
         raise ValueError(f"'last' stands on beats {last.tolist()}, not on {len(table) - 1} alone")
     time = np.cumsum(ends) - ends
     own = table[~ends]
-    return Events(steps, elements, levels, time[~ends], own[:, ADDRESS], own[:, COUNT])
+    return Events(steps, elements, levels, time[~ends], own[:, ADDRESS], own[:, COUNT], signed)

@@ -43,6 +43,7 @@ class EventConv(EventLayer):
         dilation: tuple[int, int] = (1, 1),
         depthwise: bool = False,
         levels: int = 1,
+        signed: bool = False,
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
         merge: Literal["sum", "or"] = "sum",
@@ -76,14 +77,15 @@ class EventConv(EventLayer):
         words = self.axes[0].outputs * self.axes[1].outputs * self.folds
         per_output = np.moveaxis(weights.reshape(kh * kw, channels, each), 0, 2)
         if depthwise:
-            sums = sum_range(per_output.reshape(outputs, -1), levels)
+            sums = sum_range(per_output.reshape(outputs, -1), levels, signed)
         else:
-            sums = sum_range(per_output.transpose(1, 0, 2).reshape(outputs, -1), levels)
+            sums = sum_range(per_output.transpose(1, 0, 2).reshape(outputs, -1), levels, signed)
         if merge == "or":
             sums = (0, 1)
         super().__init__(
             inputs=size[0] * size[1] * channels,
             levels=levels,
+            signed=signed,
             steps=steps,
             rows=weights.reshape(-1, lanes).tolist(),
             store=Store(words, lanes, slice, words * lanes // slice, range_shape(*sums), merge),
@@ -126,7 +128,7 @@ class EventConv(EventLayer):
         data = self.i.payload.data
         chain = _Chain(m, [("pixel", self.i.valid), ("place", None)], last_moves)
         m.d.comb += self.i.ready.eq(chain.takes[0])
-        count = count_of(self.i, self.levels)
+        count = count_of(self)
         pixel, channel = divided(m, data.address, self.inputs, self.channels, "address")
         one = [chain.keep(0, v) for v in (pixel, channel, data.step_end, count)]
         area = self.axes[0].size * self.axes[1].size

@@ -14,8 +14,8 @@ class EventDense(EventLayer):
     """``currents[t] = spikes[t] @ weights + bias``, exactly.
 
     weights: int [inputs, N]; bias: int [N] or None. ``i``: events of ``steps`` steps over the
-    inputs, counts up to ``levels``. ``o``: beats of ``slice`` (divides N, and ``lanes`` where
-    these are fewer than N) currents in ``lo..hi``, the exact range. An event adds ``lanes``
+    inputs, counts in ``1..levels`` (of either sign if ``signed``). ``o``: beats of ``slice``
+    (divides N, and ``lanes`` where these are fewer than N) currents in ``lo..hi``, the exact range. An event adds ``lanes``
     weights a cycle, so it takes N / lanes (rounded up) cycles, and nothing lies between events.
     ``weight_memory``: ``auto``, ``block`` or ``lut``.
     """
@@ -28,6 +28,7 @@ class EventDense(EventLayer):
         lanes: int,
         slice: int,
         levels: int = 1,
+        signed: bool = False,
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
     ) -> None:
@@ -44,10 +45,11 @@ class EventDense(EventLayer):
             raise ValueError(f"{outputs} outputs need as many biases, got {np.shape(bias)}")
         self.weights, self.bias = weights, bias
         padded = np.pad(weights, ((0, 0), (0, self._groups * lanes - outputs)))
-        sums = sum_range(weights.T.reshape(outputs, -1), levels)
+        sums = sum_range(weights.T, levels, signed)
         super().__init__(
             inputs=inputs,
             levels=levels,
+            signed=signed,
             steps=steps,
             # all inputs of the first group of outputs, then of the second, ...
             rows=padded.reshape(inputs, self._groups, lanes)
@@ -78,7 +80,7 @@ class EventDense(EventLayer):
             self.i.ready.eq(free & (data.step_end | group.last)),
             row.eq(offset + data.address),
         ]
-        count = count_of(self.i, self.levels)
+        count = count_of(self)
         return Slot(self.i.valid, data.step_end, row, group.value, count)
 
 
@@ -92,7 +94,10 @@ def integers(weights: np.ndarray, axes: int) -> np.ndarray:
     return weights.astype(np.int64)
 
 
-def sum_range(per_output: np.ndarray, levels: int) -> tuple[int, int]:
+def sum_range(per_output: np.ndarray, levels: int, signed: bool) -> tuple[int, int]:
     """Least and greatest sum an accumulator can hold on the way; int [outputs, synapses]."""
+    if signed:
+        most = int(np.abs(per_output).sum(axis=1).max()) * levels
+        return -most, most
     plus, minus = np.maximum(per_output, 0).sum(axis=1), np.minimum(per_output, 0).sum(axis=1)
     return int(minus.min()) * levels, int(plus.max()) * levels

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from codesign.hdl.events import Process, Stage, Wire
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
 from codesign.hdl.spikes.accumulate import Banks, Store, Unload, Update, in_registers, nothing
-from codesign.hdl.spikes.aer import event_signature
+from codesign.hdl.spikes.aer import counted, event_signature
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
 
@@ -34,7 +34,7 @@ class EventLayer(Component):
     """``i``: events; ``o``: frames of ``steps`` vectors of currents, ``slice`` lanes a beat.
 
     Subclasses say which slots an event takes (``_front``, ``slots``). A slot takes one cycle: its
-    weights are fetched, registered (and multiplied where spikes have levels), and added. The end
+    weights are fetched, registered (and multiplied where spikes are counted), and added. The end
     of a step takes one slot. It waits only while the step before has not been handed on wholly.
     """
 
@@ -43,6 +43,7 @@ class EventLayer(Component):
         *,
         inputs: int,
         levels: int,
+        signed: bool,
         steps: int,
         rows: Sequence[Sequence[int]],
         store: Store,
@@ -53,7 +54,8 @@ class EventLayer(Component):
     ) -> None:
         if steps < 1:
             raise ValueError(f"a frame has at least one step, got {steps}")
-        self.inputs, self.levels, self.steps, self.store = inputs, levels, steps, store
+        self.inputs, self.steps, self.store = inputs, steps, store
+        self.counted = counted(levels, signed)
         self._rows, self._group = rows, group
         flat = [int(w) for row in rows for w in row]
         self._weight = range_shape(min(flat), max(flat))
@@ -63,10 +65,10 @@ class EventLayer(Component):
         #: Range of a current.
         self.lo, self.hi = int(sums[0] + low), int(sums[1] + high)
         #: Registers between a slot and its addition.
-        self.depth = 3 if store.banked or levels > 1 else 2
+        self.depth = 3 if store.banked or self.counted else 2
         super().__init__(
             {
-                "i": In(event_signature(inputs, levels)),
+                "i": In(event_signature(inputs, levels, signed)),
                 "o": Out(stream_signature(range_shape(self.lo, self.hi), store.slice)),
             }
         )
@@ -161,7 +163,7 @@ class EventLayer(Component):
         for stage in range(2, self.depth + 1):
             flags = [Signal(name=f"valid{stage}"), Signal(name=f"end{stage}")]
             m.d.sync += [flags[0].eq(valid), flags[1].eq(end)]
-            multiplies = self.levels > 1 and stage == 3
+            multiplies = self.counted and stage == 3
             held = []
             for lane, value in enumerate(values):
                 made = value * count if multiplies else value
@@ -232,9 +234,9 @@ def _order(stage: tuple[Value, Value, Value]) -> tuple[Value, Value, Value]:
     return word, valid, bank
 
 
-def count_of(i: object, levels: int) -> Value:
-    """The count of the offered event, 1 where spikes have no levels."""
-    return i.payload.data.count if levels > 1 else Const(1, 1)  # type: ignore[attr-defined]
+def count_of(layer: EventLayer) -> Value:
+    """The count of the offered event, 1 where spikes are 0 and 1."""
+    return layer.i.payload.data.count if layer.counted else Const(1, 1)
 
 
 class EventTiming(Stage):

@@ -3,30 +3,33 @@
 from collections.abc import Iterable
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
 from codesign.hdl.memories import Counter
-from codesign.hdl.spikes.aer import event_signature
+from codesign.hdl.spikes.aer import code_shape, counted, event_signature
 from codesign.hdl.stream import Component, stream_signature
 from codesign.hdl.timing import Clock
 
 
 class SpikePack(Component):
     """``i``: events of ``steps`` steps over ``elements``; ``o``: beats of ``lanes`` (a divisor)
-    spikes in ``0..levels``. A cycle for each event and one for each beat of a step."""
+    spikes in ``0..levels`` (``-levels..levels`` if ``signed``). A cycle for each event
+    and one for each beat of a step."""
 
-    def __init__(self, elements: int, steps: int, lanes: int, levels: int = 1) -> None:
+    def __init__(
+        self, elements: int, steps: int, lanes: int, levels: int = 1, signed: bool = False
+    ) -> None:
         if lanes < 1 or elements % lanes:
             raise ValueError(f"{lanes} lanes do not divide a vector of {elements} spikes")
         if steps < 1:
             raise ValueError(f"a frame has at least one step, got {steps}")
-        self._elements, self._steps, self._lanes, self._levels = elements, steps, lanes, levels
-        self._code = unsigned(levels.bit_length())
+        self._elements, self._steps, self._lanes = elements, steps, lanes
+        self._code, self._counted = code_shape(levels, signed), counted(levels, signed)
         super().__init__(
             {
-                "i": In(event_signature(elements, levels)),
+                "i": In(event_signature(elements, levels, signed)),
                 "o": Out(stream_signature(self._code, lanes)),
             }
         )
@@ -66,7 +69,7 @@ class SpikePack(Component):
                 self.o.payload.last.eq(word.last & step.last),
                 spikes.eq(0),
             ]
-        count = data.count if self._levels > 1 else 1
+        count = data.count if self._counted else 1
         for lane in range(self._lanes):
             with m.If(place & (offset == lane)):
                 m.d.sync += spikes[lane * self._code.width :][: self._code.width].eq(count)

@@ -3,35 +3,37 @@
 from collections.abc import Iterable
 
 import numpy as np
-from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
 from codesign.hdl.memories import Counter
-from codesign.hdl.spikes.aer import event_signature
+from codesign.hdl.spikes.aer import code_shape, counted, event_signature
 from codesign.hdl.stream import Component, stream_signature
 from codesign.hdl.timing import Clock
 
 
 class SpikeScan(Component):
-    """``i``: frames of ``steps`` vectors of ``elements`` spikes in ``0..levels``, ``lanes`` (a
-    divisor) a beat. ``o``: their events.
+    """``i``: frames of ``steps`` vectors of ``elements`` spikes in ``0..levels``
+    (``-levels..levels`` if ``signed``), ``lanes`` (a divisor) a beat. ``o``: their events.
 
     One event a cycle; a beat without anything to send costs one cycle too. The end of a step is
     sent by its last beat.
     """
 
-    def __init__(self, elements: int, steps: int, lanes: int, levels: int = 1) -> None:
+    def __init__(
+        self, elements: int, steps: int, lanes: int, levels: int = 1, signed: bool = False
+    ) -> None:
         if lanes < 1 or elements % lanes:
             raise ValueError(f"{lanes} lanes do not divide a vector of {elements} spikes")
         if steps < 1:
             raise ValueError(f"a frame has at least one step, got {steps}")
-        self._elements, self._steps, self._lanes, self._levels = elements, steps, lanes, levels
-        self._code = unsigned(levels.bit_length())
+        self._elements, self._steps, self._lanes = elements, steps, lanes
+        self._code, self._counted = code_shape(levels, signed), counted(levels, signed)
         super().__init__(
             {
                 "i": In(stream_signature(self._code, lanes)),
-                "o": Out(event_signature(elements, levels)),
+                "o": Out(event_signature(elements, levels, signed)),
             }
         )
 
@@ -112,7 +114,7 @@ class SpikeScan(Component):
                 data.step_end.eq(~some),
                 self.o.payload.last.eq(~some & final),
             ]
-            if self._levels > 1:
+            if self._counted:
                 m.d.sync += data.count.eq(codes.word_select(lane, self._code.width))
 
 

@@ -79,34 +79,37 @@ def run(
     return trace
 
 
-def event_words(frames, layout, levels=1) -> list[int]:
+def event_words(frames, layout, levels=1, signed=False) -> list[int]:
     """Payloads of the events of spikes [frames, steps, elements]; noise where nothing is meant."""
     rng = random.Random(7)
     fields = layout["data"].shape
     words = []
     for frame in frames:
-        for address, count, end, last in aer.to_beats(aer.encode(frame, levels)).tolist():
+        for address, count, end, last in aer.to_beats(aer.encode(frame, levels, signed)).tolist():
             data = {"address": address, "count": count, "step_end": end}
             if end:
                 data["address"] = rng.randrange(1 << fields["address"].width)
-            value = sum(data[name] << field.offset for name, field in fields)
+            masks = {name: (1 << field.width) - 1 for name, field in fields}
+            value = sum((data[name] & masks[name]) << field.offset for name, field in fields)
             words.append(value | last << layout["last"].offset)
     return words
 
 
-def spikes_of(words, layout, frames, steps, elements, levels=1) -> np.ndarray:
+def spikes_of(words, layout, frames, steps, elements, levels=1, signed=False) -> np.ndarray:
     """Spikes int64 [frames, steps, elements] of event payloads, checked by the reference."""
     fields, table = layout["data"].shape, []
     for word in words:
         row = {name: word >> field.offset & ((1 << field.width) - 1) for name, field in fields}
         row["last"] = word >> layout["last"].offset
         row.setdefault("count", 1)
+        if signed and row["count"] >> fields["count"].width - 1:
+            row["count"] -= 1 << fields["count"].width
         table.append([row["address"], row["count"], row["step_end"], row["last"]])
     table = np.array(table, np.int64).reshape(-1, 4)
     ends = np.flatnonzero(table[:, aer.aer.LAST]) + 1
     assert len(ends) == frames
     parts = np.split(table, ends)[:frames]
-    return np.stack([aer.decode(aer.from_beats(p, steps, elements, levels)) for p in parts])
+    return np.stack([aer.decode(aer.from_beats(p, steps, elements, levels, signed)) for p in parts])
 
 
 def dense_words(frames, port) -> list[int]:

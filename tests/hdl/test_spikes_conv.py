@@ -17,10 +17,10 @@ STALLS = st.sampled_from([(0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.3, 
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
-def check(part, x, steps, levels, expected, stalls):
+def check(part, x, steps, levels, expected, stalls, signed=False):
     """Two frames through ``part``: currents and, without stalls, cycles."""
     flat = x.reshape(2, steps, -1)
-    sent = bench.event_words(flat, part.i.payload.shape(), levels)
+    sent = bench.event_words(flat, part.i.payload.shape(), levels, signed)
     trace = bench.run(part, sent, 2 * steps * part.store.beats, stalls=stalls)
     assert (bench.dense_of(trace.words, part.o, 2) == expected.reshape(2, -1)).all()
     if stalls == (0.0, 0.0):
@@ -44,10 +44,11 @@ def check(part, x, steps, levels, expected, stalls):
     rate=st.sampled_from([0.0, 0.1, 0.4, 1.0]),
     stalls=STALLS,
     biased=st.booleans(),
+    signed=st.booleans(),
 )
 def test_currents_and_cycles(
     size, kernel, stride, dilation, padding, channels, folds, slices, slice,
-    depthwise, levels, rate, stalls, biased,
+    depthwise, levels, rate, stalls, biased, signed,
 ):  # fmt: skip
     try:
         layers.output_size(size, kernel, stride, padding, dilation)
@@ -62,7 +63,7 @@ def test_currents_and_cycles(
     w = rng.integers(-4, 4, (*kernel, channels, each))
     outputs = channels * each if depthwise else each
     bias = rng.integers(-4, 5, outputs) if biased else None
-    x = spikes(3, 2, 2, size[0] * size[1] * channels, levels, rate)
+    x = spikes(3, 2, 2, size[0] * size[1] * channels, levels, rate, signed)
     x = x.reshape(2, 2, *size, channels)
     how = {
         "stride": stride,
@@ -71,10 +72,12 @@ def test_currents_and_cycles(
         "depthwise": depthwise,
         "bias": bias,
     }
-    part = EventConv(w, size=size, steps=2, lanes=lanes, slice=slice, levels=levels, **how)
+    part = EventConv(
+        w, size=size, steps=2, lanes=lanes, slice=slice, levels=levels, signed=signed, **how
+    )
     expected = layers.conv(x, w, **how)
     assert part.out_shape == expected.shape[2:]
-    check(part, x, 2, levels, expected, stalls)
+    check(part, x, 2, levels, expected, stalls, signed)
 
 
 @FEW

@@ -25,17 +25,20 @@ FEW = settings(derandomize=True, deadline=None, database=None, max_examples=25)
     rate=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     stalls=st.sampled_from([(0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.3, 0.3)]),
     biased=st.booleans(),
+    signed=st.booleans(),
 )
 def test_currents_and_cycles(
-    inputs, slices, slice, lanes, steps, levels, weights, rate, stalls, biased
+    inputs, slices, slice, lanes, steps, levels, weights, rate, stalls, biased, signed
 ):
     outputs, lanes = slices * slice, min(lanes, slices) * slice
     rng = np.random.default_rng(inputs)
     w = rng.integers(weights[0], weights[1] + 1, (inputs, outputs))
     bias = rng.integers(-4, 5, outputs) if biased else None
-    x = spikes(3, 2, steps, inputs, levels, rate)
-    part = EventDense(w, steps=steps, lanes=lanes, slice=slice, levels=levels, bias=bias)
-    sent = bench.event_words(x, part.i.payload.shape(), levels)
+    x = spikes(3, 2, steps, inputs, levels, rate, signed)
+    part = EventDense(
+        w, steps=steps, lanes=lanes, slice=slice, levels=levels, signed=signed, bias=bias
+    )
+    sent = bench.event_words(x, part.i.payload.shape(), levels, signed)
     trace = bench.run(part, sent, 2 * steps * slices, stalls=stalls)
     expected = layers.dense(x, w, bias)
     assert (bench.dense_of(trace.words, part.o, 2) == expected.reshape(2, -1)).all()

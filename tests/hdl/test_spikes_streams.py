@@ -12,9 +12,11 @@ from tests.hdl import spike_harness as bench
 FEW = settings(derandomize=True, deadline=None, database=None, max_examples=12)
 
 
-def spikes(seed, frames, steps, elements, levels, rate):
+def spikes(seed, frames, steps, elements, levels, rate, signed=False):
     rng = np.random.default_rng(seed)
     codes = rng.integers(1, levels + 1, (frames, steps, elements))
+    if signed:
+        codes *= rng.choice([-1, 1], codes.shape)
     return codes * (rng.random(codes.shape) < rate)
 
 
@@ -23,6 +25,7 @@ CASES = {
     "lanes": st.integers(1, 9),
     "steps": st.integers(1, 4),
     "levels": st.sampled_from([1, 1, 2, 5]),
+    "signed": st.booleans(),
     "rate": st.sampled_from([0.0, 0.1, 0.4, 1.0]),
     "stalls": st.sampled_from([(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.4, 0.4)]),
 }
@@ -30,24 +33,26 @@ CASES = {
 
 @FEW
 @given(**CASES)
-def test_scan(words, lanes, steps, levels, rate, stalls):
-    x = spikes(1, 2, steps, words * lanes, levels, rate)
-    part = SpikeScan(words * lanes, steps, lanes, levels)
+def test_scan(words, lanes, steps, levels, signed, rate, stalls):
+    x = spikes(1, 2, steps, words * lanes, levels, rate, signed)
+    part = SpikeScan(words * lanes, steps, lanes, levels, signed)
     sent = bench.dense_words(x.reshape(2, -1), part.i)
     beats = np.count_nonzero(x) + 2 * steps
     trace = bench.run(part, sent, beats, stalls=stalls)
     layout = part.o.payload.shape()
-    assert (bench.spikes_of(trace.words, layout, 2, steps, words * lanes, levels) == x).all()
+    assert (
+        bench.spikes_of(trace.words, layout, 2, steps, words * lanes, levels, signed) == x
+    ).all()
     if stalls == (0.0, 0.0):
         assert (trace.taken, trace.given) == bench.modelled(part.timing(x), len(sent))
 
 
 @FEW
 @given(**CASES)
-def test_pack(words, lanes, steps, levels, rate, stalls):
-    x = spikes(2, 2, steps, words * lanes, levels, rate)
-    part = SpikePack(words * lanes, steps, lanes, levels)
-    sent = bench.event_words(x, part.i.payload.shape(), levels)
+def test_pack(words, lanes, steps, levels, signed, rate, stalls):
+    x = spikes(2, 2, steps, words * lanes, levels, rate, signed)
+    part = SpikePack(words * lanes, steps, lanes, levels, signed)
+    sent = bench.event_words(x, part.i.payload.shape(), levels, signed)
     trace = bench.run(part, sent, 2 * steps * words, stalls=stalls)
     assert (bench.dense_of(trace.words, part.o, 2) == x.reshape(2, -1)).all()
     if stalls == (0.0, 0.0):

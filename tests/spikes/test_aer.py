@@ -55,6 +55,19 @@ def test_wrong_events_are_named(time, address, count, message):
         Events(3, 5, 2, time, address, count)
 
 
+def test_signed_spikes():
+    x = np.array([[0, -2, 1], [2, 0, 0]])
+    events = encode(x, 2, signed=True)
+    assert events.count.tolist() == [-2, 1, 2]
+    assert (decode(from_beats(to_beats(events), 2, 3, 2, signed=True)) == x).all()
+    with pytest.raises(ValueError, match=r"spike -2 of element 1 in step 0 is not in 0..2"):
+        encode(x, 2)
+    with pytest.raises(ValueError, match=r"event 0: count's size 0 lies outside 1..2"):
+        Events(1, 3, 2, [0], [1], [0], signed=True)
+    with pytest.raises(ValueError, match=r"event 0: count -3 lies outside -2..2"):
+        Events(1, 3, 2, [0], [1], [-3], signed=True)
+
+
 def test_wrong_frames_are_named():
     with pytest.raises(ValueError, match="at least one time step, got T = 0"):
         encode(np.zeros((0, 4), int))
