@@ -15,8 +15,9 @@ class EventDense(EventLayer):
 
     weights: int [inputs, N]; bias: int [N] or None. ``i``: events of ``steps`` steps over the
     inputs, counts in ``1..levels`` (of either sign if ``signed``). ``o``: beats of ``slice``
-    (divides N, and ``lanes`` where these are fewer than N) currents in ``lo..hi``, the exact range. An event adds ``lanes``
-    weights a cycle, so it takes N / lanes (rounded up) cycles, and nothing lies between events.
+    (divides N, and ``lanes`` where these are fewer than N) currents in ``lo..hi``, the exact
+    range. An event adds ``lanes`` weights a cycle, so it takes N / lanes (rounded up) cycles, and
+    nothing lies between events.
     ``weight_memory``: ``auto``, ``block`` or ``lut``.
     """
 
