@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.da4ml_compare import build_da4ml, build_ours, split_depths
+from benchmarks.event_network import measure as measure_events
 from benchmarks.network import digits_model, plain_layers
 from benchmarks.planning import measure as measure_planning
 from benchmarks.speed import measure as measure_speed
@@ -48,8 +49,10 @@ def main() -> None:
         luts = {name: row["luts"] for name, row in area.items()}
         luts["ours / da4ml"] = luts["ours half_even"] / luts["da4ml half-up"]
         console.print(table("LUTs after yosys synth_ecp5, same weights, formats, cycles", luts))
+    events = measure_events()
+    console.print(table("event-driven 784-128-10 network", events))
     result = {"machine": platform.processor() or platform.machine(), "speed": speed,
-              "planning": planning, "area": area}  # fmt: skip
+              "planning": planning, "area": area, "events": events}  # fmt: skip
     args.out.write_text(json.dumps(result, indent=1) + "\n")
     console.print(f"written: {args.out}")
 

@@ -175,3 +175,20 @@ def test_cycles_are_linear_in_spikes(rate):
     assert (network.predict(x).cycles[1:] == work[1:]).all()
     silent = network.predict(np.zeros_like(x)).cycles[1:].max()
     assert silent < 0.05 * network.predict(np.ones_like(x)).cycles[1:].min()
+
+
+@pytest.mark.slow
+def test_784_128_10_takes_a_twentieth_of_the_published_cycles():
+    """A rate-coded image through the whole network, simulated: cycles as predicted."""
+    from benchmarks.event_network import STEPS, drawn_images, event_network
+    from codesign.spikes import encoders
+
+    x = encoders.rate(drawn_images(np.random.default_rng(0), 2), STEPS, 8, 1)
+    network = event_network()
+    told = network.predict(x)
+    sent = bench.event_words(x, network.i.payload.shape())
+    trace = bench.run(network, sent, 10)
+    assert (trace.taken, trace.given) == (told.taken, told.given)
+    assert (bench.dense_of(trace.words, network.o, 2) == told.values["count"]).all()
+    assert told.cycles.max() <= 78_000 / 20
+    assert np.count_nonzero(x[1]) / told.cycles[1] >= 0.95
