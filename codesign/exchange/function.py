@@ -11,7 +11,8 @@ from onnx import FunctionProto, NodeProto, StringStringEntryProto, helper
 from codesign.exchange.body import Body
 from codesign.exchange.domain import DOMAIN, LIMIT, VERSION
 from codesign.exchange.node import attributes_of, sample_of, schema_at
-from codesign.exchange.trace import Trace, known
+from codesign.exchange.schema import Parameter
+from codesign.exchange.trace import TableTrace, Trace, known
 from codesign.neurons import Word
 
 #: Key of a note at every node of a body: which configuration, and which of its nodes.
@@ -46,7 +47,7 @@ def function_of(node: NodeProto, opset: int) -> FunctionProto:
         for name, frac in zip(model.inputs, model.input_fracs, strict=True)
     )
     states: dict[str, Any] = {s.name: _entered(body, s.name, s.word) for s in model.states}
-    constants = {p.name: Trace(body, body.parameter(p.name, p.frac)) for p in parameters}
+    constants = {p.name: _constant(body, p) for p in parameters}
     out, after = schema_at(node).substitute(model, constants).step(given, states)
     names = ["out", *(f"{s.name}_next" for s in model.states)]
     for name, code, frac in [
@@ -72,6 +73,11 @@ def function_of(node: NodeProto, opset: int) -> FunctionProto:
 
 def _entered(body: Body, name: str, word: Word) -> Trace:
     return Trace(body, body.enter(name, word.frac, word.lo, word.hi))
+
+
+def _constant(body: Body, parameter: Parameter) -> Trace | TableTrace:
+    made = Trace(body, body.parameter(parameter.name, parameter.frac))
+    return TableTrace(made, parameter.entries) if parameter.entries else made
 
 
 def _name(body: Body, code: Any, like: Trace) -> str:

@@ -8,44 +8,53 @@ from typing import Any
 import numpy as np
 
 from codesign.exchange.attributes import Rule, Value
+from codesign.exchange.parts import (
+    BITS,
+    FLAG,
+    FRAC,
+    LEAK_FRAC,
+    check_leaks,
+    leak_attributes,
+    leak_parameter,
+    other_leak,
+    read_leak,
+    read_word,
+    word_attributes,
+)
 from codesign.exchange.schema import Parameter, Schema, register, unchecked
-from codesign.neurons import LEAKS, OVERFLOWS, Adaptation, Leak, Lif, Neuron, Synapse, Word
-from codesign.neurons.leak import PRODUCTS
+from codesign.neurons import LEAKS, OVERFLOWS, Adaptation, Lif, Neuron, Synapse
 from codesign.neurons.lif import CHOICES, SYN_ORDERS
 
-_FLAG = range(2)
-_BITS, _FRAC, _LEAK_FRAC = range(1, 25), range(-64, 65), range(25)
-
 _ALWAYS: dict[str, Rule] = {
-    "state_bits": _BITS,
-    "state_frac": _FRAC,
-    "signed": _FLAG,
+    "state_bits": BITS,
+    "state_frac": FRAC,
+    "signed": FLAG,
     "overflow": OVERFLOWS,
-    "input_frac": _FRAC,
+    "input_frac": FRAC,
     "leak": LEAKS,
-    "leak_frac_bits": _LEAK_FRAC,
+    "leak_frac_bits": LEAK_FRAC,
     **CHOICES,
     "spike_levels": range(1, 256),
     "refractory": range(256),
-    "synapse": _FLAG,
-    "adaptation": _FLAG,
+    "synapse": FLAG,
+    "adaptation": FLAG,
 }
 _SYNAPSE: dict[str, Rule] = {
-    "syn_bits": _BITS,
-    "syn_frac": _FRAC,
-    "syn_signed": _FLAG,
+    "syn_bits": BITS,
+    "syn_frac": FRAC,
+    "syn_signed": FLAG,
     "syn_overflow": OVERFLOWS,
     "syn_leak": LEAKS,
-    "syn_leak_frac_bits": _LEAK_FRAC,
+    "syn_leak_frac_bits": LEAK_FRAC,
     "syn_order": SYN_ORDERS,
-    "syn_reset": _FLAG,
+    "syn_reset": FLAG,
 }
 _ADAPTATION: dict[str, Rule] = {
-    "adapt_bits": _BITS,
-    "adapt_signed": _FLAG,
+    "adapt_bits": BITS,
+    "adapt_signed": FLAG,
     "adapt_overflow": OVERFLOWS,
     "adapt_leak": LEAKS,
-    "adapt_leak_frac_bits": _LEAK_FRAC,
+    "adapt_leak_frac_bits": LEAK_FRAC,
 }
 
 
@@ -66,9 +75,9 @@ class LifSchema(Schema):
     def attributes(self, model: Neuron) -> dict[str, Value]:
         assert isinstance(model, Lif)
         found: dict[str, Value] = {
-            **_word("state", model.word, "signed", "overflow"),
+            **word_attributes("state", model.word, "signed", "overflow"),
             "input_frac": model.input_frac,
-            **_leak("", model.leak),
+            **leak_attributes("", model.leak),
             **{name: getattr(model, name) for name in CHOICES},
             "spike_levels": model.spike_levels,
             "refractory": model.refractory,
@@ -76,15 +85,15 @@ class LifSchema(Schema):
             "adaptation": int(model.adaptation is not None),
         }
         if syn := model.synapse:
-            found |= _word("syn", syn.word, "syn_signed", "syn_overflow")
-            found |= _leak("syn_", syn.leak)
+            found |= word_attributes("syn", syn.word, "syn_signed", "syn_overflow")
+            found |= leak_attributes("syn_", syn.leak)
             found |= {"syn_order": syn.order, "syn_reset": int(syn.reset)}
         if ada := model.adaptation:
             if ada.word.frac != model.word.frac:
                 raise ValueError("a threshold's adaptation has the fraction bits of the membrane")
-            word = _word("adapt", ada.word, "adapt_signed", "adapt_overflow")
+            word = word_attributes("adapt", ada.word, "adapt_signed", "adapt_overflow")
             found |= {name: value for name, value in word.items() if name != "adapt_frac"}
-            found |= _leak("adapt_", ada.leak)
+            found |= leak_attributes("adapt_", ada.leak)
         return found
 
     def parameters(self, attributes: Mapping[str, Value]) -> list[Parameter]:
@@ -92,13 +101,15 @@ class LifSchema(Schema):
         found = [Parameter("theta", frac), Parameter("bias", frac, 0), Parameter("v0", frac, 0)]
         if attributes["reset"] == "value":
             found.append(Parameter("reset_value", frac, 0))
-        found += _amount("leak", "leak", "leak_frac_bits", frac, attributes)
+        found += leak_parameter("leak", "leak", "leak_frac_bits", frac, attributes)
         if attributes["synapse"]:
             own = int(attributes["syn_frac"])
-            found += _amount("synapse_leak", "syn_leak", "syn_leak_frac_bits", own, attributes)
+            found += leak_parameter(
+                "synapse_leak", "syn_leak", "syn_leak_frac_bits", own, attributes
+            )
         if attributes["adaptation"]:
             bits = "adapt_leak_frac_bits"
-            found += _amount("adaptation_leak", "adapt_leak", bits, frac, attributes)
+            found += leak_parameter("adaptation_leak", "adapt_leak", bits, frac, attributes)
             found.append(Parameter("jump", frac))
         return found
 
@@ -108,26 +119,18 @@ class LifSchema(Schema):
 
     def build(self, attributes: Mapping[str, Value], codes: Mapping[str, np.ndarray]) -> Neuron:
         at = attributes
-
-        def word(prefix: str, frac: str, signed: str, overflow: str) -> Word:
-            bits = int(at[f"{prefix}_bits"])
-            return Word(bits, int(at[frac]), bool(at[signed]), str(at[overflow]))
-
-        def leak(prefix: str, name: str) -> Leak:
-            amount = codes.get(name, np.zeros(1, np.int64))
-            return Leak(str(at[f"{prefix}leak"]), amount, int(at[f"{prefix}leak_frac_bits"]))
-
         synapse = adaptation = None
         if at["synapse"]:
-            own = word("syn", "syn_frac", "syn_signed", "syn_overflow")
-            order = str(at["syn_order"])
-            synapse = Synapse(own, leak("syn_", "synapse_leak"), order, bool(at["syn_reset"]))
+            own = read_word(at, "syn_bits", "syn_frac", "syn_signed", "syn_overflow")
+            leak = read_leak(at, "syn_", "synapse_leak", codes)
+            synapse = Synapse(own, leak, str(at["syn_order"]), bool(at["syn_reset"]))
         if at["adaptation"]:
-            own = word("adapt", "state_frac", "adapt_signed", "adapt_overflow")
-            adaptation = Adaptation(own, leak("adapt_", "adaptation_leak"), codes["jump"])
+            own = read_word(at, "adapt_bits", "state_frac", "adapt_signed", "adapt_overflow")
+            leak = read_leak(at, "adapt_", "adaptation_leak", codes)
+            adaptation = Adaptation(own, leak, codes["jump"])
         return Lif(
-            word=word("state", "state_frac", "signed", "overflow"),
-            leak=leak("", "leak"),
+            word=read_word(at, "state_bits", "state_frac", "signed", "overflow"),
+            leak=read_leak(at, "", "leak", codes),
             theta=codes["theta"],
             bias=codes["bias"],
             v0=codes["v0"],
@@ -143,25 +146,19 @@ class LifSchema(Schema):
     def substitute(self, model: Neuron, parameters: Mapping[str, Any]) -> Neuron:
         assert isinstance(model, Lif)
         found = dict(parameters)
-
-        def leak(of: Leak, name: str) -> Leak:
-            return unchecked(of, amount=found.pop(name)) if name in found else of
-
-        changed: dict[str, Any] = {"leak": leak(model.leak, "leak")}
+        changed: dict[str, Any] = {"leak": other_leak(model.leak, "leak", found)}
         if syn := model.synapse:
-            changed["synapse"] = unchecked(syn, leak=leak(syn.leak, "synapse_leak"))
+            own = other_leak(syn.leak, "synapse_leak", found)
+            changed["synapse"] = unchecked(syn, leak=own)
         if ada := model.adaptation:
-            own = leak(ada.leak, "adaptation_leak")
+            own = other_leak(ada.leak, "adaptation_leak", found)
             changed["adaptation"] = unchecked(ada, leak=own, jump=found.pop("jump"))
+        for name in ("leak", "synapse_leak", "adaptation_leak"):
+            found.pop(name, None)
         return unchecked(model, **changed, **found)
 
     def check(self, attributes: Mapping[str, Value]) -> None:
-        for prefix in ("", "syn_", "adapt_"):
-            kind, bits = attributes.get(f"{prefix}leak"), attributes.get(f"{prefix}leak_frac_bits")
-            if kind is not None and kind not in PRODUCTS and bits != 0:
-                raise ValueError(
-                    f"{prefix}leak_frac_bits is {bits}, but leak '{kind}' does not multiply: give 0"
-                )
+        check_leaks(attributes, "", "syn_", "adapt_")
         frac, given = int(attributes["state_frac"]), int(attributes["input_frac"])
         shifts = [given - frac]
         if attributes["synapse"]:
@@ -169,29 +166,3 @@ class LifSchema(Schema):
             shifts = [given - own, own - frac]
         if max(map(abs, shifts)) > 24:
             raise ValueError("fraction bits of input, synapse and membrane differ by more than 24")
-
-
-def _word(prefix: str, word: Word, signed: str, overflow: str) -> dict[str, Value]:
-    return {
-        f"{prefix}_bits": word.bits,
-        f"{prefix}_frac": word.frac,
-        signed: int(word.signed),
-        overflow: word.overflow,
-    }
-
-
-def _leak(prefix: str, leak: Leak) -> dict[str, Value]:
-    bits = leak.frac if leak.kind in PRODUCTS else 0
-    return {f"{prefix}leak": leak.kind, f"{prefix}leak_frac_bits": bits}
-
-
-def _amount(
-    name: str, kind: str, bits: str, frac: int, attributes: Mapping[str, Value]
-) -> list[Parameter]:
-    """A decay is a real number, a shift a whole one, a linear leak an amount of its state."""
-    found = str(attributes[kind])
-    if found == "none":
-        return []
-    if found in PRODUCTS:
-        return [Parameter(name, int(attributes[bits]))]
-    return [Parameter(name, 0 if found.startswith("shift") else frac)]

@@ -86,6 +86,7 @@ def _constants(
     for parameter in schema.parameters(attributes):
         array = codes[parameter.name]
         shape = (len(array), *[1] * trailing) if len(array) > 1 else (1,)
+        shape = (len(array),) if parameter.entries else shape
         try:
             values = to_wire(array.reshape(shape), parameter.frac)
         except ValueError as reason:
@@ -121,7 +122,11 @@ def read_node(node: NodeProto, constants: Mapping[str, np.ndarray]) -> Read:
     parameters = schema.parameters(attributes)
     ports = ports_of(node)
     arrays = {p.name: _array(node, p, ports.parameters[p.name], constants) for p in parameters}
-    axis = _channel_axis(node, arrays)
+    for p in parameters:
+        if p.entries and arrays[p.name].shape != (p.entries,):
+            what = f"table '{p.name}' has shape {arrays[p.name].shape}"
+            raise error(node, what, f"give ({p.entries},), as its attributes say")
+    axis = _channel_axis(node, {p.name: arrays[p.name] for p in parameters if not p.entries})
     codes = {}
     for parameter in parameters:
         try:
@@ -129,7 +134,11 @@ def read_node(node: NodeProto, constants: Mapping[str, np.ndarray]) -> Read:
         except ValueError as reason:
             hint = "train or round it to the format, or give the format more fraction bits"
             raise error(node, f"parameter '{parameter.name}': {reason}", hint) from None
-    return Read(_build(node, schema, attributes, codes), attributes, ports, axis)
+    neuron = _build(node, schema, attributes, codes)
+    if max(neuron.out.bits, *(state.word.bits for state in neuron.states)) > 24:
+        what = f"its output has {neuron.out.bits} bits, float32 holds 24"
+        raise error(node, what, "give its tables fewer fraction bits")
+    return Read(neuron, attributes, ports, axis)
 
 
 def schema_at(node: NodeProto) -> Schema:
@@ -166,7 +175,7 @@ def attributes_of(node: NodeProto) -> dict[str, Value]:
 def sample_of(node: NodeProto) -> Neuron:
     """A model with the attributes of ``node`` and any parameters."""
     schema, attributes = schema_at(node), attributes_of(node)
-    codes = {p.name: np.array([p.sample]) for p in schema.parameters(attributes)}
+    codes = {p.name: p.codes() for p in schema.parameters(attributes)}
     return _build(node, schema, attributes, codes)
 
 

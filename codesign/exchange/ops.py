@@ -16,7 +16,7 @@ from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
 from codesign.exchange.step import port, shape_of
 from codesign.neurons import Word
 
-__all__ = ["Lif"]
+__all__ = ["Egru", "Lif", "Snu"]
 
 
 class NeuronOp(CustomOp):
@@ -67,6 +67,14 @@ class NeuronOp(CustomOp):
 
 class Lif(NeuronOp):
     """:class:`codesign.neurons.Lif`."""
+
+
+class Snu(NeuronOp):
+    """:class:`codesign.neurons.Snu`."""
+
+
+class Egru(NeuronOp):
+    """:class:`codesign.neurons.Egru`."""
 
 
 def _shape_before(node: NodeProto, model: Any) -> list[int]:

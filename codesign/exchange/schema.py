@@ -19,11 +19,16 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Parameter:
     """An input that is constant; one step of it is ``2**-frac``. ``sample``: a code that is always
-    allowed."""
+    allowed. ``entries``: how many numbers a table has; 0 for what channels may differ in."""
 
     name: str
     frac: int
     sample: int = 1
+    entries: int = 0
+
+    def codes(self) -> np.ndarray:
+        """Codes that are always allowed."""
+        return np.full(max(1, self.entries), self.sample, dtype=np.int64)
 
 
 class Schema(ABC):
@@ -51,7 +56,8 @@ class Schema(ABC):
 
     @abstractmethod
     def codes(self, model: Neuron) -> dict[str, np.ndarray]:
-        """Codes of each parameter by name, int64 [1] or [channels]; others are ignored."""
+        """Codes of each parameter by name, int64 [1], [channels] or [entries]; others are
+        ignored."""
 
     @abstractmethod
     def build(self, attributes: Mapping[str, Value], codes: Mapping[str, np.ndarray]) -> Neuron:

@@ -47,6 +47,11 @@ class StepBuilder:
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
 
+    def another_input(self, name: str, shape: Sequence[int]) -> str:
+        """One more input of the step."""
+        self._inputs.append(port(name, shape))
+        return name
+
     def constant(self, name: str, array: object) -> str:
         """An initializer: int64 if ``array`` holds integers, else float32."""
         values = np.asarray(array)

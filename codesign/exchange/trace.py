@@ -63,6 +63,20 @@ class Trace(np.lib.mixins.NDArrayOperatorsMixin):
         return self.body.number(self.name) if self.flag else self.name
 
 
+class TableTrace:
+    """A table of ``entries`` codes that traces read from."""
+
+    def __init__(self, table: Trace, entries: int) -> None:
+        self.table, self.entries = table, entries
+
+    def __len__(self) -> int:
+        return self.entries
+
+    def __getitem__(self, at: Trace) -> Trace:
+        body = self.table.body
+        return Trace(body, body.op("Gather", self.table.name, at.number()))
+
+
 #: A trace, or the integer that all elements are.
 Operand = Trace | int
 

@@ -199,4 +199,5 @@ class Snu(Neuron):
 
 
 def _apply(leak: Leak, v: np.ndarray) -> np.ndarray:
-    return replace(leak, amount=tiled(leak.amount, v.shape[-1])).apply(v)
+    amount = tiled(leak.amount, v.shape[-1])
+    return (leak if amount is leak.amount else replace(leak, amount=amount)).apply(v)

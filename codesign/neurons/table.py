@@ -44,7 +44,8 @@ class Table:
     def read(self, x: np.ndarray, frac: int, rounding: str) -> np.ndarray:
         """Entries (int64) for integers ``x`` worth ``2**-frac``."""
         at = shift_right(x, frac - self.in_frac, rounding)
-        return np.asarray(self.codes[np.clip(at, self.lo, self.hi) - self.lo])
+        entries: np.ndarray = self.codes[np.clip(at, self.lo, self.hi) - self.lo]
+        return entries
 
 
 def tabulate(function: str, *, bits: int, in_frac: int, frac: int) -> Table:
