@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from codesign.schema import Cost, Strict
 
 
@@ -53,6 +55,83 @@ class Evidence(Strict):
         return parts[0].model_copy(update={**totals, "first": first, "note": note})
 
 
+class SpikingLayer(Strict):
+    """A layer of neurons over the frames of one vector set, and the synapses that feed it.
+
+    ``rate``: spikes a neuron and step; ``inputs_active``: share of the synapses' inputs that are
+    not 0. ``synaptic_operations``: additions a frame that active inputs cause, of
+    ``dense_operations`` (MACs of all steps).
+    """
+
+    name: str
+    neurons: int
+    steps: int
+    rate: float
+    synapses: str = ""
+    inputs_active: float = 0.0
+    synaptic_operations: float = 0.0
+    dense_operations: int = 0
+    weight_bits: int = 0
+    spike_bits: int = 0
+
+
+class EnergyModel(Strict):
+    """Energy of a frame by published figures for one operation; a model, nothing was measured.
+
+    ``spiking_nj``: synaptic operations times ``add_pj``; ``baseline_nj``: the MACs of the
+    equivalent quantized network, once, times ``mac_pj``.
+    """
+
+    name: str
+    mac_pj: float
+    add_pj: float
+    spiking_nj: float
+    baseline_nj: float
+
+
+class CyclePoint(Strict):
+    """A frame sent alone: spikes at the inputs of event-driven layers, cycles from first input
+    to last output."""
+
+    spikes: int
+    cycles: int
+
+
+class Trace(Strict):
+    """What the simulated circuit had in a frame, beside what the model says: codes by step.
+
+    ``kind``: ``spikes`` of up to 64 neurons, or a ``state`` of one."""
+
+    tensor: str
+    kind: Literal["spikes", "state"]
+    neurons: list[int]
+    circuit: list[list[int]]
+    model: list[list[int]]
+
+
+class SpikingReport(Strict):
+    """Activity and cost of a spiking network, over ``frames`` of ``vectors``.
+
+    Bit Budget, S-ACE and NS-ACE as in "Is Conventional SNN Really Efficient?" (Shen et al. 2024):
+    T * b_w * b_s, the sum over layers of MACs * T * b_w * b_s, and that times the share of active
+    inputs. ``equivalent_bits``: activation bits of the quantized network that T steps amount to,
+    and ``equivalent_ace`` what it costs.
+    """
+
+    vectors: str
+    frames: int
+    steps: int
+    layers: list[SpikingLayer]
+    bit_budget: int
+    s_ace: float
+    ns_ace: float
+    equivalent_bits: int
+    equivalent_ace: float
+    energy: list[EnergyModel]
+    cycles: list[CyclePoint] = []
+    traces: list[Trace] = []
+
+
 class VerifyReport(Strict):
     """Result of ``codesign verify``."""
 
@@ -62,6 +141,7 @@ class VerifyReport(Strict):
     ii: float | None = None
     accuracy: float | None = None
     accuracy_frames: int = 0
+    spiking: SpikingReport | None = None
     versions: dict[str, str]
 
     @property

@@ -68,12 +68,14 @@ def _checks(manifest: Manifest) -> str:
     members = "".join(f"    C<Tap{k}, true> tap{k};\n" for k in taps)
     starts = "".join(f" tap{k}.start(files.tap{k}.words, begin, frames);" for k in taps)
     looks = "".join(_look(manifest, k) for k in taps)
+    records = "".join(f' tap{k}.record(folder + "/seen{k}.bin");' for k in taps)
     counts = ", ".join([*(f"tap{k}.frames_done()" for k in taps), "output.frames_done()"])
     return (
         "template <template <class, bool> class C, class Findings> struct Checks {\n"
         f"    C<Output, false> output;\n{members}"
         "    template <class F> void start(const F& files, uint64_t begin, uint64_t frames) {\n"
         f"        output.start(files.output.words, begin, frames);{starts}\n    }}\n"
+        f"    void record(const std::string& folder) {{ (void)folder;{records} }}\n"
         "    template <class R> inline void observe_taps(R& r, Findings& f) {\n"
         f"        (void)r; (void)f;\n{looks}    }}\n"
         f"    std::vector<uint64_t> frames_done() const {{ return {{{counts}}}; }}\n}};"

@@ -28,7 +28,7 @@ struct Options {
     std::string folder;
     uint64_t frames = 0, watchdog = 100000, drain = 64, seed = 0, writes = 0;
     unsigned threads = 1;
-    bool stalls = false;
+    bool stalls = false, record = false;
 };
 
 // ---- one model on a contiguous chunk of the frames ----------------------------------------------
@@ -51,6 +51,7 @@ public:
         Verilated::threadContextp(context_.get());
         top_ = std::make_unique<Vtop>(context_.get(), "");
         checks_.start(files_, begin, frames);
+        if (options_.record && begin == 0) checks_.record(options_.folder);
         reset();
         if (options_.writes) {
             const File pairs(options_.folder + "/writes.bin", 2 * options_.writes);
@@ -192,6 +193,7 @@ bool parse(int argc, char** argv, Options& o) {
         else if (key == "--watchdog") o.watchdog = std::stoull(value);
         else if (key == "--drain") o.drain = std::stoull(value);
         else if (key == "--writes") o.writes = std::stoull(value);
+        else if (key == "--record") o.record = value == "1";
         else if (key == "--stalls") { o.stalls = true; o.seed = std::stoull(value); }
         else return false;
     }

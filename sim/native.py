@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class SimResult:
     ``mismatches`` counts differing codes at all boundaries plus protocol faults (see KINDS).
     ``latency`` and ``ii`` are cycles as the manifest defines them, None when not measurable
     (random stalls, a single frame, a hang). ``seconds`` is the simulation loop alone.
+    ``first_frame``: with ``record``, the codes int64 [elements] of every tap, by tensor.
     ``load_errors``: register accesses that were refused or read back other data.
     """
 
@@ -57,6 +58,7 @@ class SimResult:
     threads: int = 1
     message: str = ""
     load_errors: int = 0
+    first_frame: Mapping[str, NDArray] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -79,13 +81,15 @@ def run_native(
     progress: Callable[[int], None] | None = None,
     watchdog: int | None = None,
     writes: Sequence[tuple[int, int]] = (),
+    record: bool = False,
 ) -> SimResult:
     """Run every frame of ``inputs`` through the circuit and compare with ``expected``.
 
     ``inputs`` are codes [n, elements]; ``expected`` maps the tensor of every tap and of the
     output to codes [n, elements]. ``threads`` 0 uses every core. ``stall_seed`` makes source and
     sink wait at random. ``progress`` is called with the number of frames done. ``writes``: (byte
-    address, data) written over AXI4-Lite before the first frame, and read back.
+    address, data) written over AXI4-Lite before the first frame, and read back. ``record``: keep
+    what the circuit itself had at every tap in the first frame.
     """
     manifest = build.manifest
     streams = vectors(manifest, inputs, expected)
@@ -103,8 +107,23 @@ def run_native(
             command += ["--writes", str(len(writes))]
         if stall_seed is not None:
             command += ["--stalls", str(stall_seed % 2**63)]
+        if record:
+            command += ["--record", "1"]
         answer = _execute(command, progress)
-    return _result(manifest, answer, frames, workers, build_seconds, stall_seed is not None)
+        seen = _recorded(folder, manifest) if record else {}
+    result = _result(manifest, answer, frames, workers, build_seconds, stall_seed is not None)
+    return replace(result, first_frame=seen)
+
+
+def _recorded(folder: Path, manifest: Manifest) -> dict[str, NDArray]:
+    """The first frame at every tap, where it passed wholly."""
+    found = {}
+    for k, tap in enumerate(manifest.taps):
+        words = np.fromfile(folder / f"seen{k}.bin", dtype="<u4")
+        beats = words.reshape(-1, packing.words_per_beat(tap.port, 1))
+        if len(beats) == tap.port.beats:
+            found[tap.port.tensor] = packing.unpack(beats[None], tap.port)[0]
+    return found
 
 
 def native_program(build: BuildDir) -> tuple[Path, float]:

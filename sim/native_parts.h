@@ -120,12 +120,18 @@ public:
             return;
         }
         const uint32_t* mask = mask_[final_beat()];
+        if (__builtin_expect(record_ != nullptr, 0)) keep(payload);
         uint32_t difference = 0;
         for (unsigned w = 0; w < S::words; ++w) difference |= (word(payload, w) ^ next_[w]) & mask[w];
         if (__builtin_expect(difference != 0, 0)) report(payload, findings);
         next_ += S::words;
         --left_;
         if (++beat_ == S::beats) { beat_ = 0; ++frame_; }
+    }
+    // Write what passes in the first frame to `path`, as packed as what is expected.
+    void record(const std::string& path) {
+        record_ = std::fopen(path.c_str(), "wb");
+        if (!record_) { std::perror(path.c_str()); std::exit(2); }
     }
     void fault(Kind kind, Findings& findings, long long expected = 0, long long actual = 0) const {
         const uint64_t end = std::min<uint64_t>((beat_ + 1) * uint64_t{S::lanes}, S::elements);
@@ -134,6 +140,15 @@ public:
     }
 
 private:
+    template <class P> __attribute__((noinline)) void keep(const P& payload) {
+        for (unsigned w = 0; w < S::words; ++w) {
+            const uint32_t value = word(payload, w);
+            std::fwrite(&value, sizeof value, 1, record_);
+        }
+        if (!final_beat()) return;
+        std::fclose(record_);
+        record_ = nullptr;
+    }
     // A transfer after the last frame. A loop may start a further one: as every frame starts.
     template <class P> __attribute__((noinline)) void extra(const P& payload, Findings& findings) {
         const uint32_t* begin = next_ - S::beats * S::words;
@@ -162,6 +177,7 @@ private:
     const uint32_t* next_ = nullptr;
     uint64_t left_ = 0, frame_ = 0, frame0_ = 0;
     unsigned beat_ = 0;
+    std::FILE* record_ = nullptr;
     uint32_t mask_[2][S::words];
 };
 

@@ -17,17 +17,20 @@ import numpy as np
 
 from codesign.builddir import BenchResult, BuildDir, Evidence, Manifest, VerifyReport
 from codesign.errors import UsageError
+from codesign.evidence import SpikingReport
 from codesign.formats import Real
 from codesign.frontend import Imported, import_qonnx
 from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
+from codesign.ops.neuron import Neuron
 from codesign.plan import Circuit, partition
 from codesign.reference import run
 from codesign.reference.boundaries import Boundary, boundaries
 from codesign.reference.states import with_states
 from codesign.verify.chain import Codes, compare
-from codesign.verify.cycles import cycle_evidence
+from codesign.verify.cycles import cycle_evidence, cycle_points
 from codesign.verify.golden import golden_vectors
+from codesign.verify.spiking import spiking_report
 from codesign.verify.vectors import VectorSet, random_inputs, random_vectors, user_vectors
 from codesign.weights import Weights, pack_weights
 
@@ -122,6 +125,7 @@ def verify(
     accuracy, labelled = None, 0
     sampled: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
     latency = ii = None
+    spiking: SpikingReport | None = None
     for whole in sets:
         parts: list[list[Evidence]] = []
         right = 0.0
@@ -136,6 +140,7 @@ def verify(
                 latency, ii = lasted, apart
                 found += _cycle_links(subject, vectors, expected)
                 sampled = sampled or (vectors.codes, _taps(subject, expected))
+                spiking = spiking or _spiking(subject, vectors, expected)
             parts.append(links + found)
             if vectors.labels is not None and not any(e.mismatches for e in found):
                 right += _right(subject, vectors, expected)
@@ -153,6 +158,7 @@ def verify(
         ii=ii,
         accuracy=accuracy,
         accuracy_frames=labelled,
+        spiking=spiking,
         versions=_versions(),
     )
     build.write("reports/verify.json", report)
@@ -306,6 +312,24 @@ def _cycle_links(subject: Subject, vectors: VectorSet, expected: Codes) -> list[
         subject.build, subject.graph, subject.circuit, vectors.codes, taps, vectors.name
     )
     return [made] if made is not None else []
+
+
+def _spiking(subject: Subject, vectors: VectorSet, expected: Codes) -> SpikingReport | None:
+    """Activity, work and traces; None for a network without neurons."""
+    from codesign.sim.native import run_native
+
+    graph = subject.circuit.graph
+    if not any(isinstance(node.op, Neuron) for node in graph.nodes):
+        return None
+    taps = {name: codes[:1] for name, codes in _taps(subject, dict(expected)).items()}
+    seen = run_native(
+        subject.build, vectors.codes[:1], taps, threads=1, writes=subject.needed, record=True
+    )
+    source = subject.circuit.source.name
+    codes = {**expected, source: vectors.codes}
+    report = spiking_report(graph, codes, vectors.name, seen.first_frame)
+    points = cycle_points(subject.build, graph, subject.circuit, vectors.codes)
+    return report and report.model_copy(update={"cycles": points})
 
 
 def _rtl_evidence(

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from codesign.builddir import BuildDir, Evidence
+from codesign.evidence import CyclePoint
 from codesign.ir import Graph
 from codesign.plan import Circuit
 from codesign.plan.activity import by_data, frame_cycles
+from codesign.plan.schedule import simulate_flow
 from codesign.plan.stored import load_plans
 from codesign.reference import run
 
@@ -34,14 +36,10 @@ def cycle_evidence(
     """
     from codesign.sim.native import run_native
 
-    layers = by_data(circuit)
-    if not layers or len(codes) < 4:
+    if not by_data(circuit) or len(codes) < 4:
         return None
     started = time.perf_counter()
-    given = {circuit.source.name: codes[:FRAMES].reshape(-1, *circuit.source.shape)}
-    sources = {layer.nodes[0].name: layer.source for layer in layers}
-    found = run(graph, given, keep=[value.name for value in sources.values()])
-    seen = {node: found[value.name].reshape(-1, *value.shape) for node, value in sources.items()}
+    seen = _seen(graph, circuit, codes[:FRAMES])
     frames = _affordable(list(seen.values()))
     seen = {node: array[:frames] for node, array in seen.items()}
     plans, flow = load_plans(build, circuit)
@@ -62,6 +60,31 @@ def cycle_evidence(
         if result.ii is not None
         else "no interval measured",
     )
+
+
+def cycle_points(
+    build: BuildDir, graph: Graph, circuit: Circuit, codes: np.ndarray
+) -> list[CyclePoint]:
+    """Spikes and cycles of the first frames, each alone; none where cycles do not depend on it."""
+    if not by_data(circuit):
+        return []
+    seen = _seen(graph, circuit, codes[:FRAMES])
+    plans, flow = load_plans(build, circuit)
+    points = []
+    for frame in range(_affordable(list(seen.values()))):
+        alone = {node: array[frame : frame + 1] for node, array in seen.items()}
+        walked = simulate_flow(circuit, plans, flow, 1, seen=alone)
+        spikes = sum(int(np.count_nonzero(array)) for array in alone.values())
+        points.append(CyclePoint(spikes=spikes, cycles=walked.left[-1] - walked.entered[0]))
+    return points
+
+
+def _seen(graph: Graph, circuit: Circuit, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """What the layers whose cycles depend on it receive, by node: int64 [frames, ...]."""
+    given = {circuit.source.name: codes.reshape(-1, *circuit.source.shape)}
+    sources = {layer.nodes[0].name: layer.source for layer in by_data(circuit)}
+    found = run(graph, given, keep=[value.name for value in sources.values()])
+    return {node: found[value.name].reshape(-1, *value.shape) for node, value in sources.items()}
 
 
 def _affordable(spikes: list[np.ndarray]) -> int:

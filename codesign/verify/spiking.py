@@ -1,0 +1,145 @@
+"""What a spiking network does on the frames it was verified with: activity, work, traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil, log2
+
+import numpy as np
+
+from codesign.evidence import EnergyModel, SpikingLayer, SpikingReport, Trace
+from codesign.formats.base import bits_for
+from codesign.ir import Graph, Node
+from codesign.ops.convolve import Convolve
+from codesign.ops.event_dense import EventDense
+from codesign.ops.matvec import MatVec
+from codesign.ops.neuron import Neuron, state_name
+
+#: pJ of a multiply-accumulate and of an addition (Horowitz 2014, 45 nm).
+ENERGY = {"float32": (4.6, 0.9), "float16": (1.5, 0.4), "int8": (0.23, 0.03)}
+#: Neurons a raster shows, and neurons whose states are drawn.
+RASTER, DRAWN = 64, 2
+
+Codes = Mapping[str, np.ndarray]
+
+
+def spiking_report(
+    graph: Graph, codes: Codes, vectors: str, recorded: Codes
+) -> SpikingReport | None:
+    """The report of ``graph`` (a circuit's); None where nothing spikes in it.
+
+    ``codes``: int64 [frames, elements] of its tensors; ``recorded``: int64 [elements] of those
+    the simulated circuit showed in the first frame.
+    """
+    neurons = [node for node in graph.nodes if isinstance(node.op, Neuron)]
+    if not neurons:
+        return None
+    layers = [_layer(graph, node, codes) for node in neurons]
+    fed = [layer for layer in layers if layer.dense_operations]
+    steps = max(layer.steps for layer in layers)
+    bits = ceil(log2(steps + 1))
+    s_ace = sum(x.dense_operations * x.weight_bits * x.spike_bits for x in fed)
+    once = sum(x.dense_operations / x.steps for x in fed)
+    return SpikingReport(
+        vectors=vectors,
+        frames=len(next(iter(codes.values()))),
+        steps=steps,
+        layers=layers,
+        bit_budget=max((x.steps * x.weight_bits * x.spike_bits for x in fed), default=0),
+        s_ace=s_ace,
+        ns_ace=sum(
+            x.dense_operations * x.weight_bits * x.spike_bits * x.inputs_active for x in fed
+        ),
+        equivalent_bits=bits,
+        equivalent_ace=sum(x.dense_operations / x.steps * x.weight_bits * bits for x in fed),
+        energy=_energy(sum(x.synaptic_operations for x in fed), once),
+        traces=_traces(neurons, graph, codes, recorded),
+    )
+
+
+def _energy(synaptic: float, macs: float) -> list[EnergyModel]:
+    return [
+        EnergyModel(
+            name=name,
+            mac_pj=mac,
+            add_pj=add,
+            spiking_nj=synaptic * add / 1000,
+            baseline_nj=macs * mac / 1000,
+        )
+        for name, (mac, add) in ENERGY.items()
+    ]
+
+
+def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
+    op, out = node.op, graph.out(node)
+    assert isinstance(op, Neuron)
+    spikes = codes[out.name]
+    membrane = getattr(op.model, "output", "spikes") == "membrane"
+    found = SpikingLayer(
+        name=node.name,
+        neurons=out.elements // op.steps,
+        steps=op.steps,
+        rate=0.0 if membrane else float((spikes != 0).mean()),
+    )
+    feeder = graph.producer(node.inputs[0])
+    if feeder is None or feeder.inputs[0] not in codes:
+        return found
+    synapses = feeder.op.matrix if isinstance(feeder.op, EventDense) else feeder.op
+    if not isinstance(synapses, MatVec | Convolve):
+        return found
+    source = graph.ins(feeder)[0]
+    x = codes[source.name].reshape(-1, *source.shape)
+    weights = synapses.weights
+    return found.model_copy(
+        update={
+            "synapses": feeder.name,
+            "inputs_active": float((x != 0).mean()),
+            "synaptic_operations": _operations(synapses, graph, feeder, x),
+            "dense_operations": synapses.frame_macs([source]),
+            "weight_bits": bits_for(int(weights.min()), int(weights.max())),
+            "spike_bits": source.format.bits,
+        }
+    )
+
+
+def _operations(op: MatVec | Convolve, graph: Graph, node: Node, x: np.ndarray) -> float:
+    """Synapses that an active input reaches, summed over a frame; mean of the frames."""
+    weights, bias = np.ones_like(op.weights), np.zeros_like(op.bias)
+    reach: MatVec | Convolve
+    if isinstance(op, Convolve):
+        reach = replace(op, weights=weights, bias=bias, pad_code=0)
+    else:
+        reach = replace(op, weights=weights, bias=bias)
+    return float(reach.execute(graph.ins(node), (x != 0).astype(np.int64)).sum() / len(x))
+
+
+def _traces(neurons: list[Node], graph: Graph, codes: Codes, recorded: Codes) -> list[Trace]:
+    """Rasters of every layer, and the states of the neurons that spike most."""
+    found = []
+    for node in neurons:
+        out, op = graph.out(node), node.op
+        assert isinstance(op, Neuron)
+        first = codes[out.name][0].reshape(op.steps, -1)
+        busy = np.argsort(-np.abs(first).sum(axis=0), kind="stable")
+        shown = {out.name: ("spikes", np.sort(busy[:RASTER]))}
+        shown |= {
+            state_name(node.name, s.name): ("state", np.sort(busy[:DRAWN])) for s in op.model.states
+        }
+        for tensor, (kind, picked) in shown.items():
+            if tensor not in recorded or tensor not in codes:
+                continue
+            model, circuit = (
+                a.reshape(op.steps, -1)[:, picked].tolist()
+                for a in (codes[tensor][0], recorded[tensor])
+            )
+            found.append(
+                Trace(
+                    tensor=tensor,
+                    kind=kind,  # type: ignore[arg-type]
+                    neurons=picked.tolist(),
+                    circuit=circuit,
+                    model=model,
+                )
+            )
+    return found
