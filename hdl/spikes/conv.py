@@ -7,7 +7,7 @@ from amaranth.hdl import Const, Module, Signal, Value
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.accumulate import Store
-from codesign.hdl.spikes.dense import integers, sum_range
+from codesign.hdl.spikes.dense import integers, possible, sum_range
 from codesign.hdl.spikes.geometry import Axis, divided
 from codesign.hdl.spikes.layer import EventLayer, Slot, count_of
 from codesign.hdl.stream import range_shape
@@ -25,7 +25,7 @@ class EventConv(EventLayer):
     ``lanes`` (divides M; ``slice`` divides it) weights are added a cycle: an event takes M / lanes
     cycles for each output pixel that sees it (depthwise: one cycle; ``m`` divides ``lanes``), at
     least one, and nothing lies between events. Currents are handed on while the next step's
-    events come.
+    events come. ``loadable``: as in :class:`EventDense`.
     """
 
     front = 3
@@ -47,6 +47,7 @@ class EventConv(EventLayer):
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
         merge: Literal["sum", "or"] = "sum",
+        loadable: tuple[int, int] | None = None,
     ) -> None:
         weights = integers(weights, 4)
         kh, kw, channels, each = weights.shape
@@ -72,14 +73,13 @@ class EventConv(EventLayer):
             "depthwise": depthwise,
             "bias": bias,
         }
-        self.folds = outputs // lanes
+        self.folds, self._lanes = outputs // lanes, lanes
         self._side = lanes // each if depthwise else 1  # channels of a word
         words = self.axes[0].outputs * self.axes[1].outputs * self.folds
         per_output = np.moveaxis(weights.reshape(kh * kw, channels, each), 0, 2)
-        if depthwise:
-            sums = sum_range(per_output.reshape(outputs, -1), levels, signed)
-        else:
-            sums = sum_range(per_output.transpose(1, 0, 2).reshape(outputs, -1), levels, signed)
+        if not depthwise:
+            per_output = per_output.transpose(1, 0, 2)
+        sums = sum_range(possible(per_output.reshape(outputs, -1), loadable), levels, signed)
         if merge == "or":
             sums = (0, 1)
         super().__init__(
@@ -87,18 +87,24 @@ class EventConv(EventLayer):
             levels=levels,
             signed=signed,
             steps=steps,
-            rows=weights.reshape(-1, lanes).tolist(),
+            rows=self.rows_of(weights),
             store=Store(words, lanes, slice, words * lanes // slice, range_shape(*sums), merge),
             sums=sums,
             bias=bias,
             weight_memory=weight_memory,
             group=each,
+            loadable=loadable,
         )
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
         """(H', W', M)."""
         return self.axes[0].outputs, self.axes[1].outputs, self.folds * self.store.lanes
+
+    def rows_of(self, weights: np.ndarray) -> list[list[int]]:
+        """Tap by tap, in each channel by channel (depthwise: ``lanes`` of all of them)."""
+        found: list[list[int]] = weights.reshape(-1, self._lanes).tolist()
+        return found
 
     def slots(self, address: int) -> int:
         pixel = address // self.channels

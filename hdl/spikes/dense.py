@@ -19,6 +19,11 @@ class EventDense(EventLayer):
     range. An event adds ``lanes`` weights a cycle, so it takes N / lanes (rounded up) cycles, and
     nothing lies between events.
     ``weight_memory``: ``auto``, ``block`` or ``lut``.
+
+    ``loadable``: the weights are those at first; others of that range (lo, hi) are written, and
+    read back, through the port ``load`` while no frame is in flight
+    (:class:`codesign.hdl.loading.loaded_memory.LoadedMemory`; ``row_words(rows_of(weights))`` is
+    what stands where).
     """
 
     def __init__(
@@ -32,6 +37,7 @@ class EventDense(EventLayer):
         signed: bool = False,
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
+        loadable: tuple[int, int] | None = None,
     ) -> None:
         weights = integers(weights, 2)
         inputs, outputs = weights.shape
@@ -45,23 +51,28 @@ class EventDense(EventLayer):
         if bias is not None and np.shape(bias) != (outputs,):
             raise ValueError(f"{outputs} outputs need as many biases, got {np.shape(bias)}")
         self.weights, self.bias = weights, bias
-        padded = np.pad(weights, ((0, 0), (0, self._groups * lanes - outputs)))
-        sums = sum_range(weights.T, levels, signed)
+        self._lanes = lanes
+        sums = sum_range(possible(weights.T, loadable), levels, signed)
         super().__init__(
             inputs=inputs,
             levels=levels,
             signed=signed,
             steps=steps,
-            # all inputs of the first group of outputs, then of the second, ...
-            rows=padded.reshape(inputs, self._groups, lanes)
-            .transpose(1, 0, 2)
-            .reshape(-1, lanes)
-            .tolist(),
+            rows=self.rows_of(weights),
             store=Store(self._groups, lanes, slice, outputs // slice, range_shape(*sums)),
             sums=sums,
             bias=bias,
             weight_memory=weight_memory,
+            loadable=loadable,
         )
+
+    def rows_of(self, weights: np.ndarray) -> list[list[int]]:
+        """All inputs of the first group of ``lanes`` outputs, then of the second, ..."""
+        (inputs, outputs), lanes = weights.shape, self._lanes
+        padded = np.pad(weights, ((0, 0), (0, self._groups * lanes - outputs)))
+        rows = padded.reshape(inputs, self._groups, lanes).transpose(1, 0, 2)
+        found: list[list[int]] = rows.reshape(-1, lanes).tolist()
+        return found
 
     def slots(self, address: int) -> int:
         return self._groups
@@ -93,6 +104,19 @@ def integers(weights: np.ndarray, axes: int) -> np.ndarray:
             f"weights are integers of {axes} axes, got {weights.dtype} {weights.shape}"
         )
     return weights.astype(np.int64)
+
+
+def possible(per_output: np.ndarray, loadable: tuple[int, int] | None) -> np.ndarray:
+    """Weights int [cases, synapses] that make the extreme sums: those there are, or, where they
+    may be replaced, the ends of all codes that their word can hold."""
+    if loadable is None:
+        return per_output
+    if per_output.min() < loadable[0] or per_output.max() > loadable[1]:
+        raise ValueError(f"the weights lie outside the loadable {loadable[0]}..{loadable[1]}")
+    shape = range_shape(*loadable)
+    low = -(1 << (shape.width - 1)) if shape.signed else 0
+    ends = np.array([[low], [low + (1 << shape.width) - 1]])
+    return np.broadcast_to(ends, (2, per_output.shape[1]))
 
 
 def sum_range(per_output: np.ndarray, levels: int, signed: bool) -> tuple[int, int]:

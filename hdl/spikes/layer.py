@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage, Wire
+from codesign.hdl.loading.load import load_signature
+from codesign.hdl.loading.loaded_memory import LoadedMemory, slots
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
 from codesign.hdl.spikes.accumulate import Banks, Store, Unload, Update, in_registers, nothing
 from codesign.hdl.spikes.aer import counted, event_signature
@@ -51,6 +54,7 @@ class EventLayer(Component):
         bias: np.ndarray | None,
         weight_memory: str,
         group: int = 0,
+        loadable: tuple[int, int] | None = None,
     ) -> None:
         if steps < 1:
             raise ValueError(f"a frame has at least one step, got {steps}")
@@ -58,7 +62,8 @@ class EventLayer(Component):
         self.counted = counted(levels, signed)
         self._rows, self._group = rows, group
         flat = [int(w) for row in rows for w in row]
-        self._weight = range_shape(min(flat), max(flat))
+        self._weight = range_shape(*(loadable or (min(flat), max(flat))))
+        self.loadable = loadable is not None
         self._memory = style_for(len(rows), self._weight.width * store.lanes, weight_memory)
         self._bias = None if bias is None or not np.any(bias) else np.asarray(bias, np.int64)
         low, high = (0, 0) if self._bias is None else (self._bias.min(), self._bias.max())
@@ -70,6 +75,7 @@ class EventLayer(Component):
             {
                 "i": In(event_signature(inputs, levels, signed)),
                 "o": Out(stream_signature(range_shape(self.lo, self.hi), store.slice)),
+                **({"load": In(load_signature())} if self.loadable else {}),
             }
         )
 
@@ -132,9 +138,31 @@ class EventLayer(Component):
 
     def _weights(self, m: Module, ce: Value) -> tuple[Value, Value]:
         """(address, row) of the weight memory; the row an enabled cycle later."""
-        width = self._weight.width
-        words = [pack([(int(w), width) for w in row]) for row in self._rows]
-        return rom(m, "weights", words, width * self.store.lanes, self._memory, ce)  # type: ignore[return-value]
+        words = self.row_words(self._rows)
+        if not self.loadable:
+            return rom(m, "weights", words, self.row_bits, self._memory, ce)  # type: ignore[return-value]
+        memory = m.submodules.weights = LoadedMemory(words, self.row_bits, self._memory)
+        wiring.connect(m, wiring.flipped(self.load), memory.load)
+        m.d.comb += memory.en.eq(ce)
+        return memory.address, memory.data
+
+    @property
+    def row_bits(self) -> int:
+        """Bits of a word of the weight memory: ``lanes`` weights, the first lowest."""
+        return self._weight.width * self.store.lanes
+
+    @property
+    def region_bits(self) -> int:
+        """Bus address bits of the weight memory (:class:`LoadedMemory`), where it is loadable."""
+        return (len(self._rows) * slots(self.row_bits) - 1).bit_length()
+
+    def rows_of(self, weights: np.ndarray) -> list[list[int]]:
+        """The rows of the weight memory, of weights as the constructor takes them."""
+        raise NotImplementedError
+
+    def row_words(self, rows: Sequence[Sequence[int]]) -> list[int]:
+        """What stands in the weight memory."""
+        return [pack([(int(w), self._weight.width) for w in row]) for row in rows]
 
     def _masked(self, m: Module, data: Value, channel: Value | None) -> list[Value]:
         """The weights of each lane; zero in lanes of other channels."""
@@ -256,12 +284,12 @@ class EventTiming(Stage):
 
     def _straight(self, clock: Clock) -> Process:
         """Slots follow from the offered beat, which is taken with the last of them."""
-        for n, (slots, end) in enumerate(self._beats):
+        for n, (cost, end) in enumerate(self._beats):
             if len(self.i.valid.at) <= n:
                 yield self.i.valid, n
             t = yield from clock.issue(max(self.i.valid.at[n], self._start))
-            if slots > 1:
-                t = (yield from clock.issue_run(slots - 1))[-1]
+            if cost > 1:
+                t = (yield from clock.issue_run(cost - 1))[-1]
             self.i.taken.put(t)
             if end:
                 clock.emit()
@@ -270,7 +298,7 @@ class EventTiming(Stage):
         """Registers on the way to the slots, each free again when its event moves on."""
         entered = [-1] * self._front  # when the event before entered each register
         finished = -1
-        for n, (slots, end) in enumerate(self._beats):
+        for n, (cost, end) in enumerate(self._beats):
             if len(self.i.valid.at) <= n:
                 yield self.i.valid, n
             t = max(self.i.valid.at[n], entered[0] + 1)
@@ -279,8 +307,8 @@ class EventTiming(Stage):
                 entered[k], t = t, t + 1
             self.i.taken.put(entered[0])
             finished = yield from clock.issue(max(t, self._start))
-            if slots > 1:
-                finished = (yield from clock.issue_run(slots - 1))[-1]
+            if cost > 1:
+                finished = (yield from clock.issue_run(cost - 1))[-1]
             if end:
                 clock.emit()
 

@@ -32,10 +32,12 @@ def run(
     reset_at=None,
     timeout=100_000,
     taps=(),
+    before=None,
 ):
     """Send payloads ``words``; collect ``expected`` of them. A reset sends them all again.
 
-    ``taps``: streams inside, whose transfers are recorded as well, in ``Trace.taps``."""
+    ``taps``: streams inside, whose transfers are recorded as well, in ``Trace.taps``.
+    ``before``: a testbench that runs first."""
     rng, trace, m = random.Random(seed), Trace(), Module()
     m.submodules.dut = component
     domain = ClockDomain("sync")
@@ -44,6 +46,8 @@ def run(
     noise = 1 << len(component.i.payload.as_value())
 
     async def bench(ctx):
+        if before is not None:
+            await before(ctx)
         index, cycle, offering = 0, 0, False
         while len(trace.words) < expected or index < len(words):
             assert cycle <= timeout, f"{len(trace.words)} of {expected} beats in {cycle} cycles"

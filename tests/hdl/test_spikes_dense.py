@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codesign.hdl.spikes.conv import EventConv
 from codesign.hdl.spikes.dense import EventDense
 from codesign.spikes import layers
 from tests.hdl import spike_harness as bench
+from tests.hdl.test_load import access, writes
 from tests.hdl.test_spikes_streams import spikes
 
 FEW = settings(derandomize=True, deadline=None, database=None, max_examples=25)
@@ -89,3 +91,39 @@ def test_sizes_are_checked():
         EventDense(w * 0.5, steps=1, lanes=3, slice=3)
     with pytest.raises(ValueError, match="6 outputs need as many biases"):
         EventDense(w, steps=1, lanes=3, slice=3, bias=np.ones(2, int))
+
+
+@pytest.mark.parametrize("kind", ["dense", "padded", "conv", "depthwise"])
+def test_weights_are_replaced_over_the_bus(kind):
+    """Then the layer is the one that was built with the new weights; and they are read back."""
+    rng = np.random.default_rng(7)
+    x = spikes(8, 1, 3, 12, 1, 0.6)
+    shape = {"dense": (12, 6), "padded": (12, 5), "conv": (2, 2, 3, 4), "depthwise": (2, 2, 3, 2)}
+    first, other = (rng.integers(-7, 8, shape[kind]) for _ in range(2))
+    options = {"steps": 3, "loadable": (-7, 7)}
+    if kind in ("dense", "padded"):
+        part = EventDense(first, lanes=3, slice=3 if kind == "dense" else 1, **options)
+        fresh = EventDense(other, steps=3, lanes=3, slice=1)
+    else:
+        deep = {"size": (2, 2), "lanes": 2, "slice": 2, "depthwise": kind == "depthwise"}
+        part = EventConv(first, **deep, **options)
+        fresh = EventConv(other, steps=3, **deep)
+
+    async def replace(ctx):
+        words = part.row_words(part.rows_of(other))
+        for address, data in writes(words, part.row_bits):
+            assert address < 1 << part.region_bits
+            assert (await access(ctx, part.load, address, data))[1] == 0
+            assert await access(ctx, part.load, address) == (data, 0)
+
+    sent = bench.event_words(x, part.i.payload.shape())
+    beats = 3 * part.store.beats
+    before = bench.run(part, sent, beats).words
+    after = bench.run(part, sent, beats, before=replace).words
+    assert (bench.dense_of(before, part.o, 1) == part.reference(x).reshape(1, -1)).all()
+    assert (bench.dense_of(after, part.o, 1) == fresh.reference(x).reshape(1, -1)).all()
+
+
+def test_weights_outside_the_loadable_range():
+    with pytest.raises(ValueError, match="outside the loadable -1..1"):
+        EventDense(np.full((2, 2), 3), steps=1, lanes=2, slice=1, loadable=(-1, 1))
