@@ -50,6 +50,8 @@ class Egru(Neuron):
             raise ValueError(f"fraction bits of {', '.join(INPUTS)}, got {self.fracs}")
         if self.word.overflow == "sat_change" or not self.word.signed:
             raise ValueError("h is a signed word that wraps or saturates as a whole")
+        if self.word.bits > 32:
+            raise ValueError(f"h has at most 32 bits, got {self.word.bits}")
         if self.sigma.codes.min() < 0 or self.sigma.codes.max() > self.one:
             raise ValueError(f"the entries of sigma lie in 0..{self.one}, which is 1")
         if self.tau.frac != self.word.frac:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.neurons.rounding import shift_right
+from codesign.neurons.word import Word
 
 #: Kind -> rounding of its product, for those that multiply.
 PRODUCTS = {"mul_floor": "floor", "mul_trunc0": "trunc0", "mul_round": "half_even"}
@@ -41,6 +42,13 @@ class Leak:
             raise ValueError(f"a decay is at most 1 ({1 << self.frac}), got {amount.max()}")
         if self.kind.startswith("shift") and not 1 <= amount.min() <= amount.max() <= 30:
             raise ValueError(f"a leak shifts by 1 to 30, got {amount.tolist()}")
+
+    def check(self, word: Word) -> None:
+        """Raises ``ValueError`` where the products of ``word`` do not fit 63 bits (int64)."""
+        if self.kind in PRODUCTS and word.bits + self.frac > 62:
+            raise ValueError(
+                f"a word of {word.bits} bits times a decay of {self.frac} does not fit 63 bits"
+            )
 
     def apply(self, v: np.ndarray) -> np.ndarray:
         """int64 of v's shape; channels are the last axis. The result lies between 0 and v."""

@@ -129,6 +129,8 @@ class Lif(Neuron):
             codes = getattr(self, name)
             if codes.min() < self.word.lo or codes.max() > self.word.hi:
                 raise ValueError(f"{name} lies outside {self.word.lo}..{self.word.hi}")
+        if max(np.abs(self.theta).max(), np.abs(self.bias).max()) >= 1 << 48:
+            raise ValueError("theta and bias have at most 48 bits")
         if not 1 <= self.spike_levels <= 255:
             raise ValueError(f"spike_levels must lie in 1..255, got {self.spike_levels}")
         if self.spike_levels > 1 and self.theta.min() < 1:
@@ -157,6 +159,9 @@ class Lif(Neuron):
         words = [synapse, self.adaptation.word.overflow if self.adaptation else "wrap"]
         if "sat_change" in words:
             raise ValueError("overflow 'sat_change' is for the membrane alone")
+        for part in (self, self.synapse, self.adaptation):
+            if part is not None:
+                part.leak.check(part.word)
 
     def _check_lengths(self) -> None:
         lengths = {len(p) for p in self.parameters().values()} - {1}

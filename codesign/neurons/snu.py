@@ -88,8 +88,13 @@ class Snu(Neuron):
         words = [self.word, self.somatic.word if self.somatic else self.word]
         if any(word.overflow == "sat_change" for word in words):
             raise ValueError("overflow 'sat_change' is for the membrane of a Lif")
+        if any(word.bits > 32 for word in words):
+            raise ValueError("the words of a spiking neural unit have at most 32 bits")
         if self.soft and not 0 <= self.soft.codes.min() <= self.soft.codes.max() <= self._one:
             raise ValueError(f"the entries of soft lie in 0..{self._one}, which is 1")
+        for part in (self, self.somatic):
+            if part is not None:
+                part.leak.check(part.word)
         lengths = {len(p) for p in self.parameters().values()} - {1}
         if len(lengths) > 1:
             raise ValueError(f"parameters of {sorted(lengths)} channels in one neuron model")

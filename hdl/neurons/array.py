@@ -71,6 +71,7 @@ class NeuronArray(Component):
             raise ValueError(f"{model.channels} channels do not divide {elements} elements")
         self.model, self.elements, self.steps, self.lanes = model, elements, steps, lanes
         self.persistent, self.beats = persistent, elements // lanes
+        self.folds = parameter_folds(elements, model.channels, lanes)
         self.ranges = _checked(model, ranges)
         self.styles = {s.name: StateStyle(self.beats, lanes * s.word.bits) for s in model.states}
         self.sketch = self._plan()
@@ -120,6 +121,11 @@ class NeuronArray(Component):
         """Cycles a frame takes while nobody waits."""
         return self.steps * max(self.beats, self.loop)
 
+    @property
+    def table_bits(self) -> list[int]:
+        """Widths of the tables that the parameters which differ are read from."""
+        return [self.lanes * bits for bits in self.sketch.fetched.values()]
+
     def timing(self) -> NeuronTiming:
         """The event model of this component."""
         return NeuronTiming(tuple(self.inputs.values()), self.beats, self.loop, self.latency)
@@ -135,7 +141,7 @@ class _Builder:
         self.array, self.model = array, array.model
         self.m = Module()
         self.ce, self.take = Signal(name="ce"), Signal(name="take")
-        self.folds = parameter_folds(array.elements, self.model.channels, array.lanes)
+        self.folds = array.folds
         self._tables: dict[tuple[str, int], list[Value]] = {}
         self._delays: dict[tuple[str, int], Value] = {}
         self._data: dict[str, Signal] = {}  # new words of all lanes

@@ -118,6 +118,7 @@ class Sketch(Site):
     ) -> None:
         super().__init__(model, ranges, scratch(), Signal(), budget)
         self._read_ns = read_ns
+        self.fetched: dict[tuple[str, int], int] = {}  # (parameter, stage): bits
 
     def of_lane(self, name: str) -> np.ndarray:
         return self.vectors[name]
@@ -133,6 +134,7 @@ class Sketch(Site):
         return Signal(shape)
 
     def fetch(self, parameter: Num, stage: int) -> Num:
+        self.fetched[parameter.parameter, stage] = parameter.bits
         return parameter_at(parameter, Signal(range_shape(parameter.lo, parameter.hi)), stage)
 
 

@@ -68,6 +68,7 @@ class Flow:
         self._held: dict[tuple[int, int], Num] = {}
         self._kept: list[Num] = []  # so that no id in _held is used again
         self._names: dict[str, int] = {}
+        self.luts, self.ffs, self.dsps, self.brams = 0.0, 0, 0, 0  # what it takes, about
 
     def fetch(self, parameter: Num, stage: int) -> Num:
         """``parameter`` on a wire in ``stage``."""
@@ -85,6 +86,7 @@ class Flow:
         if key not in self._held:
             before = self.at(x, stage - 1)
             register = Signal(range_shape(x.lo, x.hi), name=self._name("held"), reset_less=True)
+            self.ffs += x.bits
             with self.m.If(self.ce):
                 self.m.d.sync += register.eq(before.value)
             self._held[key] = replace(
@@ -107,10 +109,12 @@ class Flow:
         value: Callable[[Sequence[Value]], Value],
         lo: int,
         hi: int,
+        luts: float,
     ) -> Num:
         """``value`` of the operands, in the first stage in which it settles in time."""
         if lo == hi:
             return constant(lo)
+        self.luts += luts
         stage = max(1 if x.parameter else x.stage for x in operands)
         placed = [self.at(x, stage) for x in operands]
         early, late = settle(placed)
@@ -135,16 +139,16 @@ class Flow:
             if x.constant and x.lo == 0:
                 return other
         lo, hi = a.lo + b.lo, a.hi + b.hi
-        settle = _chained(range_shape(lo, hi).width)
-        return self._operate(name, (a, b), settle, lambda v: v[0] + v[1], lo, hi)
+        width = range_shape(lo, hi).width
+        return self._operate(name, (a, b), _chained(width), lambda v: v[0] + v[1], lo, hi, width)
 
     def sub(self, a: Num, b: Num, name: str = "difference") -> Num:
         """``a - b``."""
         if b.constant and b.lo == 0:
             return a
         lo, hi = a.lo - b.hi, a.hi - b.lo
-        settle = _chained(range_shape(lo, hi).width)
-        return self._operate(name, (a, b), settle, lambda v: v[0] - v[1], lo, hi)
+        width = range_shape(lo, hi).width
+        return self._operate(name, (a, b), _chained(width), lambda v: v[0] - v[1], lo, hi, width)
 
     def sum(self, terms: Sequence[Num], name: str = "sum") -> Num:
         """A balanced tree of sums."""
@@ -167,8 +171,10 @@ class Flow:
         corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
         pieces = -(-a.bits // DSP_BITS) * -(-b.bits // DSP_BITS)
         ns = DSP_NS + (CHAIN_NS + CARRY_NS * (a.bits + b.bits)) * (pieces - 1).bit_length()
+        self.dsps += pieces
+        luts = (pieces - 1) * max(a.bits, b.bits)
         return self._operate(
-            name, (a, b), _after(ns), lambda v: v[0] * v[1], min(corners), max(corners)
+            name, (a, b), _after(ns), lambda v: v[0] * v[1], min(corners), max(corners), luts
         )
 
     def _multiple(self, a: Num, factor: int, name: str) -> Num:
@@ -191,6 +197,11 @@ class Flow:
         words = [entries[n - x.lo] if x.lo <= n <= x.hi else entries[-1] for n in _patterns(x)]
         words = [word & ((1 << shape.width) - 1) for word in words]
         style = style_for(len(words), shape.width)
+        if style == "block":
+            self.brams += block_rams(len(words), shape.width)
+        else:
+            self.luts += shape.width * -(-len(words) // 16)
+            self.ffs += shape.width
         ns = BLOCK_MEMORY_NS if style == "block" else REGISTER_NS
         wire = Signal(shape, name=self._name(name))
         self.m.d.comb += wire.eq(self.memory(self._name(f"{name}_table"), words, style, x, shape))
@@ -227,10 +238,10 @@ class Flow:
 
     def barrel(self, x: Num, bits: Num) -> Num:
         """``x / 2**bits`` rounded down, ``bits`` a number of at least 0."""
-        corners = [end >> b for end in (x.lo, x.hi) for b in (bits.lo, bits.hi)]
-        ns = LUT_NS * bits.bits
+        ends = [end >> b for end in (x.lo, x.hi) for b in (bits.lo, bits.hi)]
+        settle, luts = _after(LUT_NS * bits.bits), x.bits * bits.bits
         return self._operate(
-            "shifted", (x, bits), _after(ns), lambda v: v[0] >> v[1], min(corners), max(corners)
+            "shifted", (x, bits), settle, lambda v: v[0] >> v[1], min(ends), max(ends), luts
         )
 
     def low_bits(self, x: Num, bits: int, signed: bool) -> Num:
@@ -256,7 +267,7 @@ class Flow:
     def _wired(self, x: Num, value: Callable[[Value], Value], lo: int, hi: int) -> Num:
         if x.parameter:
             x = self.at(x, 1)
-        return self._operate("bits", (x,), _same, lambda v: value(v[0]), lo, hi)
+        return self._operate("bits", (x,), _same, lambda v: value(v[0]), lo, hi, 0)
 
     # Decisions. They wait for every bit.
 
@@ -264,7 +275,8 @@ class Flow:
         self, value: Callable[..., Value], *of: Num, name: str = "flag", levels: int = 1
     ) -> Num:
         """A flag, 0 or 1, ``levels`` LUTs deep."""
-        return self._operate(name, of, _after(levels * LUT_NS), lambda v: value(*v), 0, 1)
+        luts = max(1, sum(x.bits for x in of) // 3)
+        return self._operate(name, of, _after(levels * LUT_NS), lambda v: value(*v), 0, 1, luts)
 
     def any(self, x: Num, name: str = "any") -> Num:
         """1 where ``x`` is not zero."""
@@ -278,7 +290,7 @@ class Flow:
         """``1 - flag``; the inverter disappears into the LUT behind it."""
         if flag.constant:
             return constant(1 - flag.lo)
-        return self._operate("off", (flag,), _same, lambda v: ~v[0], 0, 1)
+        return self._operate("off", (flag,), _same, lambda v: ~v[0], 0, 1, 0)
 
     def both(self, a: Num, b: Num, name: str = "both") -> Num:
         """Whether both flags are set."""
@@ -295,13 +307,16 @@ class Flow:
             return constant(0)
         lo, hi = min(a.lo, b.lo), max(a.hi, b.hi)
 
+        width = range_shape(lo, hi).width
+
         def settle(of: Sequence[Num]) -> Times:
-            _, late = _chained(range_shape(lo, hi).width)(of)
+            _, late = _chained(width)(of)
             return late, late
 
-        if or_equal:
-            return self._operate(name, (a, b), settle, lambda v: v[0] >= v[1], 0, 1)
-        return self._operate(name, (a, b), settle, lambda v: v[0] > v[1], 0, 1)
+        def above(v: Sequence[Value]) -> Value:
+            return v[0] >= v[1] if or_equal else v[0] > v[1]
+
+        return self._operate(name, (a, b), settle, above, 0, 1, width)
 
     def mux(self, flag: Num, then: Num, other: Num, name: str = "chosen") -> Num:
         """``then`` where ``flag``, else ``other``."""
@@ -310,7 +325,10 @@ class Flow:
         if then.constant and other.constant and then.lo == other.lo:
             return then
         lo, hi = min(then.lo, other.lo), max(then.hi, other.hi)
-        return self._operate(name, (flag, then, other), _after(LUT_NS), lambda v: Mux(*v), lo, hi)
+        width = range_shape(lo, hi).width
+        return self._operate(
+            name, (flag, then, other), _after(LUT_NS), lambda v: Mux(*v), lo, hi, width
+        )
 
     def clamp(self, x: Num, lo: int, hi: int, name: str = "clamped") -> Num:
         """``x`` limited to ``lo..hi``."""
@@ -326,7 +344,8 @@ class Flow:
             shape = range_shape(*ends)
             return Mux(v[1], Const(hi, shape), Mux(v[2], Const(lo, shape), v[0]))
 
-        return self._operate(name, (x, over, under), _after(LUT_NS), limited, *ends)
+        width = range_shape(*ends).width
+        return self._operate(name, (x, over, under), _after(LUT_NS), limited, *ends, width)
 
     def _beyond(self, x: Num, end: int, above: bool) -> Num:
         """1 where ``x`` lies past ``end``; only top bits where that is the end of a word."""
@@ -345,6 +364,12 @@ class Flow:
         return self.greater(x, bound, False, "over") if above else self.greater(
             bound, x, False, "under"
         )  # fmt: skip
+
+
+def block_rams(words: int, bits: int) -> int:
+    """Block RAMs (ECP5) of a memory in its best shape."""
+    return min(-(-words // (1 << 14 - n)) * -(-bits // wide)
+               for n, wide in enumerate((1, 2, 4, 9, 18, 36)))  # fmt: skip
 
 
 def _patterns(x: Num) -> list[int]:

@@ -109,6 +109,13 @@ def test_choices_without_meaning_are_refused():
     assert refused
 
 
+def test_products_that_leave_int64_are_refused():
+    with pytest.raises(ValueError, match="48 bits times a decay of 30 does not fit 63 bits"):
+        lif(48, leak=leak_of("mul_floor", frac=30))
+    with pytest.raises(ValueError, match="theta and bias have at most 48 bits"):
+        lif(bias=np.array([1 << 50]))
+
+
 def test_the_specification_can_fail():
     """A model that fires on >= where its specification says >."""
     model, other = lif(4, compare="gt"), lif(4, compare="ge")
