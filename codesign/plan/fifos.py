@@ -69,10 +69,10 @@ class Sizer:
         spent, so that depths stay at what is known to suffice."""
         if self.effort > EFFORT:
             return False
-        reached, _ = self.trial(depths)
-        if reached is None or reached > self.goal:
+        if self.slow and self.trial(depths, self.slow)[0] is None:
             return False
-        return not self.slow or self.trial(depths, self.slow)[0] is not None
+        reached, _ = self.trial(depths)
+        return reached is not None and reached <= self.goal
 
 
 def fifo_depths(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 
 from codesign import boards
@@ -11,7 +14,7 @@ from codesign.passes import lower
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan.dataflow import dataflow
 from codesign.plan.fifos import fifo_depths
-from codesign.plan.schedule import measure
+from codesign.plan.schedule import exit_lanes, measure, simulate_flow
 from tests.cnn_models import Net
 
 
@@ -72,3 +75,37 @@ def test_an_unknown_fifo_lists_the_known_ones() -> None:
     plans, depths = planned(circuit, 16)
     with pytest.raises(UsageError, match=next(iter(depths))):
         fifo_depths(circuit, plans, {"fifo_nothing": 3})
+
+
+def whole_frame_beside_lines() -> Circuit:
+    """A fork to a window, to a layer that needs the whole frame at once, and to the join."""
+    net = Net((1, 9, 5), seed=3)
+    x = net.quant("x", 2, 0.25)
+    lines = net.conv(x, 1, 2, (2, 3), pads=[1, 1, 1, 1], dilations=[2, 1])
+    whole = net.conv(x, 1, 3, (1, 1))
+    parts = [net.quant(lines, 2, 0.25), net.quant(whole, 2, 0.25), x]
+    return partition(lower(import_qonnx(net.model(net.node("Concat", *parts, axis=1))).graph))
+
+
+def test_no_input_however_slow_makes_a_deadlock() -> None:
+    """A pipeline stalls as a whole and holds fewer beats when they come one by one: depths that
+    suffice at full speed alone let this design hang (found in RTL under random stalls)."""
+    circuit = whole_frame_beside_lines()
+    (lines, whole), plans = circuit.layers[:2], plan_design(
+        circuit, Goal("ii", 64), boards.get("ulx3s")
+    )  # fmt: skip
+    plans = {
+        **plans,
+        lines.name: replace(plans[lines.name], pe=2, simd=6, pixels=5),
+        whole.name: replace(plans[whole.name], pe=3, simd=1, pixels=45),
+    }
+    depths = fifo_depths(circuit, plans)
+    flow = dataflow(circuit, plans, depths)
+    beats = -(-circuit.target.elements // exit_lanes(circuit, plans))
+    for pace in (0, 1, 9, 18, 27, 45, 90, 180, 270, 400, 900, 9000):
+        run = simulate_flow(circuit, plans, flow, 3, Fraction(pace))
+        assert len(run.left) == 3 * beats, f"a deadlock with a frame in {pace} cycles"
+    short = {name: depth for name, depth in depths.items() if "conv" not in name}
+    assert short != depths
+    with pytest.raises(UsageError, match="deadlock"):
+        measure(circuit, plans, dataflow(circuit, plans, short))
