@@ -24,9 +24,9 @@ def first_spike(spikes: np.ndarray) -> np.ndarray:
     return np.where(some, (spikes != 0).argmax(axis=-2), spikes.shape[-2]).astype(np.int64)
 
 
-def earliest(spikes: np.ndarray) -> np.ndarray:
-    """A score that is larger the earlier the spikes: one of step t weighs
-    ``2**(steps - 1 - t)``, more than all later ones together."""
-    steps = spikes.shape[-2]
+def bitwise(codes: np.ndarray) -> np.ndarray:
+    """The sum of the codes, one of step t times ``2**(steps - 1 - t)``: of bitwise spikes the
+    number they say, of any spikes a score that is larger the earlier they come."""
+    steps = codes.shape[-2]
     weights = 1 << np.arange(steps - 1, -1, -1, dtype=np.int64)
-    return (spikes.astype(np.int64) * weights[:, None]).sum(axis=-2)
+    return (codes.astype(np.int64) * weights[:, None]).sum(axis=-2)

@@ -4,6 +4,7 @@ import numpy as np
 from amaranth.hdl import Const, Mux, Value
 
 from codesign.hdl.memories import Counter
+from codesign.hdl.spikes.decode_bits import BitwiseDecoder
 from codesign.hdl.spikes.fold import StepFold
 from codesign.spikes import decoders
 
@@ -31,23 +32,10 @@ class FirstSpikeDecoder(StepFold):
         return Mux((still == self.steps) & (code != 0), step.value, still)
 
 
-class EarliestDecoder(StepFold):
-    """A score that is larger the earlier the spikes: one of step t weighs ``2**(steps - 1 - t)``
-    (:func:`codesign.spikes.decoders.earliest`)."""
+class EarliestDecoder(BitwiseDecoder):
+    """A score that is larger the earlier the spikes, 0..``levels``: one of step t weighs
+    ``2**(steps - 1 - t)``, as much as all later ones of one level together and one more
+    (:func:`codesign.spikes.decoders.bitwise`)."""
 
     def __init__(self, *, levels: int, elements: int, steps: int, lanes: int) -> None:
-        super().__init__(
-            lo=0,
-            hi=levels,
-            out_lo=0,
-            out_hi=levels * ((1 << steps) - 1),
-            elements=elements,
-            steps=steps,
-            lanes=lanes,
-        )
-
-    def reference(self, codes: np.ndarray) -> np.ndarray:
-        return decoders.earliest(codes)
-
-    def _fold(self, old: Value, code: Value, first: Value, step: Counter) -> Value:
-        return Mux(first, code, (old << 1) + code)
+        super().__init__(lo=0, hi=levels, elements=elements, steps=steps, lanes=lanes)

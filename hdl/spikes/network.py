@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.lib import wiring
 
+from codesign.hdl.argmax import ArgMax
 from codesign.hdl.chain import Chain
 from codesign.hdl.events import Sink, Source, Stage, link, simulate
 from codesign.hdl.fifo import Fifo
@@ -37,7 +38,7 @@ class Prediction:
 class EventNetwork(Chain):
     """``parts``, in order: encoders, then for each layer an :class:`EventLayer`, a
     :class:`NeuronArray` of as many lanes as its ``slice``, and a :class:`SpikeScan` where another
-    event layer follows; decoders at the end. FIFOs may stand between.
+    event layer follows; decoders, an :class:`ArgMax` at the end. FIFOs may stand between.
 
     Where the first part is an event layer the input is a stream of events. Layers work on
     successive time steps at the same time.
@@ -50,7 +51,7 @@ class EventNetwork(Chain):
         beats = self._beats(values)
         for name, part in self._parts.items():
             stages.append(_timing(part, values))
-            values = found[name] = _reference(part, values)
+            values = found[name] = _reference(name, part, values)
         chain: list[Stage] = [Source(beats), *stages, Sink()]
         for first, second in zip(chain, chain[1:], strict=False):
             link(first, second)
@@ -84,11 +85,18 @@ def _timing(part: wiring.Component, values: np.ndarray) -> Stage:
     return stage
 
 
-def _reference(part: wiring.Component, values: np.ndarray) -> np.ndarray:
+def _reference(name: str, part: wiring.Component, values: np.ndarray) -> np.ndarray:
     """What ``part`` makes of ``values``."""
     if isinstance(part, Fifo):
         return values
     if isinstance(part, NeuronArray):
         return part.model.run(values)[0]
+    if isinstance(part, ArgMax):
+        return values.reshape(len(values), -1).argmax(axis=1)[:, None]
+    if not hasattr(part, "reference"):
+        raise TypeError(
+            f"'{name}' is a {type(part).__name__}, whose values are not known here; an event "
+            "network has the parts of codesign.hdl.spikes, NeuronArray, Fifo and ArgMax"
+        )
     found: np.ndarray = part.reference(values)
     return found

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.hdl.spikes.decode_bessel import BesselDecoder
+from codesign.hdl.spikes.decode_bits import BitwiseDecoder
 from codesign.hdl.spikes.decode_count import CountDecoder
 from codesign.hdl.spikes.decode_first import EarliestDecoder, FirstSpikeDecoder
 from codesign.hdl.spikes.decode_membrane import MembraneDecoder
@@ -78,20 +79,21 @@ def test_delta(low, signed, beats, lanes, steps, stalls):
 
 
 @FEW
-@given(kind=st.sampled_from(["count", "membrane", "first", "earliest"]), **SIZES)
+@given(kind=st.sampled_from(["count", "membrane", "bitwise", "first", "earliest"]), **SIZES)
 def test_decoders(kind, beats, lanes, steps, stalls):
     elements = beats * lanes
     rng = np.random.default_rng(elements)
     size = {"elements": elements, "steps": steps, "lanes": lanes}
     x = rng.integers(1, 3, (3, steps, elements)) * (rng.random((3, steps, elements)) < 0.2)
-    if kind in ("count", "membrane"):
+    if kind in ("count", "membrane", "bitwise"):
         x = rng.integers(-7, 4, (3, steps, elements))
-        part = {"count": CountDecoder, "membrane": MembraneDecoder}[kind](lo=-7, hi=3, **size)
+        decoder = {"count": CountDecoder, "membrane": MembraneDecoder, "bitwise": BitwiseDecoder}
+        part = decoder[kind](lo=-7, hi=3, **size)
         want = getattr(decoders, kind)(x)
     elif kind == "first":
         part, want = FirstSpikeDecoder(levels=2, **size), decoders.first_spike(x)
     else:
-        part, want = EarliestDecoder(levels=2, **size), decoders.earliest(x)
+        part, want = EarliestDecoder(levels=2, **size), decoders.bitwise(x)
     check(part, x, want, stalls)
 
 

@@ -5,12 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codesign.hdl.argmax import ArgMax
+from codesign.hdl.delay import Delay
 from codesign.hdl.fifo import Fifo
 from codesign.hdl.neurons import NeuronArray
 from codesign.hdl.spikes.aer import event_layout
 from codesign.hdl.spikes.conv import EventConv
+from codesign.hdl.spikes.decode_bits import BitwiseDecoder
 from codesign.hdl.spikes.decode_count import CountDecoder
 from codesign.hdl.spikes.dense import EventDense
+from codesign.hdl.spikes.encode_counts import CountEncoder
 from codesign.hdl.spikes.encode_latency import LatencyEncoder
 from codesign.hdl.spikes.network import EventNetwork
 from codesign.hdl.spikes.pool import EventPool
@@ -137,6 +141,27 @@ def test_convolutional(steps, dark, stalls):
     rng = np.random.default_rng(steps)
     parts, x = conv_network(rng, steps), rng.integers(0, 1 if dark else 16, (2, 16))
     check(parts, x, bench.dense_words(x, parts["encode"].i), stalls)
+
+
+def test_bitwise_spikes_multiply():
+    """Numbers as bits, each step's sums, doubled and added: a product of integers, and ArgMax."""
+    rng = np.random.default_rng(6)
+    x, w = rng.integers(0, 16, (4, 9)), rng.integers(-5, 6, (9, 6))
+    fc = EventDense(w, steps=4, lanes=6, slice=3)
+    bits = BitwiseDecoder(lo=fc.lo, hi=fc.hi, elements=6, steps=4, lanes=3)
+    span = (fc.lo * 15, fc.hi * 15)
+    parts = {
+        "bits": CountEncoder("bitwise", lo=0, hi=15, elements=9, steps=4, lanes=3),
+        "scan": SpikeScan(9, 4, 3),
+        "fc": fc,
+        "number": bits,
+        "argmax": ArgMax(*span, 6, 3),
+    }
+    told = EventNetwork(parts).predict(x)
+    assert (told.values["number"] == x @ w).all()
+    check(parts, x, bench.dense_words(x, parts["bits"].i), (0.0, 0.0))
+    with pytest.raises(TypeError, match="'loop' is a Delay"):
+        EventNetwork({"loop": Delay([0], steps=2, lo=0, hi=1, lanes=1)}).predict(x)
 
 
 def test_events_can_leave_a_network():
