@@ -2,7 +2,7 @@
 
 docs/EXCHANGE.md is the specification."""
 
-from codesign.exchange import egru, lif, snu  # noqa: F401  (each enters its operator)
+from codesign.exchange import alpha, egru, lif, snu  # noqa: F401  (each enters its operator)
 from codesign.exchange.domain import DOMAIN, VERSION, check_version, is_neuron
 from codesign.exchange.execute import execute
 from codesign.exchange.inline import decompose, inline, with_functions

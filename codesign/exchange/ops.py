@@ -16,7 +16,7 @@ from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
 from codesign.exchange.step import port, shape_of
 from codesign.neurons import Word
 
-__all__ = ["Egru", "Lif", "Snu"]
+__all__ = ["Alpha", "Egru", "Lif", "Snu"]
 
 
 class NeuronOp(CustomOp):
@@ -107,3 +107,7 @@ def _datatype(word: Word) -> Any:
     bits = word.bits + (not word.signed)
     whole = bits - word.frac
     return DataType[f"FIXED<{bits},{whole}>"] if 0 <= whole < bits else DataType["FLOAT32"]
+
+
+class Alpha(NeuronOp):
+    """:class:`codesign.neurons.Alpha`."""

@@ -36,7 +36,7 @@ from codesign.frontend.spiking import (
 from codesign.frontend.spiking.build import output_shape
 from codesign.frontend.spiking.layers import INPUT, Shape, per_channel
 from codesign.frontend.spiking.lif import Parts, spikes_word
-from codesign.neurons import Neuron
+from codesign.neurons import Alpha, Neuron
 from codesign.neurons.presets import KEEPS_INPUT, snntorch
 
 #: Modules that do nothing once trained.
@@ -127,6 +127,8 @@ class _Converter:
         kind = type(module).__name__
         if kind in KEEPS_INPUT:
             return self._cell(name, kind, module, shape, membrane)
+        if kind == "Alpha":
+            return self._alpha(name, module, shape, membrane)
         if isinstance(module, nn.Linear):
             weight = _weight(name, module)
             return Dense(name, weight, _array(module.bias))
@@ -136,9 +138,8 @@ class _Converter:
             return _flatten(name, module, shape)
         if isinstance(module, nn.AvgPool2d | nn.AvgPool1d | nn.MaxPool2d | nn.MaxPool1d):
             return _pool(name, module)
-        hint = "layers: Linear, Conv1d, Conv2d, AvgPool, MaxPool, Flatten; cells: " + ", ".join(
-            KEEPS_INPUT
-        )
+        cells = ", ".join((*KEEPS_INPUT, "Alpha"))
+        hint = f"layers: Linear, Conv1d, Conv2d, AvgPool, MaxPool, Flatten; cells: {cells}"
         raise UnsupportedModel(f"a layer {printable(kind)}", where=printable(name), hint=hint)
 
     def _cell(self, name: str, kind: str, cell: Any, shape: Shape, membrane: bool) -> Neurons:
@@ -171,6 +172,47 @@ class _Converter:
                 hint = "change the cell or the formats"
                 raise UnsupportedModel(str(reason), where=where, hint=hint) from None
             return replace(model, output="membrane") if membrane else model
+
+        out = Parts(self._formats, Holder(True), where).word() if membrane else spikes_word(1)
+        return Neurons(name, make, out, out.hi if membrane else 1)
+
+    def _alpha(self, name: str, cell: Any, shape: Shape, membrane: bool) -> Neurons:
+        """``tau`` is no number a format holds, but for a few pairs of decays (1/2 and 1/4: 2)."""
+        where = printable(name)
+        _check_cell(cell, where)
+        alpha, beta, theta = (
+            per_channel(_array(p), shape, where) for p in (cell.alpha, cell.beta, cell.threshold)
+        )
+        alpha, beta = np.broadcast_arrays(alpha, beta)
+        if not ((alpha > beta) & (beta > 0) & (alpha < 1)).all():
+            hint = "give 0 < beta < alpha < 1"
+            raise UnsupportedModel("decays of which none is the faster", where=where, hint=hint)
+        tau = np.log(alpha) / (np.log(beta) - np.log(alpha)) + 1
+
+        def make(input_frac: int, holder: Holder) -> Neuron:
+            parts = Parts(self._formats, holder, where)
+            synapse, rise = parts.synapse(alpha)
+            gain_frac = max(self._formats.leak.frac, 1)
+            gain = holder.codes(tau, gain_frac, 0, (1 << 16) - 1, "tau", where)
+            try:
+                return Alpha(
+                    parts.word(),
+                    synapse,
+                    rise,
+                    parts.synapse(beta)[1],
+                    gain,
+                    gain_frac,
+                    parts.codes(theta, "threshold", wide=True),
+                    compare="gt",
+                    reset=cell.reset_mechanism,
+                    input_frac=input_frac,
+                    rounding=self._formats.rounding,
+                    gain_rounding="floor",
+                    output="membrane" if membrane else "spikes",
+                )
+            except ValueError as reason:
+                hint = "change the cell or the formats"
+                raise UnsupportedModel(str(reason), where=where, hint=hint) from None
 
         out = Parts(self._formats, Holder(True), where).word() if membrane else spikes_word(1)
         return Neurons(name, make, out, out.hi if membrane else 1)

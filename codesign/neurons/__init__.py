@@ -1,6 +1,7 @@
 """Neuron models: what one time step does to integers. Nothing here knows of a framework, an
 exchange format or hardware; each of those is compared with these equations."""
 
+from codesign.neurons.alpha import Alpha
 from codesign.neurons.base import Neuron, State
 from codesign.neurons.egru import Egru
 from codesign.neurons.leak import LEAKS, Leak
@@ -15,6 +16,7 @@ __all__ = [
     "OVERFLOWS",
     "ROUNDINGS",
     "Adaptation",
+    "Alpha",
     "AxonicInput",
     "Egru",
     "Leak",

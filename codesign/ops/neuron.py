@@ -26,6 +26,7 @@ for _name, _part in {
     "lif": neurons.Lif,
     "synapse": neurons.Synapse,
     "adaptation": neurons.Adaptation,
+    "alpha": neurons.Alpha,
 }.items():
     record(_name)(_part)
 

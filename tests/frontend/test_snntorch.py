@@ -65,6 +65,9 @@ def inputs(steps: int, *shape: int, seed: int = 1) -> np.ndarray:
 
 def states_after(cell) -> dict[str, np.ndarray]:
     found = {"v": cell.mem[0].detach().numpy().copy()}
+    if hasattr(cell, "syn_exc"):
+        found |= {"e": cell.syn_exc[0].detach().numpy().copy()}
+        found |= {"h": cell.syn_inh[0].detach().numpy().copy()}
     if hasattr(cell, "syn"):
         found["i"] = cell.syn[0].detach().numpy().copy()
     return found
@@ -91,7 +94,7 @@ def compare(net: nn.Module, shape: tuple[int, ...], steps: int, form: Formats) -
     for module in net:
         if hasattr(module, "mem"):
             module.spike_grad = heaviside
-            if not hasattr(module, "syn"):
+            if type(module).__name__ in ("Leaky", "RLeaky"):
                 module.state_quant = floor_states
     x = inputs(steps, *shape)
     seen = run_steps(made.step, x)
@@ -153,6 +156,31 @@ def test_cells(kind: str, reset: str, delay: bool) -> None:
         word = {"bits": 24, "frac": 15, "signed": True, "overflow": "sat_step"}
         form = formats(state=word, synapse=word)
     assert 0.05 < compare(net, (5,), 5 if synaptic else 60, form) < 0.95
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_alpha(reset: str) -> None:
+    """Two currents; decays 1/2 and 1/4 have a tau of 2, and 2 fraction bits a step at most."""
+    decays = (torch.tensor(d, dtype=torch.float64) for d in (0.5, 0.25))
+    net = nn.Sequential(
+        quantized(nn.Linear(5, 8), 3), snn.Alpha(*decays, threshold=0.5, reset_mechanism=reset)
+    )
+    word = {"bits": 24, "frac": 17, "signed": True, "overflow": "sat_step"}
+    assert 0.05 < compare(net, (5,), 6, formats(state=word, synapse=word)) < 0.95
+
+
+def test_alpha_with_a_tau_that_is_not_held() -> None:
+    net = nn.Sequential(snn.Alpha(alpha=0.875, beta=0.5))
+    with pytest.raises(UnsupportedModel, match=r"tau 1.2386\d* is no multiple of 2\^-7: the near"):
+        import_snntorch(net, formats(), time(4), input_shape=(3,))
+    with pytest.raises(UnsupportedModel, match="none is the faster"):
+        import_snntorch(_slow_alpha(), formats(), time(4), input_shape=(3,))
+
+
+def _slow_alpha() -> nn.Module:
+    net = nn.Sequential(snn.Alpha(0.5, 0.25))
+    net[0].alpha = torch.tensor(0.25)
+    return net
 
 
 def test_one_to_one_recurrence() -> None:
