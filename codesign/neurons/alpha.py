@@ -92,11 +92,9 @@ class Alpha(Neuron):
     @property
     def states(self) -> tuple[State, ...]:
         zero = np.zeros(1, np.int64)
-        return (
-            State("v", self.word, zero),
-            State("e", self.synapse, zero),
-            State("h", self.synapse, zero),
-        )
+        currents = (State("e", self.synapse, zero), State("h", self.synapse, zero))
+        # without a reset nothing asks for the membrane of the step before
+        return currents if self.reset == "none" else (State("v", self.word, zero), *currents)
 
     @property
     def out(self) -> Word:
@@ -105,7 +103,7 @@ class Alpha(Neuron):
     def step(
         self, inputs: tuple[np.ndarray, ...], states: dict[str, np.ndarray]
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        elements = states["v"].shape[-1]
+        elements = states["e"].shape[-1]
         if elements != self.channels and self.channels > 1:
             return self._tiled(elements)._step(inputs[0], states)
         return self._step(inputs[0], states)
@@ -126,19 +124,25 @@ class Alpha(Neuron):
         self, x: np.ndarray, old: dict[str, np.ndarray]
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         given = shift_right(x, self.input_frac - self.synapse.frac, self.rounding)
-        before = self._fires(old["v"])
         e, h = self.rise.apply(old["e"]) + given, self.fall.apply(old["h"]) - given
         shift = self.gain_frac + self.synapse.frac - self.word.frac
         v = shift_right((e + h) * self.gain, shift, self.gain_rounding)
+        if self.reset != "none":
+            e, h, v = self._reset(e, h, v, old)
+        v = self.word.fit(v)
+        new = {"e": self.synapse.fit(e), "h": self.synapse.fit(h)}
+        if self.reset != "none":
+            new["v"] = v
+        return (v if self.output == "membrane" else self._fires(v).astype(np.int64)), new
+
+    def _reset(
+        self, e: np.ndarray, h: np.ndarray, v: np.ndarray, old: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        before = self._fires(old["v"])
+        h_reset = np.where(before, 0, h)
         if self.reset == "zero":
-            e, h, v = (np.where(before, 0, state) for state in (e, h, v))
-        elif self.reset == "subtract":
-            e = np.where(before, e - self.theta, e)
-            v = np.where(before, v + old["h"], v)
-            h = np.where(before, 0, h)
-        new = {"v": self.word.fit(v), "e": self.synapse.fit(e), "h": self.synapse.fit(h)}
-        spikes = self._fires(new["v"]).astype(np.int64)
-        return (new["v"] if self.output == "membrane" else spikes), new
+            return np.where(before, 0, e), h_reset, np.where(before, 0, v)
+        return np.where(before, e - self.theta, e), h_reset, np.where(before, v + old["h"], v)
 
     def _fires(self, v: np.ndarray) -> np.ndarray:
         return v > self.theta if self.compare == "gt" else v >= self.theta

@@ -110,6 +110,8 @@ def compare(net: nn.Module, shape: tuple[int, ...], steps: int, form: Formats) -
                 assert (last[name][0].numpy() == spk).all(), (ours, t)
                 fired.append(spk.mean())
                 for state, value in states_after(cell).items():
+                    if state == "v" and f"{ours}.v" not in seen:
+                        continue  # an Alpha without reset does not keep it
                     assert (value == seen[f"{ours}.{state}_next"][t]).all(), (ours, state, t)
             assert (out[0].numpy() == seen[made.step.graph.output[0].name][t]).all()
     return float(np.mean(fired))
