@@ -8,13 +8,42 @@ from typing import Any
 import numpy as np
 
 from codesign.exchange.attributes import Rule, Value
+from codesign.exchange.parts import (
+    BITS,
+    FLAG,
+    FRAC,
+    LEAK_FRAC,
+    check_leaks,
+    check_shifts,
+    leak_attributes,
+    leak_parameter,
+    other_leak,
+    read_leak,
+    read_word,
+    word_attributes,
+)
 from codesign.exchange.schema import Parameter, Schema, register, unchecked
-from codesign.neurons import LEAKS, OVERFLOWS, Alpha, Leak, Neuron, Word
+from codesign.neurons import LEAKS, Alpha, Neuron
 from codesign.neurons.alpha import ALPHA_CHOICES
-from codesign.neurons.leak import PRODUCTS
 
-_FLAG = range(2)
-_BITS, _FRAC, _PRODUCT_FRAC = range(1, 25), range(-64, 65), range(25)
+_OVERFLOWS = ("sat_step", "sat_narrow", "sat_add", "wrap")
+_RULES: dict[str, Rule] = {
+    "state_bits": BITS,
+    "state_frac": FRAC,
+    "signed": FLAG,
+    "overflow": _OVERFLOWS,
+    "syn_bits": BITS,
+    "syn_frac": FRAC,
+    "syn_signed": FLAG,
+    "syn_overflow": _OVERFLOWS,
+    "rise_leak": LEAKS,
+    "rise_leak_frac_bits": LEAK_FRAC,
+    "fall_leak": LEAKS,
+    "fall_leak_frac_bits": LEAK_FRAC,
+    "gain_frac_bits": LEAK_FRAC,
+    "input_frac": FRAC,
+    **ALPHA_CHOICES,
+}
 
 
 @register
@@ -25,52 +54,35 @@ class AlphaSchema(Schema):
     model = Alpha
 
     def rules(self, found: Mapping[str, Value]) -> dict[str, Rule]:
-        rules: dict[str, Rule] = {"input_frac": _FRAC, "gain_frac_bits": _PRODUCT_FRAC}
-        for part, signed, overflow in _WORDS:
-            rules |= {f"{part}_bits": _BITS, f"{part}_frac": _FRAC}
-            rules |= {signed: _FLAG, overflow: OVERFLOWS}
-        for part in _LEAKS:
-            rules |= {f"{part}_leak": LEAKS, f"{part}_leak_frac_bits": _PRODUCT_FRAC}
-        return {**rules, **ALPHA_CHOICES}
+        return _RULES
 
     def attributes(self, model: Neuron) -> dict[str, Value]:
         assert isinstance(model, Alpha)
-        found: dict[str, Value] = {
-            "input_frac": model.input_frac,
+        return {
+            **word_attributes("state", model.word, "signed", "overflow"),
+            **word_attributes("syn", model.synapse, "syn_signed", "syn_overflow"),
+            **leak_attributes("rise_", model.rise),
+            **leak_attributes("fall_", model.fall),
             "gain_frac_bits": model.gain_frac,
+            "input_frac": model.input_frac,
             **{name: getattr(model, name) for name in ALPHA_CHOICES},
         }
-        for (part, signed, overflow), word in zip(_WORDS, (model.word, model.synapse), strict=True):
-            found |= {f"{part}_bits": word.bits, f"{part}_frac": word.frac}
-            found |= {signed: int(word.signed), overflow: word.overflow}
-        for part, leak in zip(_LEAKS, (model.rise, model.fall), strict=True):
-            bits = leak.frac if leak.kind in PRODUCTS else 0
-            found |= {f"{part}_leak": leak.kind, f"{part}_leak_frac_bits": bits}
-        return found
 
     def check(self, attributes: Mapping[str, Value]) -> None:
-        for part in _LEAKS:
-            kind, bits = attributes[f"{part}_leak"], attributes[f"{part}_leak_frac_bits"]
-            if kind not in PRODUCTS and bits != 0:
-                raise ValueError(
-                    f"{part}_leak_frac_bits is {bits}, but leak '{kind}' does not multiply: give 0"
-                )
+        check_leaks(attributes, "rise_", "fall_")
         own, frac = int(attributes["syn_frac"]), int(attributes["state_frac"])
-        if max(abs(int(attributes["input_frac"]) - own), abs(own - frac)) > 24:
-            raise ValueError("fraction bits of input, synapse and membrane differ by more than 24")
+        gain = int(attributes["gain_frac_bits"])
+        check_shifts([int(attributes["input_frac"]) - own, gain + own - frac])
 
     def parameters(self, attributes: Mapping[str, Value]) -> list[Parameter]:
+        own, frac = int(attributes["syn_frac"]), int(attributes["state_frac"])
         found = [
-            Parameter("theta", int(attributes["state_frac"])),
+            Parameter("theta", frac),
             Parameter("gain", int(attributes["gain_frac_bits"])),
         ]
-        for part in _LEAKS:
-            kind = str(attributes[f"{part}_leak"])
-            if kind in PRODUCTS:
-                found.append(Parameter(part, int(attributes[f"{part}_leak_frac_bits"])))
-            elif kind != "none":
-                shifts = kind.startswith("shift")
-                found.append(Parameter(part, 0 if shifts else int(attributes["syn_frac"])))
+        for name in ("rise", "fall"):
+            kind = f"{name}_leak"
+            found += leak_parameter(name, kind, f"{kind}_frac_bits", own, attributes)
         return found
 
     def codes(self, model: Neuron) -> dict[str, np.ndarray]:
@@ -78,38 +90,23 @@ class AlphaSchema(Schema):
         return model.parameters()
 
     def build(self, attributes: Mapping[str, Value], codes: Mapping[str, np.ndarray]) -> Neuron:
-        at = attributes
-        word, synapse = (
-            Word(int(at[f"{p}_bits"]), int(at[f"{p}_frac"]), bool(at[signed]), str(at[overflow]))
-            for p, signed, overflow in _WORDS
-        )
-        none = np.zeros(1, np.int64)
-        rise, fall = (
-            Leak(str(at[f"{p}_leak"]), codes.get(p, none), int(at[f"{p}_leak_frac_bits"]))
-            for p in _LEAKS
-        )
         return Alpha(
-            word,
-            synapse,
-            rise,
-            fall,
+            read_word(attributes, "state_bits", "state_frac", "signed", "overflow"),
+            read_word(attributes, "syn_bits", "syn_frac", "syn_signed", "syn_overflow"),
+            read_leak(attributes, "rise_", "rise", codes),
+            read_leak(attributes, "fall_", "fall", codes),
             codes["gain"],
-            int(at["gain_frac_bits"]),
+            int(attributes["gain_frac_bits"]),
             codes["theta"],
-            input_frac=int(at["input_frac"]),
-            **{name: str(at[name]) for name in ALPHA_CHOICES},  # type: ignore[arg-type]
+            input_frac=int(attributes["input_frac"]),
+            **{name: str(attributes[name]) for name in ALPHA_CHOICES},  # type: ignore[arg-type]
         )
 
     def substitute(self, model: Neuron, parameters: Mapping[str, Any]) -> Neuron:
         assert isinstance(model, Alpha)
-        found = dict(parameters)
         leaks = {
-            part: unchecked(getattr(model, part), amount=found.pop(part))
-            for part in _LEAKS
-            if part in found
+            "rise": other_leak(model.rise, "rise", parameters),
+            "fall": other_leak(model.fall, "fall", parameters),
         }
-        return unchecked(model, **leaks, **found)
-
-
-_WORDS = (("state", "signed", "overflow"), ("syn", "syn_signed", "syn_overflow"))
-_LEAKS = ("rise", "fall")
+        rest = {k: v for k, v in parameters.items() if k not in leaks}
+        return unchecked(model, **leaks, **rest)

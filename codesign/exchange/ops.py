@@ -65,6 +65,10 @@ class NeuronOp(CustomOp):
         return ["the attributes and ports of the node are as they must be"]
 
 
+class Alpha(NeuronOp):
+    """:class:`codesign.neurons.Alpha`."""
+
+
 class Lif(NeuronOp):
     """:class:`codesign.neurons.Lif`."""
 
@@ -107,7 +111,3 @@ def _datatype(word: Word) -> Any:
     bits = word.bits + (not word.signed)
     whole = bits - word.frac
     return DataType[f"FIXED<{bits},{whole}>"] if 0 <= whole < bits else DataType["FLOAT32"]
-
-
-class Alpha(NeuronOp):
-    """:class:`codesign.neurons.Alpha`."""
