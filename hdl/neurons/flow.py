@@ -65,8 +65,9 @@ class Flow:
 
     def __init__(self, m: Module, ce: Value, budget: float) -> None:
         self.m, self.ce, self._budget = m, ce, budget
-        self._held: dict[tuple[int, int], Num] = {}
-        self._kept: list[Num] = []  # so that no id in _held is used again
+        self._held: dict[tuple[int, int], Signal] = {}
+        self._shifts: dict[int, tuple[Num, int]] = {}  # what is another number shifted left
+        self._kept: list[Num] = []  # so that no id above is used again
         self._names: dict[str, int] = {}
         self.luts, self.ffs, self.dsps, self.brams = 0.0, 0, 0, 0  # what it takes, about
 
@@ -82,18 +83,20 @@ class Flow:
             return self.fetch(x, stage)
         if x.stage in (ALWAYS, stage):
             return x
-        key = (id(x), stage)
+        if id(x.value) in self._shifts:  # its register would repeat that of what was shifted
+            source, bits = self._shifts[id(x.value)]
+            return self.shift_left(self.at(source, stage), bits)
+        key = (id(x.value), stage)
         if key not in self._held:
             before = self.at(x, stage - 1)
             register = Signal(range_shape(x.lo, x.hi), name=self._name("held"), reset_less=True)
             self.ffs += x.bits
             with self.m.If(self.ce):
                 self.m.d.sync += register.eq(before.value)
-            self._held[key] = replace(
-                before, value=register, stage=stage, early=REGISTER_NS, late=REGISTER_NS
-            )
+            self._held[key] = register
             self._kept.append(x)
-        return self._held[key]
+        register = self._held[key]
+        return replace(x, value=register, stage=stage, early=REGISTER_NS, late=REGISTER_NS)
 
     def registered(self, x: Num) -> Num:
         """``x`` just behind a register, in stage 1 or later."""
@@ -228,7 +231,10 @@ class Flow:
         """``x * 2**bits``."""
         if bits == 0:
             return x
-        return self._wired(x, lambda v: v << bits, x.lo << bits, x.hi << bits)
+        shifted = self._wired(x, lambda v: v << bits, x.lo << bits, x.hi << bits)
+        self._shifts[id(shifted.value)] = x, bits
+        self._kept.append(shifted)
+        return shifted
 
     def floor_shift(self, x: Num, bits: int) -> Num:
         """``x / 2**bits`` rounded down."""
