@@ -5,7 +5,7 @@ docs/EXCHANGE.md is the specification."""
 from codesign.exchange import alpha, egru, lif, snu  # noqa: F401  (each enters its operator)
 from codesign.exchange.domain import DOMAIN, VERSION, check_version, is_neuron
 from codesign.exchange.execute import execute
-from codesign.exchange.inline import decompose, inline, with_functions
+from codesign.exchange.inline import decompose, inline, with_functions, without_functions
 from codesign.exchange.metadata import Metadata, read_metadata, write_metadata
 from codesign.exchange.node import NeuronNode, Ports, Read, neuron_node, read_neuron, read_node
 from codesign.exchange.recompose import recompose
@@ -39,5 +39,6 @@ __all__ = [
     "to_scan",
     "to_step",
     "with_functions",
+    "without_functions",
     "write_metadata",
 ]

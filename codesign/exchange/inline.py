@@ -10,7 +10,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, StringStringE
 from onnx.inliner import inline_local_functions
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.domain import DOMAIN, check_version, graphs, is_neuron
+from codesign.exchange.domain import DOMAIN, check_version, error, graphs, is_neuron
 from codesign.exchange.function import NOTE, OLDEST, function_of, signature
 from codesign.exchange.node import Read, read_node
 from codesign.exchange.step import constants_of
@@ -33,12 +33,33 @@ def with_functions(model: ModelProto) -> ModelProto:
     return out
 
 
+def without_functions(model: ModelProto) -> ModelProto:
+    """A copy of ``model`` without the functions of neurons, the inverse of :func:`with_functions`.
+
+    Raises :class:`UnsupportedModel` for one that is not what its neuron computes.
+    """
+    out = _copy(model)
+    opset = _opset(out) if out.functions else 0
+    given = {(f.name, f.overload): f for f in out.functions if f.domain == DOMAIN}
+    for _, node, _ in _neurons(out):
+        found = given.get((node.op_type, node.overload))
+        if found is not None and found != function_of(node, opset):
+            what = "its function in the file is not what its attributes say"
+            hint = "remove the function, or write it with exchange.with_functions"
+            raise error(node, what, hint)
+        node.ClearField("overload")
+    kept = [f for f in out.functions if f.domain != DOMAIN]
+    del out.functions[:]
+    out.functions.extend(kept)
+    return out
+
+
 def decompose(model: ModelProto) -> ModelProto:
     """A copy of ``model`` with standard operators in place of every neuron, also in Scan bodies.
 
     Notes at the new nodes (``metadata_props``) let :func:`recompose` find them again.
     """
-    out = _copy(model)
+    out = without_functions(model)
     opset, taken = _opset(out), _tensors(out)
     for graph, node, read in list(_neurons(out)):
         nodes = _instance(function_of(node, opset), node, read, taken)
@@ -46,9 +67,6 @@ def decompose(model: ModelProto) -> ModelProto:
         rest = [NodeProto.FromString(n.SerializeToString()) for n in graph.node[place + 1 :]]
         del graph.node[place:]
         graph.node.extend([*nodes, *rest])
-    kept = [f for f in out.functions if f.domain != DOMAIN]
-    del out.functions[:]
-    out.functions.extend(kept)
     return out
 
 

@@ -6,7 +6,9 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 from codesign.exchange.domain import is_neuron
+from codesign.exchange.inline import without_functions
 from codesign.exchange.metadata import KEY, Metadata, read_metadata, write_metadata
+from codesign.exchange.recompose import recompose
 from codesign.exchange.scan import scan_of, to_scan, to_step
 from codesign.exchange.step import port, shape_of
 
@@ -20,9 +22,11 @@ def as_sequence(model: ModelProto) -> ModelProto:
     """``model`` over (batch, steps, ...) with constant initial states, and its readout.
 
     A model without our metadata is returned as it is; so is one whose output is read out already.
+    Functions of neurons are left out, and decomposed neurons are neurons again.
     """
     if not is_spiking(model):
         return model
+    model = recompose(without_functions(model))
     metadata = read_metadata(model)
     one_step = any(is_neuron(node) for node in model.graph.node)
     if one_step or len(model.graph.input) > 1:  # states that the caller would carry on
@@ -59,7 +63,9 @@ def _read_out(model: ModelProto, metadata: Metadata) -> ModelProto:
         return made.name
 
     def node(op: str, inputs: list[str], result: str, **attributes: object) -> str:
-        graph.node.append(helper.make_node(op, inputs, [result], result, **attributes))
+        made = helper.make_node(op, inputs, [result], result)
+        made.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+        graph.node.append(made)
         return result
 
     if metadata.readout == "count":

@@ -24,9 +24,11 @@ from codesign.exchange import (
     to_scan,
     to_step,
     with_functions,
+    without_functions,
     write_metadata,
 )
 from codesign.exchange.metadata import KEY
+from codesign.exchange.sequence import as_sequence
 from codesign.neurons import Leak, Synapse, Word
 from tests.exchange.neurons import META, layer, lif
 
@@ -106,6 +108,21 @@ def test_forms_round_trip(meta: Metadata) -> None:
     assert recompose(inline(scan)).graph == scan.graph
     once = with_functions(scan)
     assert with_functions(once) == once and len(once.functions) == 2
+    assert without_functions(once) == scan
+
+
+@pytest.mark.parametrize("form", [with_functions, decompose, inline])
+def test_every_form_is_imported(form: Callable[[onnx.ModelProto], onnx.ModelProto]) -> None:
+    scan = to_scan(network())
+    assert as_sequence(form(scan)).graph == as_sequence(scan).graph
+
+
+def test_functions_that_say_something_else_are_refused() -> None:
+    model = with_functions(layer(lif()))
+    next(n for n in model.functions[0].node if n.op_type == "GreaterOrEqual").op_type = "Greater"
+    for act in (without_functions, decompose, inline, as_sequence):
+        with pytest.raises(UnsupportedModel, match="not what its attributes say"):
+            act(model)
 
 
 def test_functions_are_shared_by_equal_neurons() -> None:
