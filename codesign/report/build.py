@@ -59,6 +59,7 @@ def assemble(
         performance=_performance(manifest, verify, synth),
         layers=rows,
         edges=manifest.edges,
+        activity=manifest.activity,
         fifos=manifest.fifos,
         totals=_totals(manifest, rows, synth),
         accuracy=Accuracy(
@@ -161,7 +162,8 @@ def _speed(manifest: Manifest, mhz: float) -> Speed:
 
 def _row(layer: Layer, manifest: Manifest, synth: SynthReport | None) -> LayerRow:
     found = synth.per_layer.get(layer.name) if synth else None
-    slots = layer.pe * layer.simd * layer.pixels * manifest.ii
+    by_events = layer.style == "event"  # their work depends on the spikes
+    slots = 0 if by_events else layer.pe * layer.simd * layer.pixels * manifest.ii
     return LayerRow(
         **layer.model_dump(exclude={"module", "estimate"}),
         utilisation=100 * layer.macs / slots if slots and layer.macs else None,

@@ -9,9 +9,11 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from codesign.evidence import SpikingReport
 from codesign.report import units
 from codesign.report.graph import picture, pretty_format, shorten
 from codesign.report.model import KINDS, Report
+from codesign.report.spiking import HEIGHT, WIDTH, curves, cycle_fit, rasters
 
 HOP = re.compile(
     r"(?P<name>.*?)(?: \((?P<cells>\d+) cells\))?"
@@ -45,15 +47,32 @@ def render_html(report: Report) -> str:
         "format_number": lambda spec, value: spec % value,
     }
     template = environment.from_string(_resource("report.html.jinja"))
+    spikes = report.verify.spiking if report.verify else None
     page = template.render(
         r=report,
         kinds=KINDS,
         picture=picture(report),
         hops=hops(report),
+        spiking=_spiking(environment, spikes, report) if spikes else None,
         not_run=units.NOT_RUN,
         css=Markup(_resource("report.css")),  # noqa: S704 (our own file)
     )
     return units_safe(page)
+
+
+def _spiking(environment: Environment, spikes: SpikingReport, report: Report) -> Markup:
+    """The sections of a spiking network."""
+    template = environment.from_string(_resource("spiking.html.jinja"))
+    page = template.render(
+        s=spikes,
+        activity=report.activity,
+        rasters=rasters(spikes),
+        curves=curves(spikes),
+        fit=cycle_fit(spikes.cycles),
+        w=WIDTH,
+        h=HEIGHT,
+    )
+    return Markup(page)  # noqa: S704 (escaped by the template)
 
 
 def units_safe(page: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from codesign.builddir import (
+    Activity,
     BoardInfo,
     Cost,
     CriticalPath,
@@ -149,4 +150,5 @@ class Report(Base):
     synth: SynthReport | None
     synth_stale: bool
     critical_path: CriticalPath | None
+    activity: Activity | None = None
     versions: dict[str, str]

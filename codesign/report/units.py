@@ -58,8 +58,10 @@ def seconds(value: float) -> str:
 
 
 def folding(style: str, pe: int, simd: int, pixels: int = 1) -> str:
-    """How the multipliers are arranged: ``4 × 8``, ``4 × 8 · 2 px`` for pixels side by side, or
-    nothing for a layer without any."""
+    """How the multipliers are arranged: ``4 × 8``, ``4 × 8 · 2 px`` for pixels side by side,
+    ``64 lanes`` of synapses, or nothing for a layer without any."""
+    if style == "event":
+        return f"{pe} lanes"
     beside = f" · {pixels} px" if pixels > 1 else ""
     return "" if not pe * simd else f"{pe} × {simd}{beside}"
 

@@ -30,7 +30,7 @@ from codesign.reference.states import with_states
 from codesign.verify.chain import Codes, compare
 from codesign.verify.cycles import cycle_evidence, cycle_points
 from codesign.verify.golden import golden_vectors
-from codesign.verify.spiking import spiking_report
+from codesign.verify.spiking import busiest, spiking_report
 from codesign.verify.vectors import VectorSet, random_inputs, random_vectors, user_vectors
 from codesign.weights import Weights, pack_weights
 
@@ -321,13 +321,14 @@ def _spiking(subject: Subject, vectors: VectorSet, expected: Codes) -> SpikingRe
     graph = subject.circuit.graph
     if not any(isinstance(node.op, Neuron) for node in graph.nodes):
         return None
-    taps = {name: codes[:1] for name, codes in _taps(subject, dict(expected)).items()}
+    codes = {**expected, subject.circuit.source.name: vectors.codes}
+    shown = busiest(graph, codes)
+    one = slice(shown, shown + 1)
+    taps = {name: array[one] for name, array in _taps(subject, dict(expected)).items()}
     seen = run_native(
-        subject.build, vectors.codes[:1], taps, threads=1, writes=subject.needed, record=True
+        subject.build, vectors.codes[one], taps, threads=1, writes=subject.needed, record=True
     )
-    source = subject.circuit.source.name
-    codes = {**expected, source: vectors.codes}
-    report = spiking_report(graph, codes, vectors.name, seen.first_frame)
+    report = spiking_report(graph, codes, vectors.name, shown, seen.first_frame)
     points = cycle_points(subject.build, graph, subject.circuit, vectors.codes)
     return report and report.model_copy(update={"cycles": points})
 

@@ -25,12 +25,12 @@ Codes = Mapping[str, np.ndarray]
 
 
 def spiking_report(
-    graph: Graph, codes: Codes, vectors: str, recorded: Codes
+    graph: Graph, codes: Codes, vectors: str, shown: int, recorded: Codes
 ) -> SpikingReport | None:
     """The report of ``graph`` (a circuit's); None where nothing spikes in it.
 
     ``codes``: int64 [frames, elements] of its tensors; ``recorded``: int64 [elements] of those
-    the simulated circuit showed in the first frame.
+    the simulated circuit had in frame ``shown``.
     """
     neurons = [node for node in graph.nodes if isinstance(node.op, Neuron)]
     if not neurons:
@@ -54,8 +54,18 @@ def spiking_report(
         equivalent_bits=bits,
         equivalent_ace=sum(x.dense_operations / x.steps * x.weight_bits * bits for x in fed),
         energy=_energy(sum(x.synaptic_operations for x in fed), once),
-        traces=_traces(neurons, graph, codes, recorded),
+        traces=_traces(neurons, graph, codes, shown, recorded),
     )
+
+
+def busiest(graph: Graph, codes: Codes) -> int:
+    """The frame to look at: of the first hundred the one with most spikes; the first one where
+    states go on from frame to frame."""
+    neurons = [node for node in graph.nodes if isinstance(node.op, Neuron)]
+    if any(node.op.carries for node in neurons):
+        return 0
+    spikes = sum(np.count_nonzero(codes[node.output][:100], axis=1) for node in neurons)
+    return int(np.argmax(spikes))
 
 
 def _energy(synaptic: float, macs: float) -> list[EnergyModel]:
@@ -114,24 +124,26 @@ def _operations(op: MatVec | Convolve, graph: Graph, node: Node, x: np.ndarray) 
     return float(reach.execute(graph.ins(node), (x != 0).astype(np.int64)).sum() / len(x))
 
 
-def _traces(neurons: list[Node], graph: Graph, codes: Codes, recorded: Codes) -> list[Trace]:
+def _traces(
+    neurons: list[Node], graph: Graph, codes: Codes, shown: int, recorded: Codes
+) -> list[Trace]:
     """Rasters of every layer, and the states of the neurons that spike most."""
     found = []
     for node in neurons:
         out, op = graph.out(node), node.op
         assert isinstance(op, Neuron)
-        first = codes[out.name][0].reshape(op.steps, -1)
+        first = codes[out.name][shown].reshape(op.steps, -1)
         busy = np.argsort(-np.abs(first).sum(axis=0), kind="stable")
-        shown = {out.name: ("spikes", np.sort(busy[:RASTER]))}
-        shown |= {
+        wanted = {out.name: ("spikes", np.sort(busy[:RASTER]))}
+        wanted |= {
             state_name(node.name, s.name): ("state", np.sort(busy[:DRAWN])) for s in op.model.states
         }
-        for tensor, (kind, picked) in shown.items():
+        for tensor, (kind, picked) in wanted.items():
             if tensor not in recorded or tensor not in codes:
                 continue
             model, circuit = (
                 a.reshape(op.steps, -1)[:, picked].tolist()
-                for a in (codes[tensor][0], recorded[tensor])
+                for a in (codes[tensor][shown], recorded[tensor])
             )
             found.append(
                 Trace(
