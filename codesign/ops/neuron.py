@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,15 +20,9 @@ from codesign.ops.circuit import CircuitOp, divisors
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
-for _name, _part in {
-    "word": neurons.Word,
-    "leak": neurons.Leak,
-    "lif": neurons.Lif,
-    "synapse": neurons.Synapse,
-    "adaptation": neurons.Adaptation,
-    "alpha": neurons.Alpha,
-}.items():
-    record(_name)(_part)
+for _part in vars(neurons).values():  # models and what they consist of, as fields
+    if isinstance(_part, type) and is_dataclass(_part):
+        record(f"neurons.{_part.__name__}")(_part)
 
 
 def word_format(word: neurons.Word, lo: int, hi: int) -> ScaledInt:
@@ -123,7 +117,10 @@ class Neuron(CircuitOp):
         )
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        return Cost()
+        from codesign.hdl.neurons.area import area_of
+
+        found = area_of(self.rtl(ins, out, plan))
+        return Cost(lut=found.lut, ff=found.ff, bram=found.bram, dsp=found.dsp)
 
     def realisation(self, plan: Plan) -> str:
         words = ", ".join(f"{s.name} {s.word.bits} bit" for s in self.model.states)

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import ModelProto
 
 from codesign.exchange import Metadata, StepBuilder, to_scan
-from codesign.neurons import Leak, Lif, Word
+from codesign.neurons import Leak, Lif, Neuron, Word
 
 QONNX = "qonnx.custom_op.general"
 
@@ -112,3 +112,20 @@ def event_network(
         at = net.dense(at, (fan_in, fan_out), f"fc{k}", frac=6, bits=bits)
         at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
     return finished(net, at, sizes[-1:], steps)
+
+
+def unit_network(model: Neuron, size: int = 4, steps: int = 5) -> ModelProto:
+    """Neurons of any model, each of their inputs from a layer of its own; the last input sees
+    what they put out in the step before."""
+    net = Network((3,))
+    x, inputs = net.quant("x", "xq", 0, 3), []
+    for k, frac in enumerate(model.input_fracs):
+        again = 0 < k == len(model.input_fracs) - 1
+        source = net.state("seen", (1, size)) if again else x
+        weight_frac = frac - model.out.frac if again else frac
+        fan_in = size if again else 3
+        inputs.append(net.dense(source, (fan_in, size), f"to_{model.inputs[k]}", frac=weight_frac))
+    out = net.neuron(model, "unit", inputs, (1, size))
+    if len(inputs) > 1:
+        net.node("Identity", [out], "seen_next")
+    return finished(net, out, (size,), steps)

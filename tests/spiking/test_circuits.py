@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from codesign.api import Design, generate
 from codesign.builddir import BuildDir
-from codesign.neurons import Adaptation, Leak, Synapse, Word
-from tests.spiking.networks import dense_network, event_network, recurrent_network
+from codesign.neurons import Adaptation, Leak, Neuron, Synapse, Word
+from tests.neurons.units import random_egru, random_snu
+from tests.spiking.networks import (
+    dense_network,
+    event_network,
+    recurrent_network,
+    unit_network,
+)
 
 CURRENT = Synapse(Word(10, 6, True, "wrap"), Leak("shift_floor", [2]), "new", False)
 RISING = Adaptation(Word(9, 6, False, "sat_step"), Leak("mul_floor", [60], 6), [9])
@@ -26,7 +33,18 @@ NETWORKS: dict[str, Any] = {
         (6, 4), metadata={"readout": "membrane"}, output="membrane", reset="none"
     ),
     "first_spike": lambda: dense_network(metadata={"readout": "first_spike"}),
+    "snu": lambda: unit_network(a_unit("snu")),
+    "ssnu": lambda: unit_network(a_unit("ssnu")),
+    "egru": lambda: unit_network(a_unit("egru")),
 }
+
+
+def a_unit(kind: str) -> Neuron:
+    """A unit as found by chance, with all that its kind may have."""
+    rng = np.random.default_rng(5)
+    if kind == "egru":
+        return random_egru(rng)
+    return random_snu(rng, soft=kind == "ssnu", somatic=True, axonic=True)
 
 
 def states_compared(design: Design) -> set[str]:
