@@ -10,6 +10,7 @@ import numpy as np
 
 from codesign.builddir import Cost
 from codesign.ir.plan import Plan
+from codesign.ops.area import fifo_cost
 from codesign.ops.engine import Engine
 from codesign.ops.geometry import Geometry
 from codesign.ops.window import window_cost
@@ -107,32 +108,36 @@ class ConvolveParts:
         """The component: ``window`` and what follows it."""
         from codesign.hdl.series import Series
 
-        window, engine = self.window(), self.engine()
-        parts = {"window": window} if window is not None else {}
-        parts |= engine.build(self.plan)
+        parts: dict[str, Component] = {}
+        window, places = self.window(), self.queue()
+        if window is not None:
+            parts["window"] = window
+        if places:
+            from codesign.hdl.fifo import Fifo
+
+            parts["queue"] = Fifo(window.o.payload.shape(), places)
+        parts |= self.engine().build(self.plan)
         return Series(parts) if len(parts) > 1 else parts.popitem()[1]
 
     def cycles(self) -> int:
-        """Cycles per frame: input beats, window beats or multipliers, whichever are most.
-
-        Line delays yield windows in bursts (rows of a strided or unpadded map) and hold none
-        back, so multipliers that need several cycles for each may idle between bursts; there
-        the event model is run.
-        """
-        op, plan, g = self.op, self.plan, self.op.geometry(self.x)
-        beats = self.x.elements // op.lanes_in(plan)
-        steps = self.engine().cycles(plan)
-        layout = op.layout(plan)
-        folds = op.channels // layout.lanes
-        windows = g.pixels * folds // plan.pixels
-        if layout.window == "tap" or (layout.window == "pixel" and self._tiny()):
-            steps = max(steps, windows * g.taps)
-        elif layout.window == "pixel" and steps > windows and windows != beats:
-            from codesign.hdl.timing import run_chain
-
-            component = self.build()
-            return run_chain(lambda: [component.timing()], beats, 6)[1]  # type: ignore[attr-defined]
+        """Cycles per frame: input beats, window beats or multipliers, whichever are most."""
+        beats = self.x.elements // self.op.lanes_in(self.plan)
+        steps = self.engine().cycles(self.plan)
+        if self._by_taps():
+            g, layout = self.op.geometry(self.x), self.op.layout(self.plan)
+            steps = max(steps, g.pixels * g.taps * (self.op.channels // layout.lanes))
         return max(beats, steps)
+
+    def queue(self) -> int:
+        """Places of the FIFO between window and multipliers, which evens out bursts."""
+        layout, plan = self.op.layout(self.plan), self.plan
+        if layout.window != "pixel" or self._by_taps():
+            return 0
+        from codesign.hdl.windows.pixel import PixelSchedule
+
+        g, channels = self.op.geometry(self.x), self.op.channels
+        schedule = PixelSchedule(g, channels, layout.lanes, plan.pixels)
+        return schedule.queue(self.engine().cycles(plan) // schedule.beats_out)
 
     def window(self) -> Any:
         """The sliding window, None for a 1 x 1 kernel."""
@@ -150,7 +155,7 @@ class ConvolveParts:
             "pad_code": op.pad_code,
         }
         g = op.geometry(self.x)
-        if layout.window == "pixel" and not self._tiny():
+        if not self._by_taps():
             return PixelWindow(g, pixels=plan.pixels, **common)
         return TapWindow(g, groups=self._groups(), **common)
 
@@ -159,7 +164,7 @@ class ConvolveParts:
         op, plan, layout = self.op, self.plan, self.op.layout(self.plan)
         g = op.geometry(self.x)
         given = layout.given
-        if layout.window == "pixel" and self._tiny():
+        if self._by_taps():
             given = layout.lanes
         n = len(op.weights)
         flat = op.weights.reshape(n, -1)
@@ -180,9 +185,12 @@ class ConvolveParts:
 
     def cost(self, built: Component | None) -> Cost:
         """Estimated resources."""
-        engine = self.engine().cost(self.plan, built)
-        window = self.window()
-        return engine if window is None else engine + window_cost(window)
+        total, window = self.engine().cost(self.plan, built), self.window()
+        if window is not None:
+            total = total + window_cost(window)
+        if self.queue():
+            total = total + fifo_cost(len(window.o.payload.as_value()), self.queue())
+        return total
 
     def _source(self) -> Any:
         """What the multipliers see: the input's codes, and the padding's."""
@@ -199,11 +207,14 @@ class ConvolveParts:
             return self.op.channels // self.op.layout(self.plan).lanes
         return self.op.groups
 
-    def _tiny(self) -> bool:
-        """Whether the map is too small for line delays: then taps are read one by one."""
+    def _by_taps(self) -> bool:
+        """Whether taps are read one by one: as planned, or as the map is too small for line
+        delays."""
         from codesign.hdl.windows.pixel import outlasts
 
-        return self.plan.pixels == 1 and outlasts(self.op.geometry(self.x))
+        kind = self.op.layout(self.plan).window
+        tiny = self.plan.pixels == 1 and outlasts(self.op.geometry(self.x))
+        return kind == "tap" or (kind == "pixel" and tiny)
 
 
 def _dense(weights: np.ndarray, groups: int) -> np.ndarray:

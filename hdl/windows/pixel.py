@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from itertools import accumulate
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +15,9 @@ from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.windows.delay import REGISTERS, memories, stretches, tapped_delay
 from codesign.hdl.windows.geometry import Geometry
 from codesign.hdl.windows.window import check_lanes, check_padding, padded_range
+
+#: Places of the FIFO behind a window that the FIFO's own registers take.
+QUEUE_SLACK = 1
 
 
 class PixelWindow(Component):
@@ -172,6 +176,22 @@ class PixelSchedule:
         gaps = row * self.rows
         gaps[-1] = self.gap_frame
         return gaps
+
+    def queue(self, step: int) -> int:
+        """Places of a FIFO behind the window that make the interval of the two the larger of input
+        beats and ``step`` cycles for each output beat; 0 where none is needed.
+
+        Windows come in bursts: none at rows that a stride leaves out or that lack padding. What
+        takes them would idle then, or hold up the input in between. With window ``j`` complete
+        after ``a[j]`` advances, either side is behind by at most what ``a[j] - j * step`` rises
+        (or falls, if the input is slower) between any two of them, over two frames.
+        """
+        gaps = np.array(self.gaps())
+        ahead = np.cumsum(np.concatenate([gaps, gaps]) - step)
+        if len(gaps) * step < self.beats_in:
+            ahead = -ahead
+        behind = int((ahead - np.minimum.accumulate(np.append(0, ahead[:-1]))).max())
+        return -(-behind // step) + QUEUE_SLACK if behind > 0 else 0
 
     def inside_rows(self, ky: int) -> tuple[int, int]:
         """First and last output row whose tap row ``ky`` lies in the map."""

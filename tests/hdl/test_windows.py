@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codesign.hdl.timing import drive, run_chain
+from codesign.hdl.timing import DownsizerTiming, Fifo, MatVecTiming, drive, run_chain
 from codesign.hdl.windows.geometry import Geometry
-from codesign.hdl.windows.pixel import PixelWindow
+from codesign.hdl.windows.pixel import PixelSchedule, PixelTiming, PixelWindow
 from codesign.hdl.windows.tap import TapWindow
 from tests.hdl import harness
 
@@ -109,6 +109,32 @@ def test_tap_window(g, channel_shape, stalls, pad):
 
         less = run_chain(lambda: [TapTiming(s, s.depth - 1, 2)], s.beats_in)[1]
         assert less > ii
+
+
+@settings(max_examples=80, derandomize=True, deadline=None, database=None)
+@given(maps(most=7), st.integers(1, 2), st.tuples(st.integers(1, 5), st.integers(1, 4)))
+def test_queue_behind_a_window(g, folds, passes):
+    """Behind it, passes over each window take as long as they and the input need, not longer; at
+    most three places more than needed, which are those of the unit that makes the passes."""
+    try:
+        s = PixelSchedule(g, folds, 1, 1)
+    except ValueError:
+        assume(False)
+    nf, sf = passes
+
+    def ii(places):
+        def row():
+            queue = [Fifo(places)] if places else []
+            narrow = [DownsizerTiming(sf, sf * s.beats_out)] if sf > 1 else []
+            return [PixelTiming(s, 2), *queue, *narrow, MatVecTiming(nf, sf, 4)]
+
+        return run_chain(row, s.beats_in, 16)[1]
+
+    places, best = s.queue(nf * sf), max(s.beats_in, s.beats_out * nf * sf)
+    assert ii(places) == best
+    held = 2 * (nf > 1) + (sf > 1)
+    if places > held + 1:
+        assert ii(places - held - 1) > best
 
 
 @pytest.mark.parametrize("cycle", [3, 17, 40])

@@ -11,6 +11,7 @@ from codesign.hdl.windows.geometry import Geometry
 from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ops.convolve import Convolve
+from codesign.ops.convolve_parts import ConvolveParts
 from codesign.ops.matvec import MatVec
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.sum_pool import SumPool
@@ -58,6 +59,22 @@ def test_folded(data, g, stalls):
     x = rng.integers(-2, 3, (3, *g.size, groups * inner))
     got, predicted = check(op, x, ScaledInt(-2, 2), Plan("folded", pe, simd), stalls)
     assert got == predicted
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(2, 1), (1, 0)])
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.4, 0.3)])
+def test_bursts_of_windows_keep_multipliers_busy(stride, pad, stalls):
+    rng = np.random.default_rng(1)
+    op = Convolve(rng.integers(-4, 4, (4, 3, 3, 2)), rng.integers(-9, 9, 4), np.ones(1),
+                  (stride, stride), pads=(pad,) * 4)  # fmt: skip
+    x = rng.integers(-2, 3, (3, 8, 8, 2))
+    plan = Plan("folded", 1 if stride == 2 else 2, 18)
+    value = Value("x", x.shape[1:], ScaledInt(-2, 2))
+    parts = ConvolveParts(op, value, Value("y", *op.infer(value)), plan)
+    assert parts.queue() > 0 and "queue" in parts.build().parts
+    got, predicted = check(op, x, value.format, plan, stalls)
+    assert got == predicted == (64 if stride == 2 else 72)  # multipliers alone take as much
+    assert parts.cost(None).ff > parts.engine().cost(plan).ff
 
 
 @CASES
