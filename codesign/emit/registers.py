@@ -11,8 +11,7 @@ from codesign.hdl.loading.load_map import Region, map_bits, place
 from codesign.hdl.loading.loaded_memory import slots
 from codesign.hdl.stream import range_shape
 from codesign.ir.plan import Plan
-from codesign.ops.convolve import Convolve
-from codesign.ops.matvec import MatVec
+from codesign.ops.weighted import Weighted
 from codesign.plan.partition import Circuit, Layer
 
 #: Bytes of a transfer on the bus.
@@ -24,7 +23,7 @@ def loadable_layers(circuit: Circuit) -> list[Layer]:
     return [
         layer
         for layer in circuit.layers
-        if isinstance(layer.head, MatVec | Convolve) and layer.head.loadable is not None
+        if isinstance(layer.head, Weighted) and layer.head.loadable is not None
     ]
 
 
@@ -70,7 +69,7 @@ def describe_regions(circuit: Circuit, plans: Mapping[str, Plan]) -> list[Weight
 
 def _row(circuit: Circuit, layer: Layer, plans: Mapping[str, Plan], region: Region) -> WeightRegion:
     unit, op = _unit(circuit, layer, plans), layer.head
-    assert isinstance(op, MatVec | Convolve) and op.loadable is not None
+    assert isinstance(op, Weighted) and op.loadable is not None
     image, span = unit.image, op.loadable
     acc_bits = range_shape(unit.acc_lo, unit.acc_hi).width
     base = region.base * BYTES

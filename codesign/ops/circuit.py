@@ -36,6 +36,10 @@ class CircuitOp(Op):
 
     #: Whether lanes cost so much that the fewest are best, whatever the producer's are.
     costly: ClassVar[bool] = False
+    #: Whether it slides a window over its input, which it then takes in bursts.
+    slides: ClassVar[bool] = False
+    #: Whether it takes and gives a beat each cycle and holds nothing back where it is unrolled.
+    flows_unrolled: ClassVar[bool] = False
     #: Whether its cycles depend on what it reads; then :meth:`timing_of` says how.
     data_dependent: ClassVar[bool] = False
 

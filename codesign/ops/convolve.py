@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
 from codesign.ops.convolve_parts import (
     ConvolveParts,
     Layout,
@@ -22,6 +22,7 @@ from codesign.ops.convolve_parts import (
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.matvec import matmul_dtype
 from codesign.ops.weight_range import LoadableWeights, any_kernel
+from codesign.ops.weighted import Weighted
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -32,7 +33,7 @@ GATHER = 1 << 23
 
 @register("convolve")
 @dataclass(frozen=True, eq=False)
-class Convolve(CircuitOp):
+class Convolve(Weighted):
     """``acc[p, n] = sum_t,c weights[n, t, c] * x[p + t, c] + bias[n]`` on codes, exact.
 
     ``weights``: int64 [N, kh, kw, C / groups] (kh = 1 for a value (L, C)). ``bias``: int64 [N].
@@ -51,6 +52,8 @@ class Convolve(CircuitOp):
     groups: int = 1
     pad_code: int = 0
     loadable: LoadableWeights | None = None
+
+    slides: ClassVar[bool] = True
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""
@@ -107,7 +110,7 @@ class Convolve(CircuitOp):
         return int(self.weights.size)
 
     def frame_macs(self, ins: list[Value]) -> int:
-        return self.macs() * self.geometry(ins[0]).pixels
+        return self.macs() * self.vectors(ins[0])
 
     def layout(self, plan: Plan) -> Layout:
         """How the window feeds the multipliers; ``ValueError`` when the folding does not fit."""
@@ -129,13 +132,18 @@ class Convolve(CircuitOp):
             return [(p * n // self.channels, s) for p in divisors(self.channels) for s in columns]
         return [(pe, simd) for pe in divisors(n // self.groups) for simd in columns]
 
-    def pixel_options(self, x: Value) -> list[int]:
-        """Numbers of output pixels that can be computed side by side."""
+    def vectors(self, x: Value) -> int:
+        return self.geometry(x).pixels
+
+    def pixel_options(self, x: Value, steps: int = 1) -> list[int]:
         return pixel_options(self, self.geometry(x))
+
+    def window_bits(self, x: Value, plan: Plan) -> int:
+        return ConvolveParts(self, x, _target(self, x), plan).window_bits()
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
         """Cycles per frame in steady state: the slowest of input, window and multipliers."""
-        return ConvolveParts(self, ins[0], Value("", *self.infer(*ins)), plan).cycles()
+        return ConvolveParts(self, ins[0], _target(self, ins[0]), plan).cycles()
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         return ConvolveParts(self, ins[0], out, plan).build()
@@ -151,6 +159,12 @@ class Convolve(CircuitOp):
             return f"{window}shift-add graph"
         kind = "depthwise " if self.depthwise else ""
         return f"{window}{kind}{plan.multiplier} multipliers"
+
+
+@lru_cache(maxsize=64)
+def _target(op: Convolve, x: Value) -> Value:
+    """What ``op`` makes of ``x``, looked up for each of many foldings."""
+    return Value("", *op.infer(x))
 
 
 def correlate(

@@ -139,6 +139,13 @@ class ConvolveParts:
         schedule = PixelSchedule(g, channels, layout.lanes, plan.pixels)
         return schedule.queue(self.engine().cycles(plan) // schedule.beats_out)
 
+    def window_bits(self) -> int:
+        """Bits in registers and FIFO of a window that shows all taps at once; 0 for others."""
+        if self.op.layout(self.plan).window != "pixel" or self._by_taps():
+            return 0
+        wide = self.op.layout(self.plan).given * self.plan.pixels * self.x.format.bits
+        return wide * (1 + self.queue())
+
     def window(self) -> Any:
         """The sliding window, None for a 1 x 1 kernel."""
         op, layout, plan = self.op, self.op.layout(self.plan), self.plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
+from codesign.ops.circuit import divisors
 from codesign.ops.engine import Engine
 from codesign.ops.weight_range import LoadableWeights, any_weights
+from codesign.ops.weighted import Weighted
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @register("matvec")
 @dataclass(frozen=True, eq=False)
-class MatVec(CircuitOp):
+class MatVec(Weighted):
     """``acc[n] = sum_k weights[n, k] * x[k] + bias[n]`` on codes, exact.
 
     ``weights``: int64 [N, K]. ``bias``: int64 [N]. ``scale``: what one accumulator step is
@@ -35,6 +36,9 @@ class MatVec(CircuitOp):
     bias: np.ndarray
     scale: np.ndarray
     loadable: LoadableWeights | None = None
+
+    direct: ClassVar[bool] = True
+    flows_unrolled: ClassVar[bool] = True
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         n, k = self.weights.shape
@@ -60,7 +64,7 @@ class MatVec(CircuitOp):
         return int(self.weights.size)
 
     def frame_macs(self, ins: list[Value]) -> int:
-        return self.macs() * (ins[0].elements // ins[0].shape[-1])
+        return self.macs() * self.vectors(ins[0])
 
     def lanes_in(self, plan: Plan) -> int:
         return plan.simd if plan.pixels == 1 else plan.pixels * self.weights.shape[1]
@@ -72,6 +76,15 @@ class MatVec(CircuitOp):
         """(NF, SF): row folds and column folds; their product is the cycles of one vector."""
         n, k = self.weights.shape
         return -(-n // plan.pe), -(-k // plan.simd)
+
+    def vectors(self, x: Value) -> int:
+        return x.elements // x.shape[-1]
+
+    def may_pad(self, x: Value) -> bool:
+        return self.vectors(x) == 1
+
+    def pixel_options(self, x: Value, steps: int = 1) -> list[int]:
+        return divisors(self.vectors(x) // steps)
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
         """Cycles per frame in steady state."""
@@ -88,7 +101,7 @@ class MatVec(CircuitOp):
 
     def _engine(self, x: Value, out: Value, plan: Plan) -> Engine:
         given = plan.simd if plan.pixels == 1 else self.weights.shape[1]
-        vectors = x.elements // x.shape[-1]
+        vectors = self.vectors(x)
         return Engine(
             self.weights, self.bias, x.format, out.format, vectors, given, loadable=self.loadable
         )

@@ -13,10 +13,6 @@ from math import gcd
 from codesign.ir import Node, Value
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
-from codesign.ops.convolve import Convolve
-from codesign.ops.matvec import MatVec
-from codesign.ops.max_pool import MaxPool
-from codesign.ops.sum_pool import SumPool
 from codesign.plan.loops import loop_values
 from codesign.plan.partition import Circuit, Layer
 
@@ -139,7 +135,7 @@ def stretches(circuit: Circuit, plans: Mapping[str, Plan]) -> list[Stretch]:
     found: list[Stretch] = []
     for layer in circuit.layers:
         plan = plans[layer.name]
-        free = plan.style == "unrolled" and isinstance(layer.head, MatVec)
+        free = plan.style == "unrolled" and layer.head.flows_unrolled
         before = found[-1] if found else None
         fed = lanes.get(layer.source.name) == lanes_in(layer, plan)
         if free and fed and before is not None and before.free and _alone(circuit, before, layer):
@@ -216,8 +212,7 @@ class _Builder:
 
     def _window(self, end: End | None) -> bool:
         """Whether ``end`` is a layer with a sliding window."""
-        heads = [s.layers[0].head for s in self.stretches if end and s.name == end[0]]
-        return bool(heads) and isinstance(heads[0], Convolve | MaxPool | SumPool)
+        return any(s.layers[0].head.slides for s in self.stretches if end and s.name == end[0])
 
     def _readers(self, value: Value) -> list[End | None]:
         """Where ``value`` goes; None is the circuit's output."""

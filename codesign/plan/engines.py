@@ -12,10 +12,8 @@ from codesign.errors import UsageError
 from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ops.area import lut_multiplier, weight_bits
-from codesign.ops.circuit import divisors
-from codesign.ops.convolve import Convolve
-from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
+from codesign.ops.weighted import Weighted
 from codesign.plan.dataflow import adapter_ii, node_plans
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice
@@ -54,7 +52,7 @@ class Folding:
 
 def is_engine(layer: Layer) -> bool:
     """Whether the layer multiplies by weights."""
-    return isinstance(layer.head, MatVec | Convolve)
+    return isinstance(layer.head, Weighted)
 
 
 def plan_engine(
@@ -62,8 +60,8 @@ def plan_engine(
 ) -> Plan:
     """The plan of a layer with multipliers. ``UsageError`` for a folding it cannot have."""
     op, (x,) = layer.head, circuit.graph.ins(layer.nodes[0])
-    assert isinstance(op, MatVec | Convolve)
-    n, k = len(op.weights), op.weights.size // len(op.weights)
+    assert isinstance(op, Weighted)
+    n, k = op.matrix
     if style == "unrolled":
         return _unrolled(op, x, demand, choice)
     _check_choice(layer, choice, n, k)
@@ -95,14 +93,14 @@ def _folded(folding: Folding, choice: LayerChoice) -> Plan:
     )
 
 
-def _unrolled(op: MatVec | Convolve, x: Value, demand: Demand, choice: LayerChoice) -> Plan:
-    n, k = len(op.weights), op.weights.size // len(op.weights)
+def _unrolled(op: Weighted, x: Value, demand: Demand, choice: LayerChoice) -> Plan:
+    n, k = op.matrix
     reason = "unrolled: every weight is its own shift-add, one vector a cycle"
     plans = [
         Plan("unrolled", n, k, pixels=pixels, depth=choice.depth, reason=reason)
-        for pixels in ([choice.pixels] if choice.pixels else _pixels(op, x, demand.steps))
+        for pixels in ([choice.pixels] if choice.pixels else op.pixel_options(x, demand.steps))
     ]
-    fast = [plan for plan in plans if _cycles(op, x, plan, demand.cycles) <= demand.cycles]
+    fast = [plan for plan in plans if _cycles(op, x, plan) <= demand.cycles]
     return (fast or plans[-1:])[0]
 
 
@@ -114,28 +112,15 @@ def _check_choice(layer: Layer, choice: LayerChoice, n: int, k: int) -> None:
         )
 
 
-def _pixels(op: MatVec | Convolve, x: Value, steps: int) -> list[int]:
-    """Vectors of one step that can be computed side by side."""
-    if isinstance(op, Convolve):
-        return op.pixel_options(x)
-    return divisors(x.elements // x.shape[-1] // steps)
-
-
-def _foldings(
-    op: MatVec | Convolve, x: Value, demand: Demand, choice: LayerChoice
-) -> Iterator[Folding]:
+def _foldings(op: Weighted, x: Value, demand: Demand, choice: LayerChoice) -> Iterator[Folding]:
     """The foldings to choose from, those of the plan file if it says."""
-    n, k = len(op.weights), op.weights.size // len(op.weights)
-    vectors = x.elements // x.shape[-1]
-    if isinstance(op, MatVec) and vectors == 1:
+    n, k = op.matrix
+    if op.may_pad(x):
         yield from _vector_foldings(n, k, demand, choice, x.elements)
         return
-    pairs = op.foldings() if isinstance(op, Convolve) else [
-        (pe, simd) for pe in divisors(n) for simd in divisors(k)
-    ]  # fmt: skip
-    for pe, simd in pairs:
+    for pe, simd in op.foldings():
         if choice.pe in (None, pe) and choice.simd in (None, simd):
-            for pixels in [choice.pixels] if choice.pixels else _pixels(op, x, demand.steps):
+            for pixels in [choice.pixels] if choice.pixels else op.pixel_options(x, demand.steps):
                 yield Folding(pe, simd, pixels)
 
 
@@ -160,7 +145,7 @@ def _simds(k: int, most: int) -> Iterator[int]:
 
 
 def _fewest(
-    op: MatVec | Convolve,
+    op: Weighted,
     x: Value,
     foldings: list[Folding],
     demand: Demand,
@@ -178,16 +163,15 @@ def _fewest(
     if demand.smallest:
         return ordered[0]
     for folding in ordered:
-        if _cycles(op, x, _folded(folding, choice), target) <= target:
+        if _cycles(op, x, _folded(folding, choice)) <= target:
             return folding
-    return min(ordered[-8:], key=lambda f: _cycles(op, x, _folded(f, choice), 0))
+    return min(ordered[-8:], key=lambda f: _cycles(op, x, _folded(f, choice)))
 
 
-def _rank(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> tuple[float, ...]:
+def _rank(op: Weighted, x: Value, f: Folding, demand: Demand) -> tuple[float, ...]:
     """Least area of multipliers and window, then fewest pixels, then the width that needs no
     adapter, then square."""
-    matrix = isinstance(op, MatVec)
-    lanes = f.simd if matrix and f.pixels == 1 else 0
+    lanes = f.simd if op.direct and f.pixels == 1 else 0
     each = max(LEAST_MULTIPLIER, lut_multiplier(weight_bits(op.weights), x.format.bits))
     area = f.multipliers * each
     return (
@@ -198,42 +182,27 @@ def _rank(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> tuple[
     )
 
 
-def _window_bits(op: MatVec | Convolve, x: Value, f: Folding) -> int:
-    """Register bits of a window that shows all taps at once; none of one that reads them singly."""
-    if isinstance(op, MatVec):
-        return 0
+def _window_bits(op: Weighted, x: Value, f: Folding) -> int:
+    """Bits of a window that shows all taps at once; none of one that reads them singly."""
     try:
-        layout = op.layout(Plan("folded", f.pe, f.simd, pixels=f.pixels))
+        return op.window_bits(x, Plan("folded", f.pe, f.simd, pixels=f.pixels))
     except ValueError:
         return 0
-    return layout.given * f.pixels * x.format.bits if layout.window == "pixel" else 0
 
 
-def _fits_stream(op: MatVec | Convolve, x: Value, f: Folding, demand: Demand) -> bool:
+def _fits_stream(op: Weighted, x: Value, f: Folding, demand: Demand) -> bool:
     """Whether the width adapter in front keeps up (known for a single vector beforehand)."""
-    if demand.width is None or not isinstance(op, MatVec) or f.pixels > 1:
+    if demand.width is None or not op.direct or f.pixels > 1:
         return True
     return adapter_ii(x.elements, demand.width, f.simd) <= demand.cycles
 
 
-def _cycles(op: MatVec | Convolve, x: Value, plan: Plan, enough: int) -> int:
-    """Cycles a frame takes; those of the multipliers alone where they exceed ``enough``.
-
-    The engine's own figure may have to simulate its window, so it is asked only when needed.
-    """
+def _cycles(op: Weighted, x: Value, plan: Plan) -> int:
+    """Cycles a frame takes; very many for a combination that the engine cannot build."""
     try:
-        if plan.style == "folded" and enough:
-            rows, columns = op.folds(plan)
-            work = rows * columns * _vectors(op, x) // plan.pixels
-            if work > enough:
-                return work
         return op.cycles([x], plan)
-    except (ValueError, ZeroDivisionError):  # this combination is none the engine can build
+    except (ValueError, ZeroDivisionError):
         return 1 << 62
-
-
-def _vectors(op: MatVec | Convolve, x: Value) -> int:
-    return op.geometry(x).pixels if isinstance(op, Convolve) else x.elements // x.shape[-1]
 
 
 def _mismatch(width: int | None, simd: int) -> int:
@@ -243,7 +212,7 @@ def _mismatch(width: int | None, simd: int) -> int:
     return 1 if width % simd == 0 or simd % width == 0 else 2
 
 
-def _multiplier(op: MatVec | Convolve, x: Value, count: int, dsps: int) -> Literal["lut", "dsp"]:
+def _multiplier(op: Weighted, x: Value, count: int, dsps: int) -> Literal["lut", "dsp"]:
     span = op.loadable
     bits = weight_bits(op.weights if span is None else np.array([span.lo, span.hi]))
     dear = lut_multiplier(bits, x.format.bits) > DSP_FROM_LUTS
