@@ -505,3 +505,16 @@ def test_export_warns() -> None:
         "leak is mul_floor with 4 bits",
     ):
         assert says in warnings
+
+
+def test_the_documentation_names_all() -> None:
+    """Every preset, primitive and field of a policy has its line in docs/SPIKING.md."""
+    from pathlib import Path
+
+    from codesign.frontend.nir.read import PRIMITIVES
+    from codesign.frontend.spiking import Formats
+    from codesign.neurons.presets import PRESETS
+
+    text = (Path(__file__).parents[2] / "docs" / "SPIKING.md").read_text()
+    names = (*PRESETS, *PRIMITIVES, *NirPolicy.model_fields, *Formats.model_fields)
+    assert [n for n in names if f"`{n}`" not in text and n != "formats"] == []
