@@ -29,7 +29,8 @@ def integer_weights(ctx: Context, node: NodeProto, weights: Const) -> tuple[np.n
         raise ctx.error(
             node,
             "the weights are not quantized",
-            "give the layer a weight quantizer (Brevitas QuantLinear with weight_bit_width)",
+            "give the layer a weight quantizer (Brevitas QuantLinear or QuantConv2d with "
+            "weight_bit_width)",
         )
     return codes.astype(np.int64), np.full(array.shape, step, dtype=np.float32)
 
