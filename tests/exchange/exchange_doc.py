@@ -70,6 +70,16 @@ MEANINGS = {
         **_parts("adapt", "threshold", _WORD),
         **_leak("adapt_", "threshold"),
     },
+    "Alpha": {
+        **_COMMON,
+        **_parts("syn", "currents e and h", _WORD),
+        **_leak("rise_", "current e"),
+        **_leak("fall_", "current h"),
+        "gain_frac_bits": "fraction bits of `gain`",
+        "gain_rounding": "where the product with `gain` loses bits",
+        "reset": "what a spike does, step 4",
+        "output": "what the first output is",
+    },
     "Snu": {
         **_COMMON,
         "g": "function of the new state",
