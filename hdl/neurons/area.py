@@ -20,7 +20,9 @@ class Area:
 
 def area_of(array: NeuronArray) -> Area:
     """An estimate: each operation of the cell at its LUTs, registers at their bits, then the
-    memories and the counters. ``python -m benchmarks.calibrate_neurons`` shows the errors."""
+    memories and the counters. Against yosys' synth_ecp5 on 15 arrays (``python -m
+    benchmarks.calibrate_neurons``): LUTs within 28 % (10 % on average), flip-flops within 18 %,
+    block RAM and multipliers equal."""
     sketch, lanes = array.sketch, array.lanes
     lut, ff = 0.9 * lanes * sketch.luts, float(lanes * (sketch.ffs + sketch.out.bits))
     bram = lanes * sketch.brams
@@ -28,7 +30,6 @@ def area_of(array: NeuronArray) -> Area:
         style = array.styles[state.name]
         if style.kind == "register":
             ff += style.width
-            lut += 0 if array.persistent else 0.5 * style.width
         elif style.kind == "lut":
             lut += (6 / 4 * -(-style.depth // 16) + 1) * style.width
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from codesign.hdl.neurons.cell import Cell, Site, Sketch, parameter_at
 from codesign.hdl.neurons.egru import EgruCell
 from codesign.hdl.neurons.flow import Num
 from codesign.hdl.neurons.lif import LifCell
-from codesign.hdl.neurons.memory import StateStyle, state_word
+from codesign.hdl.neurons.memory import StateStyle, state_memory, state_register
 from codesign.hdl.neurons.snu import SnuCell
 from codesign.hdl.neurons.timing import NeuronTiming
 from codesign.hdl.pipeline import STAGE_NS
@@ -226,7 +226,12 @@ class _Builder:
         data = self._data[name] = Signal(style.width, name=f"{name}_new")
         enable = Signal(name=f"{name}_write")
         m.d.comb += enable.eq(self.ce & self.along("valid", written))
-        stored = state_word(
+        if style.kind == "register":
+            begin = [int(state.initial[c % len(state.initial)]) for c in self._channels(0)]
+            last = Const(0, 1) if array.persistent else self.along("last", written)
+            packed = pack([(code, state.word.bits) for code in begin])
+            return state_register(m, name, packed, enable=enable, last=last, data=data)
+        stored = state_memory(
             m, name, style,
             read=self.along("beat", stage - style.ahead),
             write=self.along("beat", written),

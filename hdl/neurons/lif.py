@@ -11,11 +11,12 @@ from codesign.neurons import Lif
 class LifCell(Cell):
     """One step; the order of things is that of :class:`codesign.neurons.Lif`.
 
-    Where spikes reset in their own step the loop of the membrane is: add the charge, lose the
-    leak, compare, reset. The reset value is computed beside the comparison and chosen by it, so
-    a shift leak costs two carry chains, the comparison one more and the choice a LUT. At 16 bits
-    that is 1.2 + (2.2 + 0.7) + 2.2 + 2.2 + 1.2 = 9.7 ns by the model of hdl/pipeline.py, since
-    chains in a row overlap: nearly one cycle of 100 MHz, without a leak one cycle for certain.
+    Where spikes reset in their own step the loop of the membrane is: lose the leak, add the
+    charge, compare, reset. The comparison does not wait for the clamp where it cannot matter, and
+    what a reset leaves is computed beside the comparison and chosen by it. At 16 bits a shift leak,
+    a charge that cannot overflow, comparison and choice are 1.2 + (2.2 + 0.7) + 2.2 + 2.2 + 1.2 =
+    9.7 ns by the model of hdl/pipeline.py (chains in a row overlap): one cycle of 100 MHz. Where
+    the sum has to be clamped before a subtraction the loop takes two.
     """
 
     def __init__(self, model: Lif) -> None:
@@ -29,12 +30,13 @@ class LifCell(Cell):
         charge = self._charge()
         stage = charge.stage
         self._read_rest(stage)
-        v = fit(site, model.word, self._integrate(charge))
+        raw = self._integrate(charge)
+        v = fit(site, model.word, raw)
         holds = model.refractory_mode == "hold" and model.refractory > 0
         if holds:
             held = self._reset(self.v, self.before, passed=not model.remembers)
             v = site.mux(self.free, v, fit(site, model.word, held), "held_or_charged")
-        spikes = self._spikes(v)
+        spikes = self._spikes(raw if self._clamps_in_vain() else v)
         if model.refractory:
             spikes = site.mux(self.free, spikes, constant(0), "spikes")
         if not model.late:
@@ -47,6 +49,14 @@ class LifCell(Cell):
             taken = site.sub(site.mul(spikes, self.level, "taken"), back, "taken")
             v = fit(site, model.word, site.sub(v, taken, "rest"))
         self._finish(v, spikes)
+
+    def _clamps_in_vain(self) -> bool:
+        """Whether a sum passes every threshold exactly where, clamped to the word, it does: the
+        comparison then need not wait for the clamp."""
+        word, most = self.model.word, self.model.spike_levels * self.level.hi
+        equal = int(self.model.compare == "ge")
+        inside = word.lo + equal <= self.level.lo and most <= word.hi - 1 + equal
+        return word.overflow != "wrap" and self.level.lo >= 0 and inside
 
     # States.
 

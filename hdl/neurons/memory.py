@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
 from codesign.hdl.memories import style_for
@@ -23,12 +23,14 @@ class StateStyle:
 
     @property
     def ns(self) -> float:
-        """When a word settles, the choice of the initial one included; LUT RAM is read without a
-        clock, through an address register and, if deep, a multiplexer."""
+        """When a word settles, the choice of the initial one included (a register is set to it
+        instead); LUT RAM is read without a clock, through an address register and, if deep, a
+        multiplexer."""
+        if self.kind == "register":
+            return REGISTER_NS
         if self.kind == "block":
             return BLOCK_MEMORY_NS + LUT_NS
-        deep = LUT_NS * (1 + (self.depth > 16)) + 1.0 if self.kind == "lut" else 0.0
-        return REGISTER_NS + deep + LUT_NS
+        return REGISTER_NS + LUT_NS * (1 + (self.depth > 16)) + 1.0 + LUT_NS
 
     @property
     def ahead(self) -> int:
@@ -36,7 +38,17 @@ class StateStyle:
         return int(self.kind == "block")
 
 
-def state_word(
+def state_register(
+    m: Module, name: str, initial: int, *, enable: Value, last: Value, data: Value
+) -> Signal:
+    """The only word: ``data`` where ``enable``, ``initial`` after reset and where ``last`` too."""
+    word = Signal(len(data), name=name, init=initial)
+    with m.If(enable):
+        m.d.sync += word.eq(Mux(last, initial, data))
+    return word
+
+
+def state_memory(
     m: Module,
     name: str,
     style: StateStyle,
@@ -50,10 +62,6 @@ def state_word(
     """The word at ``read``, which is the address of the present stage, or for a block RAM of the
     one before. ``data`` goes to ``write`` where ``enable``."""
     word = Signal(style.width, name=f"{name}_word")
-    if style.kind == "register":
-        with m.If(enable):
-            m.d.sync += word.eq(data)
-        return word
     attributes = {"ram_style": "block" if style.kind == "block" else "distributed"}
     memory = Memory(shape=unsigned(style.width), depth=style.depth, init=[], attrs=attributes)
     m.submodules[f"{name}_memory"] = memory

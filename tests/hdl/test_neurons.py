@@ -36,7 +36,7 @@ def test_random_neurons(seed):
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(2), *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 12))]
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 12))]
 )
 def test_units_of_several_inputs(seed):
     rng = np.random.default_rng(seed)
