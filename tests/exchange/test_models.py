@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -143,7 +146,6 @@ def test_initial_states() -> None:
 
 
 def test_qonnx_infers_shapes_and_types() -> None:
-    """In a process that has not imported codesign, qonnx finds the operators by their domain."""
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.transformation.infer_datatypes import InferDataTypes
     from qonnx.transformation.infer_shapes import InferShapes
@@ -157,6 +159,27 @@ def test_qonnx_infers_shapes_and_types() -> None:
     op = model.get_customop_wrapper(next(n for n in model.graph.node if n.op_type == "Lif"))
     assert op.get_nodeattr("compare") == "ge" and op.get_nodeattr("state_bits") == 12
     assert op.verify_node()
+
+
+def test_qonnx_finds_the_operators_by_their_domain(tmp_path: Path) -> None:
+    """In a process in which nobody imports codesign."""
+    step, x = network(), spikes(1)
+    onnx.save(step, tmp_path / "step.onnx")
+    states = {s.name: s.initial for s in states_of(step.graph)}
+    np.savez(tmp_path / "in.npz", x=x[:, 0], **states)
+    code = (
+        "import numpy as np\n"
+        "from qonnx.core.modelwrapper import ModelWrapper\n"
+        "from qonnx.core.onnx_exec import execute_onnx\n"
+        "from qonnx.transformation.infer_shapes import InferShapes\n"
+        "model = ModelWrapper('step.onnx').transform(InferShapes())\n"
+        "np.savez('out.npz', **execute_onnx(model, dict(np.load('in.npz'))))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    got, wanted = np.load(tmp_path / "out.npz"), run_steps(step, {"x": x})
+    np.testing.assert_array_equal(got["B"], wanted.outputs["B"][:, 0])
+    for name, values in wanted.last.items():
+        np.testing.assert_array_equal(got[f"{name}_next"], values)
 
 
 def test_qonnx_infers_shapes_where_states_have_none_yet() -> None:
