@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
@@ -62,7 +62,8 @@ class SpikeScan(Component):
         # ``word`` is the beat taken next; the one held is the one before.
         word = Counter(m, "word", self._elements // self._lanes, take)
         step = Counter(m, "step", self._steps, take & word.last)
-        base, final = Signal(range(self._elements)), Signal()
+        first, base = (Signal(range(self._elements), name=n) for n in ("first", "base"))
+        final = Signal()
         codes = Signal(len(self.i.payload.data.as_value()))
         with m.If(ce):
             m.d.sync += [self.o.valid.eq(full & (some | marker)), waiting.eq(rest)]
@@ -75,7 +76,8 @@ class SpikeScan(Component):
                 waiting.eq(self._spiking()),
                 marker.eq(word.last),
                 final.eq(step.last),
-                base.eq(word.value * self._lanes),
+                base.eq(first),
+                first.eq(Mux(word.last, 0, first + self._lanes)),
                 codes.eq(self.i.payload.data.as_value()),
             ]
         self._send(m, ce, waiting, base, some, final, codes)
