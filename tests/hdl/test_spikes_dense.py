@@ -61,12 +61,13 @@ def test_events_that_wait_keep_the_lanes_busy(lanes):
 
 @pytest.mark.parametrize("pixels", [(2, 2), (3, 4)])
 @pytest.mark.parametrize("channels", [1, 2, 7])
-def test_events_that_add_to_the_same_word(pixels, channels):
-    """Each event adds to the word that the one before has just written, or the one before that,
-    in registers and in memories: all channels of a pixel, or the same pixel in the next step."""
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_events_that_add_to_the_same_word(pixels, channels, lanes):
+    """Each event adds to the word that the one before has just written (a word a pixel), or the
+    one before that (two), in registers and in memories."""
     x = np.ones((1, 3, *pixels, channels), int)
     w = np.arange(channels * 2).reshape(1, 1, channels, 2) - 7
-    part = EventConv(w, size=pixels, steps=3, lanes=2, slice=2)
+    part = EventConv(w, size=pixels, steps=3, lanes=lanes, slice=lanes)
     sent = bench.event_words(x.reshape(1, 3, -1), part.i.payload.shape())
     words = bench.run(part, sent, 3 * part.store.beats).words
     assert (bench.dense_of(words, part.o, 1) == layers.conv(x, w).reshape(1, -1)).all()
