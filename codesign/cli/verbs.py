@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,19 +18,39 @@ InputFormat = Annotated[
 ]
 
 
+SPIKING = "Spiking networks"
+
+
+def _spiking(help: str, *names: str) -> Any:
+    """An option of ``train --spiking``."""
+    return typer.Option(*names, help=help, rich_help_panel=SPIKING)
+
+
 def train(
-    dataset: Annotated[str, typer.Argument(help="digits, or mnist with --data.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="digits, or mnist with --data; spiking: edges, poisson, events too."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the QONNX file.")],
     weights: Annotated[int, typer.Option(help="Weight bits.", min=2, max=8)] = 4,
     activations: Annotated[int, typer.Option(help="Activation bits.", min=2, max=8)] = 4,
     layers: Annotated[
-        str, typer.Option("--layers", "--hidden", help="Hidden layer sizes, comma separated.")
-    ] = "32,16",
+        str | None,
+        typer.Option("--layers", "--hidden", help="Hidden layer sizes: 32,16; 64 if spiking."),
+    ] = None,
     batch_norm: Annotated[bool, typer.Option(help="Batch normalization after each layer.")] = False,
     argmax: Annotated[bool, typer.Option(help="End in the winning class, not logits.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     data: Annotated[Path | None, typer.Option(help="The .npz of a data set on disk.")] = None,
+    spiking: Annotated[bool, _spiking("Train a spiking network.", "--spiking")] = False,
+    steps: Annotated[int, _spiking("T, time steps of an input.")] = 4,
+    rule: Annotated[str, _spiking("bptt, sltt, sltt-k, ostl, tess or qcfs.")] = "bptt",
+    neuron: Annotated[str, _spiking("lif, or a preset: xylo, loihi, spiker, ...")] = "lif",
+    encoding: Annotated[str, _spiking("latency, rate, direct; auto: as the data ask.")] = "auto",
+    readout: Annotated[str, _spiking("membrane, count or first_spike.")] = "membrane",
+    grapes: Annotated[bool, _spiking("Scale updates by GRAPES.", "--grapes")] = False,
+    activity: Annotated[float, _spiking("What a hidden spike costs (bptt): 0.002.")] = 0.0,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -43,16 +63,38 @@ def train(
 
       codesign train mnist --data mnist.npz --layers 64,64,64 --weights 2 --activations 2
       --batch-norm -o mnist.onnx
+
+      codesign train digits --spiking --steps 4 -o spiking.onnx
+
+      codesign train mnist --spiking --data mnist.npz --layers 128 --activity 0.002 -o snn.onnx
     """
     from codesign.train import recipe
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
+    if spiking:
+        if batch_norm or argmax:
+            raise UsageError("--batch-norm and --argmax are not for spiking networks")
+        options: dict[str, Any] = {
+            "steps": steps,
+            "rule": rule,
+            "neuron": neuron,
+            "encoding": encoding,
+            "readout": readout,
+            "grapes": grapes,
+            "activity": activity,
+            "weights": weights,
+            "hidden": _sizes(layers or "64"),
+            "epochs": epochs,
+            "seed": seed,
+        }
+        _train_spiking(ui, dataset, out, data, options)
+        return
     with ui.working(f"training {dataset}"):
         result = recipe.train(
             dataset,
             weights=weights,
             activations=activations,
-            hidden=_sizes(layers),
+            hidden=_sizes(layers or "32,16"),
             batch_norm=batch_norm,
             argmax=argmax,
             epochs=epochs,
@@ -70,6 +112,26 @@ def train(
         summary,
         f"[bold]{out}[/bold]  float {result.float_accuracy:.2%}, "
         f"quantized {result.quantized_accuracy:.2%} on the test split",
+    )
+
+
+def _train_spiking(
+    ui: Ui, dataset: str, out: Path, data: Path | None, options: dict[str, Any]
+) -> None:
+    from codesign.train.needs import need
+
+    need("torch")
+    from codesign.train.spiking import recipe
+
+    wanted = recipe.SpikingOptions(**options)
+    with ui.working(f"training {dataset}"):
+        result = recipe.train_spiking(dataset, wanted, data=data, progress=ui.step)
+        recipe.save(result, out)
+    found = recipe.summary(result)
+    ui.result(
+        {"model": str(out), **found},
+        f"[bold]{out}[/bold]  {result.accuracy:.2%} on the test split, T = {wanted.steps}, a frame "
+        f"has {result.input_spikes:.0f} input and {result.hidden_spikes:.0f} hidden spikes",
     )
 
 

@@ -89,7 +89,7 @@ def check_scale(block: Block, frac: int, name: str) -> int:
     fracs = [frac]
     for layer in weight_layers(block.synapse):
         fracs.append(frac + weight_frac(layer, name))
-        top = float(plain(layer.quant_weight()).abs().flatten(1).sum(1).max())
+        top = float(plain(layer.quant_weight()).detach().abs().flatten(1).sum(1).max())
         if top * 2.0 ** fracs[-1] >= 1 << 24:
             raise UnsupportedModel(
                 "float32 does not hold the sums of its weights exactly",
@@ -112,7 +112,7 @@ def check_scale(block: Block, frac: int, name: str) -> int:
 
 def weight_frac(layer: Any, name: str) -> int:
     """k where the layer's weights are multiples of ``2**-k``."""
-    scale = float(layer.quant_weight().scale.max())
+    scale = float(layer.quant_weight().scale.detach().max())
     frac = -np.log2(scale)
     if frac != round(frac):
         raise UnsupportedModel(

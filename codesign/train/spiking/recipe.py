@@ -32,6 +32,8 @@ RULES = ("bptt", "sltt", "sltt-k", "ostl", "tess", "qcfs")
 #: Passes over the data, and batch size.
 EPOCHS = {"digits": 60, "mnist": 20}
 BATCH = {"digits": 64, "mnist": 128}
+#: What scores are multiplied by before the softmax: membranes stay small where spikes cost.
+GAIN = 2.0
 #: Inputs from which on weights are smaller.
 MANY = 300
 #: Recorded numbers altogether, about: MNIST's traces would fill the disk otherwise.
@@ -45,7 +47,7 @@ class SpikingOptions:
     optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
     ``activity``: what a hidden spike costs (bptt)."""
 
-    steps: int = 8
+    steps: int = 4
     rule: str = "bptt"
     neuron: str = "lif"
     encoding: str = "auto"
@@ -178,7 +180,7 @@ def fit(
     net: SpikingNet, rule: Rule, task: Task, options: SpikingOptions, progress: Progress
 ) -> None:
     """Adam with a one-cycle learning rate; every epoch is one shuffled pass."""
-    objective = Objective(readout(options.readout))
+    objective = Objective(readout(options.readout), GAIN)
 
     def learn(x: Any, y: Any) -> float:
         encoded = need("torch").from_numpy(task.encoding(x.numpy()))

@@ -23,7 +23,7 @@ from codesign.train.spiking.rules.qcfs import (  # noqa: E402
 @given(st.integers(1, 20), st.integers(-3, 3), st.integers(0, 6))
 def test_constant_input_is_counted_exactly(levels: int, exponent: int, frac: int) -> None:
     """Every current the format holds, below 0 and above the threshold too."""
-    model = integrate_and_fire(NetConfig((1, 1)), frac, exponent, 20)
+    model = integrate_and_fire(NetConfig((1, 1)), frac, exponent, 2.0 ** (exponent + 7))
     theta = int(model.theta[0])
     shift = model.word.frac - frac
     currents = np.arange(-theta >> shift, (2 * theta >> shift) + 1)

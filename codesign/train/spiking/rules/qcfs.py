@@ -56,11 +56,13 @@ def ann(config: NetConfig, levels: int) -> Any:
     return torch.nn.Sequential(*layers)
 
 
-def integrate_and_fire(config: NetConfig, weight_frac: int, exponent: int, bits: int) -> Lif:
-    """The neuron of a :class:`Qcfs` with ``lambda = 2**exponent``: its membrane holds one fraction
-    bit more than its weights where half the threshold needs it."""
+def integrate_and_fire(config: NetConfig, weight_frac: int, exponent: int, reach: float) -> Lif:
+    """The neuron of a :class:`Qcfs` with ``lambda = 2**exponent``, whose membrane never leaves
+    ``-reach..reach``; it holds one fraction bit more than its weights where half the threshold
+    needs it."""
     frac = max(weight_frac, 1 - exponent)
     theta = 1 << (exponent + frac)
+    bits = int(np.ceil(np.log2((reach + 2.0**exponent) * 2.0**frac + 1))) + 1
     model = lif(replace(config, weight_frac=weight_frac, extra_frac=0, threshold=1.0, decay=1.0))
     return replace(
         model,
@@ -81,18 +83,14 @@ def convert(net: Any, config: NetConfig, steps: int) -> SpikingNet:
     blocks, shift = [], 0
     for index, linear in enumerate(linears):
         last = index == len(linears) - 1
-        frac = config.weight_frac - shift
-        given = config.input_frac if index == 0 else 0
+        frac = config.weight_frac - shift + (config.input_frac if index == 0 else 0)
         weights = _moved(linear, config, shift)
+        reach = steps * float(plain(weights.quant_weight()).detach().abs().sum(1).max())
         exponent = 0 if last else acts[index].exponent
-        model = integrate_and_fire(config, frac + given, exponent, config.state_bits)
+        model = integrate_and_fire(config, frac, exponent, reach)
         if last:
-            plain_model = lif(replace(config, weight_frac=frac + given, extra_frac=0), "membrane")
-            model = replace(plain_model, leak=replace(model.leak))
-        top = plain(weights.quant_weight()).abs().sum(1).max().item()
-        reach = (steps * top + 2.0**exponent) * 2.0**model.word.frac
-        bits = max(2, int(np.ceil(np.log2(reach + 1))) + 1)
-        model = replace(model, word=replace(model.word, bits=bits), input_frac=frac + given)
+            zero = np.zeros(1)
+            model = replace(model, output="membrane", reset="none", v0=zero)
         blocks.append(Block(weights, SpikingLayer(model)))
         shift = exponent
     return SpikingNet(*blocks)

@@ -1,0 +1,126 @@
+"""SLTT and SLTT-K against BPTT on the same network: memory, time of a batch, accuracy.
+
+Memory is what autograd keeps for the backward pass, at its peak: bytes of distinct tensors,
+counted by hooks, so the figure is the same on every machine and in every run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import torch
+
+from codesign.train.spiking.build import NetConfig, dense_net
+from codesign.train.spiking.readout import readout
+from codesign.train.spiking.recipe import SpikingOptions, fit, load_task, network_config
+from codesign.train.spiking.recipe import measure as score
+from codesign.train.spiking.rules.base import Objective, Rule
+from codesign.train.spiking.rules.bptt import Bptt
+from codesign.train.spiking.rules.sltt import Sltt
+
+STEPS = (6, 16, 32, 64)
+SIZES, BATCH = (64, 128, 128, 10), 64
+REPEATS = 5
+TRAINED_STEPS, EPOCHS = 8, 20
+
+
+def rules(steps: int) -> dict[str, Rule]:
+    """What is compared; SLTT-K learns from a sixth of the steps, as its paper's smallest K."""
+    return {"BPTT": Bptt(), "SLTT": Sltt(), "SLTT-K": Sltt(k=max(1, steps // 6))}
+
+
+class Meter:
+    """Bytes of tensors saved for backward: now and at most."""
+
+    def __init__(self) -> None:
+        self.holders: Counter[int] = Counter()
+        self.now = self.peak = 0
+
+    def hooks(self) -> Any:
+        """A context in which they are counted."""
+        return torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: _Kept(self, tensor), lambda kept: kept.tensor
+        )
+
+
+class _Kept:
+    """A saved tensor; its storage counts while one of these holds it."""
+
+    def __init__(self, meter: Meter, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        self.meter, self.tensor = meter, tensor
+        self.key, self.bytes = storage.data_ptr(), storage.nbytes()
+        if not meter.holders[self.key]:
+            meter.now += self.bytes
+            meter.peak = max(meter.peak, meter.now)
+        meter.holders[self.key] += 1
+
+    def __del__(self) -> None:
+        self.meter.holders[self.key] -= 1
+        if not self.meter.holders[self.key]:
+            self.meter.now -= self.bytes
+
+
+def batch(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes of a tenth of the inputs, and labels."""
+    g = torch.Generator().manual_seed(steps)
+    x = (torch.rand(BATCH, steps, SIZES[0], generator=g) < 0.1).float()
+    return x, torch.randint(0, SIZES[-1], (BATCH,), generator=g)
+
+
+def peak_bytes(rule: Rule, steps: int) -> int:
+    """Peak of what one batch keeps for backward."""
+    torch.manual_seed(0)
+    net, meter = dense_net(NetConfig(SIZES)), Meter()
+    x, y = batch(steps)
+    with meter.hooks():
+        rule.gradients(net, x, y, Objective(readout("membrane")))
+    return meter.peak
+
+
+def batch_seconds(steps: int) -> dict[str, float]:
+    """The best of a few interleaved runs of each rule on one batch."""
+    torch.manual_seed(0)
+    net, (x, y) = dense_net(NetConfig(SIZES)), batch(steps)
+    best: dict[str, float] = {}
+    for _ in range(REPEATS):
+        for name, rule in rules(steps).items():
+            net.zero_grad()
+            begin = time.perf_counter()
+            rule.gradients(net, x, y, Objective(readout("membrane")))
+            best[name] = min(best.get(name, 1e9), time.perf_counter() - begin)
+    return best
+
+
+def accuracies() -> dict[str, float]:
+    """On the test split of digits, the same network and seed trained by each rule."""
+    options = SpikingOptions(steps=TRAINED_STEPS, hidden=SIZES[1:-1], epochs=EPOCHS)
+    task = load_task("digits", options.encoding, options.steps, None, 0, options.low)
+    found = {}
+    for name, rule in rules(TRAINED_STEPS).items():
+        torch.manual_seed(0)
+        net = dense_net(network_config(task, options))
+        fit(net, rule, task, options, lambda _: None)
+        found[name] = score(net, task, options.readout)[0]
+    return found
+
+
+def measure() -> dict[str, float]:
+    """All figures by name."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    figures: dict[str, float] = {}
+    try:
+        for steps in STEPS:
+            kept = {name: peak_bytes(rule, steps) for name, rule in rules(steps).items()}
+            spent = batch_seconds(steps)
+            for name in kept:
+                figures[f"T = {steps}, {name}: MiB kept for backward"] = kept[name] / 2**20
+                figures[f"T = {steps}, {name}: ms a batch of {BATCH}"] = spent[name] * 1e3
+        for name, accuracy in accuracies().items():
+            figures[f"digits, T = {TRAINED_STEPS}, {name}: accuracy in %"] = accuracy * 100
+    finally:
+        torch.set_num_threads(threads)
+    return figures
