@@ -19,6 +19,7 @@ from benchmarks.event_network import measure as measure_events
 from benchmarks.network import digits_model, plain_layers
 from benchmarks.planning import measure as measure_planning
 from benchmarks.speed import measure as measure_speed
+from benchmarks.spiking_rules import measure as measure_rules
 
 
 def measure_area(layers: list, cycles: int, folder: Path) -> dict:
@@ -45,6 +46,8 @@ def main() -> None:
         console.print(table("frames a second, unrolled demo network", speed))
         planning = measure_planning(model, folder / "planning")
         console.print(table("planning and generation", planning))
+        rules = measure_rules()
+        console.print(table("learning rules of spiking networks, one thread", rules))
         area = measure_area(layers, args.cycles, folder / "area")
         luts = {name: row["luts"] for name, row in area.items()}
         luts["ours / da4ml"] = luts["ours half_even"] / luts["da4ml half-up"]
@@ -52,7 +55,8 @@ def main() -> None:
     events = measure_events()
     console.print(table("event-driven 784-128-10 network", events))
     result = {"machine": platform.processor() or platform.machine(), "speed": speed,
-              "planning": planning, "area": area, "events": events}  # fmt: skip
+              "planning": planning, "spiking_rules": rules, "area": area,
+              "events": events}  # fmt: skip
     args.out.write_text(json.dumps(result, indent=1) + "\n")
     console.print(f"written: {args.out}")
 

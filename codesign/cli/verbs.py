@@ -36,7 +36,7 @@ def train(
     activations: Annotated[int, typer.Option(help="Activation bits.", min=2, max=8)] = 4,
     layers: Annotated[
         str | None,
-        typer.Option("--layers", "--hidden", help="Hidden layer sizes: 32,16; 64 if spiking."),
+        typer.Option("--layers", "--hidden", help="Hidden layer sizes: 32,16; 128 if spiking."),
     ] = None,
     batch_norm: Annotated[bool, typer.Option(help="Batch normalization after each layer.")] = False,
     argmax: Annotated[bool, typer.Option(help="End in the winning class, not logits.")] = False,
@@ -83,7 +83,7 @@ def train(
             "grapes": grapes,
             "activity": activity,
             "weights": weights,
-            "hidden": _sizes(layers or "64"),
+            "hidden": _sizes(layers or "128"),
             "epochs": epochs,
             "seed": seed,
         }

@@ -37,15 +37,17 @@ class Block(torch.nn.Module):  # type: ignore[misc, name-defined]
         """One step. ``states`` None: the first one. The last spikes are the state ``y``."""
         return self.charge(self.current(x), states)
 
-    def charge(self, current: Any, states: States | None) -> tuple[Any, States]:
-        """One step from the feed-forward current on."""
+    def charge(
+        self, current: Any, states: States | None, p: States | None = None
+    ) -> tuple[Any, States]:
+        """One step from the feed-forward current on. ``p``: see :meth:`SpikingLayer.step`."""
         if self.neuron is None:
             return current, {}
         states = dict(states or self.neuron.begin(tuple(current.shape)))
         last = states.pop("y", None)
         if self.recurrent is not None and last is not None:
             current = current + plain(self.recurrent(last))
-        out, new = self.neuron.step(current, states)
+        out, new = self.neuron.step(current, states, p)
         if self.recurrent is not None:
             new["y"] = out
         return out, new

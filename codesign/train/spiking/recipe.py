@@ -30,20 +30,21 @@ from codesign.train.spiking.task import Task, load_task
 
 RULES = ("bptt", "sltt", "sltt-k", "ostl", "tess", "qcfs")
 #: Passes over the data, and batch size.
-EPOCHS = {"digits": 60, "mnist": 20}
+EPOCHS = {"digits": 40, "mnist": 20}
 BATCH = {"digits": 64, "mnist": 128}
 #: What scores are multiplied by before the softmax: membranes stay small where spikes cost.
 GAIN = 2.0
 #: Inputs from which on weights are smaller.
 MANY = 300
 #: Recorded numbers altogether, about: MNIST's traces would fill the disk otherwise.
-RECORDED = 1 << 25
+RECORDED = 1 << 26
 
 
 @dataclass(frozen=True)
 class SpikingOptions:
     """``steps``: T. ``rule``: one of :data:`RULES`. ``neuron``: see :mod:`.choose`. ``encoding``
-    ``auto``: latency for pictures. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
+    ``auto``: latency for pictures. ``low``: see :class:`.Encoding`; by
+    default what suits the data. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
     optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
     ``activity``: what a hidden spike costs (bptt)."""
 
@@ -54,7 +55,7 @@ class SpikingOptions:
     readout: str = "membrane"
     grapes: bool = False
     weights: int = 4
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[int, ...] = (128,)
     decay: float = 0.875
     recurrent: bool = False
     epochs: int | None = None

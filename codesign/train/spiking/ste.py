@@ -14,13 +14,17 @@ torch = need("torch")
 class _Straight(torch.autograd.Function):  # type: ignore[misc, name-defined]
     @staticmethod
     def forward(ctx: Any, x: Any, kind: str) -> Any:
-        if kind == "floor":
-            return torch.floor(x)
-        return torch.trunc(x) if kind == "trunc0" else torch.round(x)
+        return _rounded(x, kind)
 
     @staticmethod
     def backward(ctx: Any, given: Any) -> Any:
         return given, None
+
+
+def _rounded(x: Any, kind: str) -> Any:
+    if kind == "floor":
+        return torch.floor(x)
+    return torch.trunc(x) if kind == "trunc0" else torch.round(x)
 
 
 class _Wrap(torch.autograd.Function):  # type: ignore[misc, name-defined]
@@ -35,7 +39,7 @@ class _Wrap(torch.autograd.Function):  # type: ignore[misc, name-defined]
 
 def rounded(x: Any, rounding: str) -> Any:
     """``x`` to an integer: ``floor``, ``trunc0`` or ``half_even``; the derivative is 1."""
-    return _Straight.apply(x, rounding)
+    return _Straight.apply(x, rounding) if torch.is_grad_enabled() else _rounded(x, rounding)
 
 
 def scaled(x: Any, bits: int, rounding: str) -> Any:

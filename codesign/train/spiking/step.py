@@ -14,7 +14,7 @@ from codesign.neurons import Leak, Lif, Word
 from codesign.neurons.leak import PRODUCTS
 from codesign.train.needs import need
 from codesign.train.spiking.ste import fit, rounded, scaled
-from codesign.train.spiking.surrogate import Fires, Surrogate
+from codesign.train.spiking.surrogate import Fires, Surrogate, fires
 
 torch = need("torch")
 
@@ -170,7 +170,8 @@ class _Step:
 
     def _spikes(self, v: Any, theta: Any) -> Any:
         ge, shape, slope = self.m.compare == "ge", self.shape.surrogate, self.shape.slope
-        theta = theta.to(v.dtype)
+        if not torch.is_grad_enabled():
+            return sum(fires(v, level * theta, ge) for level in range(1, self.m.spike_levels + 1))
         if self.m.spike_levels == 1:
             return Fires.apply(v, theta, ge, shape, slope)
         levels = range(1, self.m.spike_levels + 1)

@@ -51,14 +51,19 @@ def surrogate(name: str) -> Surrogate:
     return SURROGATES[name]
 
 
+def fires(v: Any, theta: Any, ge: bool) -> Any:
+    """``[v > theta]`` or ``[v >= theta]`` as 0.0 and 1.0."""
+    return (v >= theta if ge else v > theta).to(v.dtype)
+
+
 class Fires(torch.autograd.Function):  # type: ignore[misc, name-defined]
-    """``[v > theta]`` or ``[v >= theta]`` as 0.0 and 1.0, with a surrogate derivative."""
+    """:func:`fires` with a surrogate derivative."""
 
     @staticmethod
     def forward(ctx: Any, v: Any, theta: Any, ge: bool, shape: Surrogate, slope: float) -> Any:
         ctx.save_for_backward(v, theta)
         ctx.shape, ctx.slope = shape, slope
-        return (v >= theta if ge else v > theta).to(v.dtype)
+        return fires(v, theta, ge)
 
     @staticmethod
     def backward(ctx: Any, given: Any) -> Any:

@@ -12,6 +12,9 @@ from codesign.train.datasets import DATASETS, load
 from codesign.train.spiking.data import STREAMS
 from codesign.train.spiking.encode import Encoding
 
+#: Smallest code of 8 bits that spikes.
+LOW = {"digits": 16, "mnist": 32}
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -58,6 +61,6 @@ def load_task(
     kind = "latency" if encoding == "auto" else encoding
     if kind in ("events", "delta"):
         raise UsageError(f"'{name}' holds pictures, '{kind}' encodes signals over time")
-    how = Encoding(kind, steps, 8, 32 if low is None else low)
+    how = Encoding(kind, steps, 8, LOW.get(name, 1) if low is None else low)
     d = load(name, data)
     return Task(name, how, d.train_x, d.train_y, d.test_x, d.test_y)

@@ -109,11 +109,12 @@ def test_ostl_of_two_layers_is_not_bptt_but_of_its_last_layer() -> None:
     assert 0.3 < cosine < 0.9999
 
 
-def test_sltt_is_bptt_with_the_membrane_of_before_detached() -> None:
+@pytest.mark.parametrize(("recurrent", "chunk"), [(True, 4), (False, 1), (False, 4), (False, 9)])
+def test_sltt_is_bptt_with_the_membrane_of_before_detached(recurrent: bool, chunk: int) -> None:
     torch.manual_seed(0)
-    net = dense_net(NetConfig((7, 6, 4), weight_frac=3, recurrent=True))
+    net = dense_net(NetConfig((7, 6, 4), weight_frac=3, recurrent=recurrent))
     x, y = batch()
-    found = grads(Sltt(), net, x, y)
+    found = grads(Sltt(chunk=chunk), net, x, y)
     net.zero_grad()
     states, losses = None, []
     for t in range(x.shape[1]):
