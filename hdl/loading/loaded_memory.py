@@ -23,10 +23,15 @@ class LoadedMemory(Component):
     Its parts are written in ascending order; the last one writes the word. A part out of order
     and an address that is none are errors and change nothing. The bus uses the circuit's read
     port: no frame may be in flight.
+
+    ``writable``: the circuit writes too, ``write_data`` to ``write_address`` where ``write_en``,
+    never to a word that it reads in the same cycle.
     """
 
-    def __init__(self, words: Sequence[int], width: int, style: str) -> None:
-        self._words, self._width = list(words), width
+    def __init__(
+        self, words: Sequence[int], width: int, style: str, writable: bool = False
+    ) -> None:
+        self._words, self._width, self._writable = list(words), width, writable
         self._style = {"block": "block", "lut": "distributed"}[style]
         self.parts, self.slots = -(-width // DATA_BITS), slots(width)
         index_bits = max(1, (len(words) - 1).bit_length())
@@ -38,6 +43,15 @@ class LoadedMemory(Component):
                 "en": In(1),
                 "data": Out(width),
                 "load": In(load_signature()),
+                **(
+                    {
+                        "write_en": In(1),
+                        "write_address": In(index_bits),
+                        "write_data": In(width),
+                    }
+                    if writable
+                    else {}
+                ),
             }
         )
 
@@ -58,12 +72,28 @@ class LoadedMemory(Component):
             read.addr.eq(Mux(reading, index, self.address)),
             read.en.eq(self.en | reading),
             self.data.eq(read.data),
-            write.addr.eq(index),
         ]
-        self._answer(m, write, part, index, read.data)
+        loads, loaded = Signal(), Signal(self._width)
+        self._answer(m, loads, loaded, part, index, read.data)
+        m.d.comb += [write.en.eq(loads), write.addr.eq(index), write.data.eq(loaded)]
+        if self._writable:
+            with m.If(self.write_en):
+                m.d.comb += [
+                    write.en.eq(1),
+                    write.addr.eq(self.write_address),
+                    write.data.eq(self.write_data),
+                ]
         return m
 
-    def _answer(self, m: Module, write: object, part: Value, index: Value, data: Value) -> None:
+    def _answer(
+        self,
+        m: Module,
+        loads: Signal,
+        loaded: Signal,
+        part: Value,
+        index: Value,
+        data: Value,
+    ) -> None:
         """First cycle of a request: the access; second: its result; third: ``ack``."""
         begin, wait, bad = Signal(), Signal(), Signal()
         expected, started = Signal.like(self.load.address), Signal()
@@ -77,23 +107,23 @@ class LoadedMemory(Component):
                 | (index > len(self._words) - 1)
                 | (self.load.write & (part != 0) & ~(started & (self.load.address == expected)))
             ),
-            write.en.eq(begin & self.load.write & last & ~bad),  # type: ignore[attr-defined]
+            loads.eq(begin & self.load.write & last & ~bad),
         ]
         m.d.sync += [wait.eq(begin), self.load.ack.eq(wait)]
         with m.If(begin):
             m.d.sync += self.load.error.eq(bad)
             with m.If(self.load.write):
                 m.d.sync += [started.eq(~bad & ~last), expected.eq(self.load.address + 1)]
-        self._parts(m, write, part, begin & self.load.write, data)
+        self._parts(m, loaded, part, begin & self.load.write)
         parts = [data[n * DATA_BITS :][:DATA_BITS] for n in range(self.parts)]
         with m.If(wait):
             m.d.sync += self.load.read.eq(Array(parts)[part] if self.parts > 1 else parts[0])
 
-    def _parts(self, m: Module, write: object, part: Value, take: Value, data: Value) -> None:
+    def _parts(self, m: Module, loaded: Signal, part: Value, take: Value) -> None:
         """The parts of a word that wait for its last one."""
         held = [Signal(DATA_BITS, name=f"part{n}") for n in range(self.parts - 1)]
         for n, register in enumerate(held):
             with m.If(take & (part == n)):
                 m.d.sync += register.eq(self.load.data)
         word = Cat(*held, self.load.data)
-        m.d.comb += write.data.eq(word[: len(data)])  # type: ignore[attr-defined]
+        m.d.comb += loaded.eq(word[: len(loaded)])
