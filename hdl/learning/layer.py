@@ -40,7 +40,8 @@ class LearningDense(Component):
     A step that learns costs, after its last event: the neurons' latency, a cycle for each beat of
     the signal, and for each input with a trace ``outputs / lanes`` cycles (one, where no factor
     of the step is other than 0). Weights can be read and written through ``load`` (a word for
-    each group and input, :class:`LoadedMemory`) while no frame is in flight.
+    each group and input, :class:`LoadedMemory`) while no frame is in flight and ``busy``, which
+    is high from the end of a step until its weights are written, is low.
 
     ``probe_pre``, ``probe_post``, ``probe_weights`` and ``state_NAME`` show every word as it is
     kept; they cost nothing where they are not connected.
@@ -87,6 +88,7 @@ class LearningDense(Component):
                 "o": Out(stream_signature(range_shape(0, 1), lanes)),
                 "signal": In(stream_signature(signed(rule.signal.bits), lanes)),
                 "learn": In(1),
+                "busy": Out(1),
                 "load": In(load_signature()),
                 **states,
                 **self._probes(),
@@ -159,6 +161,7 @@ class LearningDense(Component):
             steps.made.eq(outputs.made),
             steps.walked.eq(inputs.done & ~self.update.busy),
             self.synapses.go.eq(steps.go),
+            self.busy.eq(steps.busy),
             inputs.mark.eq(steps.marks),
             inputs.address.eq(i.payload.data.address),
             inputs.walk.eq(steps.walk),

@@ -18,6 +18,7 @@ class Steps(Component):
     ``taken``, ``step_end``: a beat is taken. ``step_left``: the neurons have done a step.
     ``learn`` counts for a frame as its first beat is taken; such a frame waits for the steps of
     one that did not learn. ``fresh``, ``final``: the step is a frame's first, its last.
+    ``busy``: a step that learns has ended and its weights are not all written.
     """
 
     ready: In(1)
@@ -35,6 +36,7 @@ class Steps(Component):
     walk: Out(1)
     fresh: Out(1)
     final: Out(1)
+    busy: Out(1)
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -59,8 +61,10 @@ class Steps(Component):
             self.fresh.eq(fresh),
             self.final.eq(final),
         ]
+        m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("EVENTS"):
+                m.d.comb += self.busy.eq(0)
                 m.d.comb += self.go.eq(self.ready & (~learns | (flying == 0)))
                 with m.If(ends & learns):
                     m.next = "GATHER"

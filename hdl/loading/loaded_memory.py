@@ -33,6 +33,7 @@ class LoadedMemory(Component):
     ) -> None:
         self._words, self._width, self._writable = list(words), width, writable
         self._style = {"block": "block", "lut": "distributed"}[style]
+        self.depth = len(self._words)
         self.parts, self.slots = -(-width // DATA_BITS), slots(width)
         index_bits = max(1, (len(words) - 1).bit_length())
         if index_bits + (self.slots - 1).bit_length() > ADDRESS_BITS:

@@ -4,7 +4,6 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
-import pytest
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 from hypothesis import given, settings
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 
 from codesign.hdl.learning import LearningDense
 from codesign.learning import LearningLayer
-from codesign.neurons import Leak, Word
+from codesign.neurons import Leak
 from tests.hdl import spike_harness as bench
-from tests.learning.examples import CLAMP, lif, tess
+from tests.learning.examples import lif, tess
 
 FEW = settings(derandomize=True, deadline=None, database=None, max_examples=6)
 
