@@ -183,8 +183,8 @@ class OutputTraces(Component):
         valids = along(m, valid, final, "makes")
         indices = along(m, index, final, "make_group")
         codes = []
-        for lane in built:
-            g, h = lane.at(final)
+        for made_here in built:
+            g, h = made_here.at(final)
             codes.append(
                 Cat(*[code_of(c, rule.factor.bits) for c in ((g, h) if self._both else (g,))])
             )

@@ -8,6 +8,9 @@ from codesign.hdl.stream import Component
 
 #: Bits of the number of steps on their way through the neurons.
 FLYING_BITS = 8
+#: What the phases follow, and what they say.
+GIVEN = ("ready", "learn", "taken", "step_end", "step_left", "gathered", "made", "walked")
+MADE = ("go", "marks", "gather", "open", "walk", "fresh", "final", "busy")
 
 
 class Steps(Component):
@@ -21,26 +24,9 @@ class Steps(Component):
     ``busy``: a step that learns has ended and its weights are not all written.
     """
 
-    ready: In(1)
-    learn: In(1)
-    taken: In(1)
-    step_end: In(1)
-    step_left: In(1)
-    gathered: In(1)
-    made: In(1)
-    walked: In(1)
-    go: Out(1)
-    marks: Out(1)
-    gather: Out(1)
-    open: Out(1)
-    walk: Out(1)
-    fresh: Out(1)
-    final: Out(1)
-    busy: Out(1)
-
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        super().__init__()
+        super().__init__({**{name: In(1) for name in GIVEN}, **{name: Out(1) for name in MADE}})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
