@@ -142,7 +142,9 @@ class OutputTraces(Component):
         return [code.as_signed() if self._theta.signed else code for code in lanes]
 
     def _gather_lane(self, m: Module, v: Value, lane: int, theta: Value, old: Value) -> Lane:
-        flow, rule, word = flow_in(m, Const(1, 1)), self._rule, self._layer.neuron.word
+        inner = m.submodules[f"lane{lane}"] = Module()
+        inner._MustUse__silence = True  # type: ignore[attr-defined]
+        flow, rule, word = flow_in(inner, Const(1, 1)), self._rule, self._layer.neuron.word
         found = self._layer.neuron.theta
         lo, hi = int(found.min()), int(found.max())
         level = constant(lo) if lo == hi else from_register(theta, lo, hi)
