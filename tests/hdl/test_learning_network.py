@@ -147,9 +147,9 @@ def test_a_network_learns_over_the_bus(stalls):
     """Weights are written; frames learn, only classify, and learn again; weights are read."""
     net, start = small_net()
     rng = np.random.default_rng(1)
-    x = (rng.random((12, 5, 6)) < 0.4).astype(np.int64)
-    frames = [(int(rng.integers(3)), int(n not in (4, 5, 6, 9))) for n in range(12)]
-    part = LearningNetwork(net, [np.zeros_like(w) for w in start], steps=5, lanes=[2, 3])
+    x = (rng.random((8, 4, 6)) < 0.4).astype(np.int64)
+    frames = [(int(rng.integers(3)), int(n not in (3, 4, 6))) for n in range(8)]
+    part = LearningNetwork(net, [np.zeros_like(w) for w in start], steps=4, lanes=[2, 3])
     dut = LearningAxi(part)
     weights, expected = start, []
     for frame, (target, learn) in zip(x, frames, strict=True):
@@ -176,7 +176,7 @@ def test_a_network_learns_over_the_bus(stalls):
 
 def test_weights_are_refused_while_a_frame_is_in_flight():
     net, start = small_net()
-    dut = LearningAxi(LearningNetwork(net, start, steps=5, lanes=[4, 1]))
+    dut = LearningAxi(LearningNetwork(net, start, steps=4, lanes=[4, 1]))
     answers = []
 
     async def scenario(ctx):
