@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Shape, Signal, Value
 
+from codesign.hdl.neurons.cell import scratch
 from codesign.hdl.neurons.flow import Flow, Num, constant
 from codesign.hdl.neurons.parts import fit, leak, shift_right
 from codesign.hdl.pipeline import BLOCK_MEMORY_NS, REGISTER_NS, STAGE_NS
@@ -92,9 +93,16 @@ class Lane:
         return [self._flow.at(r, stage) for r in self._results]
 
 
-def flow_in(m: Module, ce: Value) -> Flow:
-    """Arithmetic in ``m``."""
-    return Flow(m, ce, STAGE_NS)
+class Sketch(Flow):
+    """Arithmetic built for its stages alone: without tables."""
+
+    def memory(self, name: str, words: list[int], style: str, at: Num, shape: Shape) -> Value:
+        return Signal(shape)
+
+
+def flow_in(m: Module | None, ce: Value) -> Flow:
+    """Arithmetic in ``m``, or a sketch of it."""
+    return Sketch(scratch(), ce, STAGE_NS) if m is None else Flow(m, ce, STAGE_NS)
 
 
 def along(m: Module, value: Value, stages: int, name: str, ce: Value | None = None) -> list[Value]:

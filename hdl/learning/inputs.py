@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.learning.arithmetic import along, flow_in, from_memory, from_register
 from codesign.hdl.memories import Counter
-from codesign.hdl.neurons.cell import scratch
 from codesign.hdl.neurons.flow import Flow, Num
 from codesign.hdl.spikes.aer import address_bits
 from codesign.hdl.stream import Component
@@ -54,9 +53,9 @@ class InputTraces(Component):
             }
         )
         #: Registers between a word of the trace memory and its entry.
-        self.depth = self._build(scratch(), Signal(self._word.bits + 1), Signal())[0]
+        self.depth = self._build(None, Signal(self._word.bits + 1), Signal())[0]
 
-    def _build(self, m: Module, data: Value, ce: Value) -> tuple[int, Value, Value]:
+    def _build(self, m: Module | None, data: Value, ce: Value) -> tuple[int, Value, Value]:
         """(stages, new trace, spike) of a word of the memory."""
         flow, bits = flow_in(m, ce), self._word.bits
         old, x = from_memory(data[:bits], self._word), from_register(data[bits], 0, 1)

@@ -117,7 +117,7 @@ class LearningDense(Component):
             ),
         }
 
-    def _change(self, m: Module, w: Value, of: Value, trace: Value, spike: Value) -> Lane:
+    def _change(self, m: Module | None, w: Value, of: Value, trace: Value, spike: Value) -> Lane:
         """The new weight of a lane."""
         rule, flow = self.rule, flow_in(m, Value.cast(1))
         g = from_memory(of[: rule.factor.bits], rule.factor)

@@ -15,7 +15,6 @@ from codesign.hdl.learning.arithmetic import (
     trace_of_output,
 )
 from codesign.hdl.memories import Counter, pack, rom, style_for
-from codesign.hdl.neurons.cell import scratch
 from codesign.hdl.neurons.flow import Num, constant
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.learning import LearningLayer
@@ -63,10 +62,10 @@ class OutputTraces(Component):
         self._theta = range_shape(int(theta.min()), int(theta.max()))
         #: Registers from a membrane to its trace, and from a signal to its factors.
         self.gather_depth = self._gather_lane(
-            scratch(), Signal(word.bits), 0, Const(0), Const(0, rule.post.bits)
+            None, Signal(word.bits), 0, Const(0), Const(0, rule.post.bits)
         ).ends
         self.factor_depth = self._factor_lane(
-            scratch(),
+            None,
             Signal(rule.signal.bits),
             Const(0, rule.psi.word.bits),
             Const(0, rule.post.bits),
@@ -141,9 +140,10 @@ class OutputTraces(Component):
         lanes = [Value.cast(data)[n * width :][:width] for n in range(self._lanes)]
         return [code.as_signed() if self._theta.signed else code for code in lanes]
 
-    def _gather_lane(self, m: Module, v: Value, lane: int, theta: Value, old: Value) -> Lane:
-        inner = m.submodules[f"lane{lane}"] = Module()
-        inner._MustUse__silence = True  # type: ignore[attr-defined]
+    def _gather_lane(self, m: Module | None, v: Value, lane: int, theta: Value, old: Value) -> Lane:
+        inner = None
+        if m is not None:
+            inner = m.submodules[f"lane{lane}"] = Module()
         flow, rule, word = flow_in(inner, Const(1, 1)), self._rule, self._layer.neuron.word
         found = self._layer.neuron.theta
         lo, hi = int(found.min()), int(found.max())
@@ -201,7 +201,7 @@ class OutputTraces(Component):
         m.d.sync += self.made.eq(valids[-1] & (indices[-1] == self.groups - 1))
         return group.value
 
-    def _factor_lane(self, m: Module, signal: Value, psi: Value, post: Value) -> Lane:
+    def _factor_lane(self, m: Module | None, signal: Value, psi: Value, post: Value) -> Lane:
         flow, rule = flow_in(m, Const(1, 1)), self._rule
         error = from_register(signal.as_signed(), rule.signal.lo, rule.signal.hi)
         return Lane(

@@ -10,7 +10,7 @@ from codesign.hdl.spikes.layer import Slot
 class PlasticDense(EventDense):
     """:class:`EventDense` that reads its weights through wires of its parent: ``row`` and
     ``row_en`` ask, ``row_data`` answers an enabled cycle later, ``lanes`` codes of the shape that
-    holds ``span``. While ``go`` is low it takes no beat."""
+    holds ``span``; ``load`` is of no use here. While ``go`` is low it takes no beat."""
 
     def __init__(
         self, weights: np.ndarray, *, span: tuple[int, int], steps: int, lanes: int

@@ -7,11 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.learning.arithmetic import Lane, along
 from codesign.hdl.learning.outputs import code_of
-from codesign.hdl.neurons.cell import scratch
 from codesign.hdl.stream import Component
 
 #: The lane that a weight, its output's factors, its input's trace and spike make.
-Change = Callable[[Module, Value, Value, Value, Value], Lane]
+Change = Callable[[Module | None, Value, Value, Value, Value], Lane]
 
 
 class RowUpdate(Component):
@@ -47,7 +46,7 @@ class RowUpdate(Component):
         )
         wires = [Const(0, bits) for bits in (weight_bits, factor_bits, trace_bits, 1)]
         #: Registers from the row read to the row written.
-        self.depth = change(scratch(), *wires).ends
+        self.depth = change(None, *wires).ends
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
