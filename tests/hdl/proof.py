@@ -116,7 +116,8 @@ import json, sys
 from pyosys import libyosys as yosys
 for name, cycles, limit in json.loads(sys.argv[1]):
     design = yosys.Design()
-    for step in (f"read_rtlil {name}.il", "hierarchy -top top", "proc", "flatten", "opt -full",
+    for step in (f"read_rtlil {name}.il", "hierarchy -top top", "proc", "flatten",
+                 "memory_collect", "memory_map", "opt -full",
                  f"tee -q -o {name}.log sat -seq {cycles} -prove-skip {cycles - 1} "
                  f"-timeout {limit} -prove ok 1"):
         yosys.run_pass(step, design)

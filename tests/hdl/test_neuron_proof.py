@@ -18,7 +18,7 @@ from codesign.neurons import Adaptation, Leak, Lif, Synapse, Word, presets
 from tests.exchange.body_spec import BodySpec
 from tests.hdl.proof import Miter, prove
 from tests.neurons.lifs import combinations, lif
-from tests.neurons.units import random_snu
+from tests.neurons.units import random_egru, random_snu
 
 ONE = np.array([1])
 SHIFT = Leak("shift_floor", [4])
@@ -82,6 +82,25 @@ def slow(name):
 def test_a_step_is_its_specification(name):
     long, model, reach = CONFIGURATIONS[name]
     assert prove([Miter(model, [(-reach, reach)])], 500 if long else 60) == [True]
+
+
+def units():
+    """Name: a unit with tables or several inputs, and the range of its inputs."""
+    rng = np.random.default_rng(3)
+    kinds = {"sSNU": (True, False, False, 8), "SNU-a": (False, True, False, 6),
+             "SNU-o": (False, False, True, 6)}  # fmt: skip
+    reach = {"sSNU": 60, "SNU-a": 20, "SNU-o": 20}
+    found = {
+        name: (random_snu(rng, soft=a, somatic=b, axonic=c, bits=bits), reach[name])
+        for name, (a, b, c, bits) in kinds.items()
+    }
+    return {**found, "EGRU": (random_egru(rng, bits=6), 12)}
+
+
+@pytest.mark.parametrize("name", [slow("sSNU"), slow("SNU-a"), "SNU-o", slow("EGRU")])
+def test_units_with_tables_and_several_inputs(name):
+    model, reach = units()[name]
+    assert prove([Miter(model, [(-reach, reach)] * len(model.inputs))], 300) == [True]
 
 
 @pytest.mark.parametrize("name", ["snntorch_default", slow("spiker"), slow("hls4ml, if")])
