@@ -518,3 +518,20 @@ def test_the_documentation_names_all() -> None:
     text = (Path(__file__).parents[2] / "docs" / "SPIKING.md").read_text()
     names = (*PRESETS, *PRIMITIVES, *NirPolicy.model_fields, *Formats.model_fields)
     assert [n for n in names if f"`{n}`" not in text and n != "formats"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["snntorch_default", "snntorch_no_delay", "spiker"])
+def test_a_circuit(preset: str, tmp_path) -> None:
+    """From a NIR file with a loop to a circuit that computes every spike and state of it."""
+    import codesign
+
+    state = {"bits": 24, "frac": FRAC, "signed": True, "overflow": "sat_step"}
+    leak = {"kind": "mul_floor", "frac": 4}
+    if preset == "spiker":
+        state, leak = {**state, "overflow": "sat_add"}, {"kind": "shift_floor", "frac": 0}
+    nir.write(tmp_path / "net.nir", recurrent(True))
+    made = import_nir(tmp_path / "net.nir", policy(preset=preset, state=state, leak=leak))
+    design = codesign.generate(made.scan, tmp_path / "build", smallest=True)
+    report = design.verify(random_frames=50, cocotb=False)
+    assert report.ok

@@ -36,8 +36,7 @@ class WeightFormat(Strict):
 
 
 class StateFormat(Strict):
-    """A word of state, see :class:`codesign.neurons.Word`; ``overflow`` "preset": as the preset
-    of the policy has it."""
+    """A word of state, see :class:`codesign.neurons.Word`."""
 
     bits: int = Field(ge=1, le=24)
     frac: int = Field(ge=-24, le=24)
