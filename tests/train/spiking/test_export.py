@@ -12,8 +12,8 @@ from codesign.formats import Real
 from codesign.frontend import import_qonnx
 from codesign.neurons import Lif
 from codesign.reference import run
+from codesign.reference.boundaries import boundaries
 from codesign.reference.states import with_states
-from codesign.verify.boundaries import boundaries
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas.nn")
