@@ -95,6 +95,26 @@ class LearningDense(Component):
             }
         )
 
+    def step_cycles(self, events: int, active: int, changes: bool) -> int:
+        """Cycles from a step's first event to that of the next, where the step learns and nobody
+        waits. ``events``: how many; ``active``: inputs that spike or have a trace from the step
+        before; ``changes``: whether any factor of the step is not 0."""
+        walk = 0
+        if active:
+            walk = 2 + self.inputs.depth + active * (self.groups if changes else 1)
+        if active and changes:
+            walk += 1 + self.update.depth
+        return events * self.groups + self._until_walk + walk + 1
+
+    @property
+    def _until_walk(self) -> int:
+        """Cycles from the end of a step to its first new trace: currents, neurons, Psi; signal,
+        factors."""
+        synapses = self.synapses.depth + self.synapses.store.latency + 1
+        neurons = self.neurons.sketch.next["v"].stage + self.groups - 1
+        signal = self.groups - 1 + 1 + self.outputs.factor_depth
+        return synapses + neurons + 1 + self.outputs.gather_depth + 2 + signal + 2
+
     def _probes(self) -> dict[str, wiring.Member]:
         inputs, rows, groups = self.inputs, self.update.write_row.shape(), self.outputs
         row = self.rule.weight.bits * self.lanes

@@ -1,15 +1,18 @@
 """Learning in hardware: every spike, state, trace and weight of whole training runs."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pytest
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codesign.hdl import timing
 from codesign.hdl.learning import LearningDense
+from codesign.hdl.spikes.dense import EventDense
 from codesign.learning import LearningLayer
 from codesign.neurons import Leak
 from tests.hdl import spike_harness as bench
@@ -177,3 +180,87 @@ def test_every_word_of_a_training_run(
     end, record = layer.run(part.initial, x, m)
     seen = run(part, *payloads(part, x, m), stalls=stalls, seed=seed)
     compare(layer, part, seen, record, x)
+
+
+@pytest.mark.parametrize(("outputs", "lanes"), [(4, 4), (4, 1), (6, 2)])
+def test_cycles_of_a_step_are_as_modelled(outputs, lanes):
+    """Work is for events, and for inputs with a trace; nothing else grows with the layer."""
+    layer, part, x, m = build(3, 7, outputs, lanes, 6, tess(4, 1), frames=2)
+    _, record = layer.run(part.initial, x, m)
+    seen = run(part, *payloads(part, x, m))
+    spikes, steps = x.reshape(12, 7), []
+    before = np.zeros(7, bool)
+    for t in range(12):
+        active = int((before | (spikes[t] > 0)).sum())
+        g, h = layer.rule.factors(record.signal[t], record.psi[t], record.post[t])
+        steps.append(part.step_cycles(int(spikes[t].sum()), active, bool(g.any() or h.any())))
+        before = (record.pre[t] > 0) & (t % 6 != 5)
+    ends = [seen.taken[n] for n in np.cumsum(spikes.sum(axis=1) + 1) - 1]
+    # From one end of a step to the next: this step's learning, then the next one's events.
+    events = spikes.sum(axis=1) * part.groups
+    expected = [steps[t] - events[t] + events[t + 1] for t in range(11)]
+    assert np.diff(ends).tolist() == expected
+
+
+def test_frames_that_do_not_learn_cost_nothing_more():
+    """With learning off events and outputs pass as through the layer that cannot learn."""
+    layer, part, x, m = build(5, 8, 6, 3, 5, tess(4, 1))
+    plain = EventDense(part.initial, steps=5, lanes=3, slice=3, loadable=(-128, 127))
+    events, _, outs = payloads(part, x, m)
+    seen = run(part, events, [], outs, learn=False)
+    model = [plain.timing(x), part.neurons.timing()]
+    taken, given = timing.drive(lambda: model, len(events), 1)
+    start = seen.taken[0] - taken[0]  # the traces are cleared after reset
+    assert [t - start for t in seen.taken] == taken and [t - start for t in seen.given] == given
+    assert not seen.rows and not seen.pre
+    current = np.array(x) @ part.initial
+    spikes, _ = layer.neuron.run(current)
+    assert (bench.dense_of(seen.words, part.o, 3) == spikes.reshape(3, -1)).all()
+
+
+def test_frames_learn_or_not_as_they_are_told():
+    """Every second frame learns; those between see the weights it left."""
+    layer, part, x, m = build(6, 8, 4, 2, 3, tess(4, 1), frames=6)
+    events, _, outs = payloads(part, x, m)
+    signals = bench.dense_words(m[::2].reshape(3, -1), part.signal)
+    first = np.cumsum([0, *(x.sum(axis=(1, 2)) + 3)])  # beats before each frame
+    seen = run(
+        part, events, signals, outs, stalls=(0.2, 0.2, 0.2),
+        learn=lambda taken: int(np.searchsorted(first, taken, side="right") - 1) % 2 == 0,
+    )  # fmt: skip
+    weights, expected = part.initial, []
+    for n in range(6):
+        spikes, _ = layer.neuron.run((x[n] @ weights)[None])
+        if n % 2 == 0:
+            weights, record = layer.run(weights, x[n : n + 1], m[n : n + 1])
+            spikes = np.array(record.spikes)
+        expected.append(spikes.reshape(-1))
+    assert (bench.dense_of(seen.words, part.o, 6) == np.array(expected)).all()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"pre_leak": Leak("mul_floor", np.array([5]), 3)},
+        {"post_leak": Leak("mul_floor", np.array([3]), 3)},
+        {"rounding": "floor"},
+        {"rate_shift": 2},
+        {"post_shift": 1},
+    ],
+)
+def test_the_comparison_sees_another_rule(fault):
+    """A bench that cannot fail is a defect."""
+    layer, part, x, m = build(7, 6, 4, 2, 5, tess(4, 1), frames=2)
+    seen = run(part, *payloads(part, x, m))
+    compare(layer, part, seen, layer.run(part.initial, x, m)[1], x)
+    other = LearningLayer(layer.neuron, replace(layer.rule, **fault), 6, 4)
+    with pytest.raises(AssertionError):
+        compare(other, part, seen, other.run(part.initial, x, m)[1], x)
+
+
+def test_sizes_are_checked():
+    layer = LearningLayer(lif(4), tess(4), 3, 4)
+    with pytest.raises(ValueError, match="3 lanes do not divide 4 outputs"):
+        LearningDense(layer, np.zeros((3, 4), int), steps=2, lanes=3)
+    with pytest.raises(ValueError, match=r"weights are \[3, 4\]"):
+        LearningDense(layer, np.zeros((4, 3), int), steps=2, lanes=2)
