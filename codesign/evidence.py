@@ -58,15 +58,15 @@ class Evidence(Strict):
 class SpikingLayer(Strict):
     """A layer of neurons over the frames of one vector set, and the synapses that feed it.
 
-    ``rate``: spikes a neuron and step; ``inputs_active``: share of the synapses' inputs that are
-    not 0. ``synaptic_operations``: additions a frame that active inputs cause, of
-    ``dense_operations`` (MACs of all steps).
+    ``rate``: spikes a neuron and step, None for membranes; ``inputs_active``: share of the
+    synapses' inputs that are not 0. ``synaptic_operations``: additions a frame that active inputs
+    cause, of ``dense_operations`` (MACs of all steps).
     """
 
     name: str
     neurons: int
     steps: int
-    rate: float
+    rate: float | None
     synapses: str = ""
     inputs_active: float = 0.0
     synaptic_operations: float = 0.0

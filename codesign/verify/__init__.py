@@ -24,6 +24,7 @@ from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
 from codesign.ops.neuron import Neuron
 from codesign.plan import Circuit, partition
+from codesign.plan.activity import by_data
 from codesign.reference import run
 from codesign.reference.boundaries import Boundary, boundaries
 from codesign.reference.states import with_states
@@ -137,7 +138,8 @@ def verify(
             first = not parts
             found, lasted, apart = _hardware_links(subject, vectors, expected, threads, seed, first)
             if first:
-                latency, ii = lasted, apart
+                if latency is None or not by_data(subject.circuit):
+                    latency, ii = lasted, apart  # of the first vectors where it depends on them
                 found += _cycle_links(subject, vectors, expected)
                 sampled = sampled or (vectors.codes, _taps(subject, expected))
                 spiking = spiking or _spiking(subject, vectors, expected)

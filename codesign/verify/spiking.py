@@ -85,12 +85,11 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
     op, out = node.op, graph.out(node)
     assert isinstance(op, Neuron)
     spikes = codes[out.name]
-    membrane = getattr(op.model, "output", "spikes") == "membrane"
     found = SpikingLayer(
         name=node.name,
         neurons=out.elements // op.steps,
         steps=op.steps,
-        rate=0.0 if membrane else float((spikes != 0).mean()),
+        rate=None if is_membrane(op) else float((spikes != 0).mean()),
     )
     feeder = graph.producer(node.inputs[0])
     if feeder is None or feeder.inputs[0] not in codes:
@@ -111,6 +110,11 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
             "spike_bits": source.format.bits,
         }
     )
+
+
+def is_membrane(op: Neuron) -> bool:
+    """Whether these neurons put out their membranes: integrators, which do not spike."""
+    return getattr(op.model, "output", "spikes") == "membrane"
 
 
 def _operations(op: MatVec | Convolve, graph: Graph, node: Node, x: np.ndarray) -> float:
@@ -134,7 +138,7 @@ def _traces(
         assert isinstance(op, Neuron)
         first = codes[out.name][shown].reshape(op.steps, -1)
         busy = np.argsort(-np.abs(first).sum(axis=0), kind="stable")
-        wanted = {out.name: ("spikes", np.sort(busy[:RASTER]))}
+        wanted = {} if is_membrane(op) else {out.name: ("spikes", np.sort(busy[:RASTER]))}
         wanted |= {
             state_name(node.name, s.name): ("state", np.sort(busy[:DRAWN])) for s in op.model.states
         }
