@@ -40,17 +40,31 @@ def run(command: list[str], folder: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the README's commands ran, one after the other."""
     work = tmp_path_factory.mktemp("readme")
-    commands = command_lines("README.md")
-    verbs = ["train", "check", "generate", "verify", "synth", "report", "doctor"]
-    assert [c[1] for c in commands] == verbs
-    for command in commands:
+    for command in readme_commands()[0]:
         run(command, work)
     return work
+
+
+def readme_commands() -> tuple[list[list[str]], list[list[str]]]:
+    """Those of the first example, and those of the spiking one."""
+    commands = command_lines("README.md")
+    verbs = ["train", "check", "generate", "verify", "synth", "report", "doctor"]
+    spiking = ["train", "generate", "verify", "report"]
+    assert [c[1] for c in commands] == [*verbs, *spiking]
+    return commands[: len(verbs)], commands[len(verbs) :]
 
 
 def test_readme_commands(folder: Path) -> None:
     assert (folder / "build/reports/report.html").is_file()
     assert 'failures="0"' in (folder / "results.xml").read_text()
+
+
+@pytest.mark.slow
+def test_readme_spiking(tmp_path: Path) -> None:
+    for command in readme_commands()[1]:
+        run(command, tmp_path)
+    page = (tmp_path / "spikes/reports/report.html").read_text()
+    assert "Proven bit-exact" in page and "What the circuit did" in page
 
 
 def test_readme_python(folder: Path) -> None:
