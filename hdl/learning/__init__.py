@@ -5,5 +5,6 @@ from codesign.hdl.learning.axi import LearningAxi
 from codesign.hdl.learning.layer import LearningDense
 from codesign.hdl.learning.network import LearningNetwork
 from codesign.hdl.learning.rival import RivalSignal
+from codesign.hdl.learning.short_term import ShortTermDense
 
-__all__ = ["LearningAxi", "LearningDense", "LearningNetwork", "RivalSignal"]
+__all__ = ["LearningAxi", "LearningDense", "LearningNetwork", "RivalSignal", "ShortTermDense"]
