@@ -66,7 +66,13 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+#: A folding and a scale of each kind of layer; the others are part of the long suite.
+QUICK = {"dense", "dense, zero point", "convolutions", "depthwise, fast"}
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MODELS]
+)
 def test_other_weights_are_proven(name: str, tmp_path: Path) -> None:
     model, target = MODELS[name]
     design = generate(model, tmp_path / "build", runtime_weights=True, **target)

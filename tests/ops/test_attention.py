@@ -23,11 +23,12 @@ from tests.attention_models import model
 from tests.branch_models import Branches
 from tests.ops.test_every_op import softmaxed
 
+LARGE = {"tokens": 8, "width": 8, "heads": 2, "bits": 4, "scale": 0.21}
 HEADS = [
-    ({}, 24),
+    pytest.param({}, 24, marks=pytest.mark.slow),
     ({"scale": 0.3}, 40),
     ({"heads": 2}, 24),
-    ({"tokens": 8, "width": 8, "heads": 2, "bits": 4, "scale": 0.21}, 256),
+    pytest.param(LARGE, 256, marks=pytest.mark.slow),
 ]
 
 
@@ -120,7 +121,7 @@ def test_codes_are_those_of_the_real_normalisation(scale: float, bits: int, widt
             assert int(code) == nearest or distance < Fraction(1 << bits, 1 << 24)
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("apart", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_normalisation_from_model_to_rtl(apart: bool, tmp_path: Path) -> None:
     made = attention_models.normalized(0.3, 4, 8, 8, apart)
     design = generate(made, tmp_path / "build", target_ii=64)

@@ -12,14 +12,14 @@ from codesign.frontend import import_qonnx
 from tests import branch_models
 
 
-@pytest.mark.parametrize("function", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("function", ["Add", pytest.param("Sub", marks=pytest.mark.slow), "Mul"])
 def test_reference_equals_rtl(function: str, tmp_path: Path) -> None:
     model = branch_models.residual(function, (0.3, 0.21, 0.4))
     design = generate(model, tmp_path / "build", target_ii=12)
     assert design.verify(random_frames=200, cocotb=False).ok
 
 
-@pytest.mark.parametrize("name", ["skip", "residual_block"])
+@pytest.mark.parametrize("name", [pytest.param("skip", marks=pytest.mark.slow), "residual_block"])
 def test_images(name: str, tmp_path: Path) -> None:
     """Forks, FIFOs, pooling, upsampling and joins together."""
     design = generate(getattr(branch_models, name)(), tmp_path / "build", target_ii=400)

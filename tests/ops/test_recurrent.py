@@ -19,7 +19,9 @@ RECIPES = [
     Recurrent("rnn", steps=5),
     Recurrent("late", steps=3, layout="rows", result="last"),
     Recurrent("gru", steps=4, layout="time", result="last"),
-    Recurrent("lstm", steps=3, layout="columns", result="layer"),
+    pytest.param(
+        Recurrent("lstm", steps=3, layout="columns", result="layer"), marks=pytest.mark.slow
+    ),
     Recurrent("lstm", steps=8, hidden=3, factor=0.77, backward=True),
 ]
 GOALS = [{"target_ii": 400}, {"target_ii": 1}, {"unrolled": True}]

@@ -16,7 +16,9 @@ from codesign.passes import lower
 from tests.quantizer_models import layer, wide_sigmoid
 
 
-@pytest.mark.parametrize("goal", [{"target_ii": 16}, {"unrolled": True}])
+@pytest.mark.parametrize(
+    "goal", [{"target_ii": 16}, pytest.param({"unrolled": True}, marks=pytest.mark.slow)]
+)
 def test_sigmoid_over_a_wide_accumulator(goal: dict, tmp_path: Path) -> None:
     model = layer(wide_sigmoid)
     last = [n.op for n in lower(import_qonnx(model).graph).nodes if isinstance(n.op, Requant)][-1]

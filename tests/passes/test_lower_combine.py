@@ -23,7 +23,7 @@ from codesign.passes.lower_combine import LowerCombine, multipliers
 from codesign.passes.tabulate import Tabulate
 from codesign.reference import run
 
-CASES = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+CASES = settings(max_examples=12, derandomize=True, deadline=None, database=None)
 
 
 def build(formats, befores, function, afters, quant, channels=1):
