@@ -16,7 +16,7 @@ from codesign.hdl.spikes.dense import EventDense
 from codesign.learning import LearningLayer
 from codesign.neurons import Leak
 from tests.hdl import spike_harness as bench
-from tests.learning.examples import lif, tess
+from tests.learning.examples import digits, digits_net, lif, tess
 
 FEW = settings(derandomize=True, deadline=None, database=None, max_examples=6)
 
@@ -256,6 +256,21 @@ def test_the_comparison_sees_another_rule(fault):
     other = LearningLayer(layer.neuron, replace(layer.rule, **fault), 6, 4)
     with pytest.raises(AssertionError):
         compare(other, part, seen, other.run(part.initial, x, m)[1], x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [10, 2])
+def test_every_word_of_a_training_run_on_digits(lanes):
+    """60 frames of 8 steps: each spike, membrane, trace, factor and weight of each step."""
+    net, (weights,) = digits_net()
+    x, y = digits()
+    x, y = x[:60], y[:60]
+    _, (record,), _ = net.train([weights], x, y)
+    part = LearningDense(net.layers[0], weights, steps=8, lanes=lanes)
+    part.initial = weights
+    m = np.array(record.signal).reshape(60, 8, 10)
+    seen = run(part, *payloads(part, x, m), stalls=(0.1, 0.1, 0.1), timeout=1_000_000)
+    compare(net.layers[0], part, seen, record, x)
 
 
 def test_sizes_are_checked():
