@@ -10,21 +10,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from codesign.errors import UnsupportedModel
 from codesign.ir import Elementwise, Op, Value
 from codesign.ops.chain import constants_of
 from codesign.ops.combine import Combine
 from codesign.ops.concat import Concat
+from codesign.ops.conv import Conv
 from codesign.ops.dense import Dense
 from codesign.ops.join import Join
+from codesign.ops.max_pool import MaxPool
 from codesign.ops.neuron import Neuron
 from codesign.ops.on_grid import OnGrid
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.reinterpret import Reinterpret
 from codesign.ops.reshape import Reshape
+from codesign.ops.sum_pool import SumPool
 
 
 def lift(op: Op, ins: list[Value], steps: int) -> Op:
@@ -42,8 +43,8 @@ def lift(op: Op, ins: list[Value], steps: int) -> Op:
         return op
     raise UnsupportedModel(
         f"operation '{op.kind}' is not supported inside a Scan",
-        hint="supported there: dense layers, element-wise operations, quantizers, Concat, and "
-        "what moves elements; do the rest before or after the Scan",
+        hint="supported there: dense layers, convolutions, pools, element-wise operations, "
+        "quantizers, Concat, and what moves elements; do the rest before or after the Scan",
     )
 
 
@@ -60,23 +61,25 @@ def _reshape(op: Any, ins: list[Value], steps: int) -> Op:
 
 
 def _rearrange(op: Any, ins: list[Value], steps: int) -> Op:
-    start = np.arange(steps, dtype=np.int64).reshape(-1, *[1] * op.index.ndim) * ins[0].elements
-    index = op.index[None]
-    return Rearrange(np.where(index < 0, -1, index + start), op.fill)
+    moved: Rearrange = op.each_step(steps, ins[0].elements)
+    return moved
 
 
-def _neuron(op: Any, ins: list[Value], steps: int) -> Op:
+def _stepped(op: Any, ins: list[Value], steps: int) -> Op:
     return replace(op, steps=steps)
 
 
 _RULES: dict[type[Op], Callable[[Any, list[Value], int], Op]] = {
     Combine: _same,
     Concat: _concat,
+    Conv: _stepped,
     Dense: _same,
     Join: _same,
-    Neuron: _neuron,
+    MaxPool: _stepped,
+    Neuron: _stepped,
     OnGrid: _same,
     Rearrange: _rearrange,
     Reinterpret: _reshape,
     Reshape: _reshape,
+    SumPool: _stepped,
 }

@@ -26,6 +26,7 @@ class Conv(Op):
 
     ``weights``: int64 [N, kh, kw, C / groups], codes with their zero point already subtracted
     (kh = 1 for a value (L, C)). ``weight_scale``: float64 [1] or [N], each a float32 number.
+    ``steps``: the first axis of the value, each step a map of its own (0: there is none).
     ``pads``: (top, left, bottom, right). ``limits`` and ``loadable`` as in
     :class:`~codesign.ops.dense.Dense`. The accumulator's scale is exact in float64.
     """
@@ -38,6 +39,7 @@ class Conv(Op):
     groups: int = 1
     limits: tuple[int, int] | None = None
     loadable: bool = False
+    steps: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", constant(self.weights, np.int64))
@@ -47,7 +49,7 @@ class Conv(Op):
         """The window over ``x``."""
         _, kh, kw, _ = self.weights.shape
         window = (kh, kw), self.strides, self.dilations, self.pads
-        return geometry_of("a convolution", x.shape, *window)
+        return geometry_of("a convolution", x.shape, *window, self.steps)
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
@@ -76,7 +78,7 @@ class Conv(Op):
                 "the accumulator could exceed 2^53", hint="use fewer weight or activation bits"
             )
         scale = tuple(float(s) for s in x.format.scale[0] * self.weight_scale)
-        shape = out_shape(geometry, len(x.shape), len(self.weights))
+        shape = out_shape(geometry, len(x.shape), len(self.weights), self.steps)
         return shape, ScaledInt(int(low.min()), int(high.max()), scale)
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
@@ -85,7 +87,8 @@ class Conv(Op):
         assert isinstance(format, ScaledInt)
         x, geometry = np.asarray(arrays[0]) - format.zero_point, self.geometry(ins[0])
         out = correlate(x, self.weights, geometry, self.groups, 0)
-        return out.reshape(len(x), *out_shape(geometry, len(ins[0].shape), len(self.weights)))
+        rank = len(ins[0].shape)
+        return out.reshape(len(x), *out_shape(geometry, rank, len(self.weights), self.steps))
 
 
 def check_channels(weights: np.ndarray, groups: int, shape: tuple[int, ...]) -> None:

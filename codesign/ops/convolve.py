@@ -39,8 +39,9 @@ class Convolve(Weighted):
     ``weights``: int64 [N, kh, kw, C / groups] (kh = 1 for a value (L, C)). ``bias``: int64 [N].
     ``scale``: what one accumulator step is worth, float64 [N] or [1]. ``pads``: (top, left,
     bottom, right), read as the code ``pad_code``. ``loadable`` as in
-    :class:`~codesign.ops.matvec.MatVec` (its zero point is the ``pad_code``). How it is built and
-    what a plan may hold: :func:`codesign.ops.convolve_parts.layout_of`.
+    :class:`~codesign.ops.matvec.MatVec` (its zero point is the ``pad_code``). ``steps``: the first
+    axis of the value, each step a map of its own (0: there is none). How it is built and what a
+    plan may hold: :func:`codesign.ops.convolve_parts.layout_of`.
     """
 
     weights: np.ndarray
@@ -52,6 +53,7 @@ class Convolve(Weighted):
     groups: int = 1
     pad_code: int = 0
     loadable: LoadableWeights | None = None
+    steps: int = 0
 
     slides: ClassVar[bool] = True
 
@@ -59,7 +61,7 @@ class Convolve(Weighted):
         """The window over ``x``."""
         _, kh, kw, _ = self.weights.shape
         window = (kh, kw), self.strides, self.dilations, self.pads
-        return geometry_of("a convolution", x.shape, *window)
+        return geometry_of("a convolution", x.shape, *window, self.steps)
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
@@ -68,7 +70,7 @@ class Convolve(Weighted):
         geometry = self.geometry(x)
         lo, hi = self._range(geometry, x.format)
         scale = tuple(float(s) for s in self.scale)
-        shape = out_shape(geometry, len(x.shape), len(self.weights))
+        shape = out_shape(geometry, len(x.shape), len(self.weights), self.steps)
         return shape, ScaledInt(int(lo.min()), int(hi.max()), scale)
 
     def _range(self, geometry: Geometry, x: Format) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +88,9 @@ class Convolve(Weighted):
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         geometry = self.geometry(ins[0])
         out = correlate(arrays[0], self.weights, geometry, self.groups, self.pad_code) + self.bias
-        return out.reshape(len(out), *out_shape(geometry, len(ins[0].shape), len(self.weights)))
+        rank = len(ins[0].shape)
+        shape = out_shape(geometry, rank, len(self.weights), self.steps)
+        return out.reshape(len(arrays[0]), *shape)
 
     @property
     def channels(self) -> int:
@@ -133,7 +137,12 @@ class Convolve(Weighted):
         return [(pe, simd) for pe in divisors(n // self.groups) for simd in columns]
 
     def vectors(self, x: Value) -> int:
-        return self.geometry(x).pixels
+        return self.geometry(x).pixels * self.maps
+
+    @property
+    def maps(self) -> int:
+        """Maps of a frame."""
+        return self.steps or 1
 
     def pixel_options(self, x: Value, steps: int = 1) -> list[int]:
         return pixel_options(self, self.geometry(x))
@@ -170,18 +179,19 @@ def _target(op: Convolve, x: Value) -> Value:
 def correlate(
     x: np.ndarray, weights: np.ndarray, geometry: Geometry, groups: int, fill: int
 ) -> np.ndarray:
-    """int64 [B, pixels, N]: the exact correlation of codes [B, ..., C]; padding reads ``fill``."""
+    """int64 [maps, pixels, N]: the exact correlation of codes [B, ..., C]; padding reads ``fill``.
+    Each step of a frame is a map."""
     n, kh, kw, inner = weights.shape
     matrix = weights.reshape(groups, n // groups, kh * kw * inner).transpose(0, 2, 1)
     reach = max(int(np.abs(x).max(initial=0)), abs(fill))
     dtype = matmul_dtype(reach, matrix)
     matrix, pixels = matrix.astype(dtype), pixels_of(x.astype(dtype), geometry, fill)
     taps = geometry.indices().reshape(geometry.pixels, kh * kw)
-    out = np.empty((len(x), geometry.pixels, n), np.int64)
+    out = np.empty((len(pixels), geometry.pixels, n), np.int64)
     columns = kh * kw * inner * groups
     rows = max(1, min(geometry.pixels, GATHER // columns))
     frames = max(1, GATHER // (rows * columns))
-    for b in range(0, len(x), frames):
+    for b in range(0, len(pixels), frames):
         for p in range(0, geometry.pixels, rows):
             seen = pixels[b : b + frames, taps[p : p + rows]]  # [b, p, tap, C]
             seen = seen.reshape(*seen.shape[:3], groups, inner)

@@ -125,7 +125,8 @@ class ConvolveParts:
         steps = self.engine().cycles(self.plan)
         if self._by_taps():
             g, layout = self.op.geometry(self.x), self.op.layout(self.plan)
-            steps = max(steps, g.pixels * g.taps * (self.op.channels // layout.lanes))
+            reads = g.pixels * g.taps * (self.op.channels // layout.lanes)
+            steps = max(steps, reads * self.op.maps)
         return max(beats, steps)
 
     def queue(self) -> int:
@@ -137,7 +138,7 @@ class ConvolveParts:
 
         g, channels = self.op.geometry(self.x), self.op.channels
         schedule = PixelSchedule(g, channels, layout.lanes, plan.pixels)
-        return schedule.queue(self.engine().cycles(plan) // schedule.beats_out)
+        return schedule.queue(self.engine().cycles(plan) // (schedule.beats_out * self.op.maps))
 
     def window_bits(self) -> int:
         """Bits in registers and FIFO of a window that shows all taps at once; 0 for others."""
@@ -169,8 +170,7 @@ class ConvolveParts:
     def engine(self) -> Engine:
         """The multipliers."""
         op, plan, layout = self.op, self.plan, self.op.layout(self.plan)
-        g = op.geometry(self.x)
-        given = layout.given
+        vectors, given = op.vectors(self.x), layout.given
         if self._by_taps():
             given = layout.lanes
         n = len(op.weights)
@@ -179,7 +179,7 @@ class ConvolveParts:
         if plan.style == "unrolled":
             dense = _dense(op.weights, op.groups)
             return Engine(
-                dense, op.bias, padded, self.out.format, g.pixels, given, loadable=op.loadable
+                dense, op.bias, padded, self.out.format, vectors, given, loadable=op.loadable
             )
         if op.depthwise:
             folds = op.channels // layout.lanes
@@ -187,7 +187,7 @@ class ConvolveParts:
         else:
             shape = op.groups, 1
         return Engine(
-            flat, op.bias, padded, self.out.format, g.pixels, given, *shape, loadable=op.loadable
+            flat, op.bias, padded, self.out.format, vectors, given, *shape, loadable=op.loadable
         )
 
     def cost(self, built: Component | None) -> Cost:

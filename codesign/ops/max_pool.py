@@ -29,21 +29,22 @@ class MaxPool(CircuitOp):
     """``out[p, c] = max_t x[p + t, c]``; padding never wins. Scales are positive: codes keep order.
 
     ``kernel``, ``strides``, ``dilations``: (vertical, horizontal), 1 vertically for a value
-    (L, C). ``pads``: (top, left, bottom, right). Works on codes and on float32.
+    (L, C). ``pads``: (top, left, bottom, right). ``steps``: the first axis of the value, each step
+    a map of its own (0: there is none). Works on codes and on float32.
     """
 
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    steps: int = 0
 
     slides: ClassVar[bool] = True
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""
-        return geometry_of(
-            "max pooling", x.shape, self.kernel, self.strides, self.dilations, self.pads
-        )
+        window = self.kernel, self.strides, self.dilations, self.pads
+        return geometry_of("max pooling", x.shape, *window, self.steps)
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
@@ -53,7 +54,7 @@ class MaxPool(CircuitOp):
                 f"max pooling with padding {self.pads} has windows of padding alone",
                 hint="use a padding smaller than the kernel",
             )
-        return out_shape(geometry, len(x.shape), x.shape[-1]), x.format
+        return out_shape(geometry, len(x.shape), x.shape[-1], self.steps), x.format
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         (x,) = arrays
@@ -64,7 +65,7 @@ class MaxPool(CircuitOp):
         best = pixels[:, taps[:, 0]]
         for tap in range(1, geometry.taps):
             np.maximum(best, pixels[:, taps[:, tap]], out=best)
-        return best.reshape(len(x), *out_shape(geometry, len(ins[0].shape), x.shape[-1]))
+        return best.reshape(len(x), *self.infer(*ins)[0])
 
     def lane_options(self, ins: list[Value]) -> list[int]:
         """Lanes a plan may have: those that divide the channels."""
@@ -83,4 +84,4 @@ class MaxPool(CircuitOp):
     def _parts(self, x: Value, out: Value, plan: Plan) -> PoolParts:
         # Padding: the least code loses to every other.
         pad = x.format.lo
-        return PoolParts("max", self.geometry(x), x, out, plan, pad)
+        return PoolParts("max", self.geometry(x), x, out, plan, pad, maps=self.steps or 1)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PoolParts:
-    """``function`` over windows ``geometry`` of ``x``; padding reads ``pad_code``.
+    """``function`` over windows ``geometry`` of each of the ``maps`` of ``x``; padding reads
+    ``pad_code``.
 
     A window over the whole map is an accumulator per channel; else one tap a cycle out of a line
     buffer where that keeps up with the input, all taps at once where it does not.
@@ -31,6 +32,7 @@ class PoolParts:
     plan: Plan
     pad_code: int
     zero_point: int = 0
+    maps: int = 1
 
     @property
     def folds(self) -> int:
@@ -57,7 +59,8 @@ class PoolParts:
         """Cycles per frame in steady state."""
         g = self.geometry
         beats = g.size[0] * g.size[1]
-        return self.folds * (max(beats, g.pixels * g.taps) if self.mode == "tap" else beats)
+        one = max(beats, g.pixels * g.taps) if self.mode == "tap" else beats
+        return self.maps * self.folds * one
 
     def window(self) -> Any:
         """The sliding window, None where there is nothing to slide."""
@@ -92,7 +95,7 @@ class PoolParts:
             lanes=self.plan.simd,
             beats=g.taps if mode in ("whole", "tap") else 1,
             side=g.taps if mode == "pixel" else 1,
-            windows=g.pixels * self.folds,
+            windows=g.pixels * self.folds * self.maps,
             folds=self.folds if mode == "whole" else 1,
             offset=-self.zero_point * g.taps,
         )

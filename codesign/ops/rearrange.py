@@ -48,6 +48,13 @@ class Rearrange(CircuitOp):
         """Whether any output element is ``fill``."""
         return bool((self.index < 0).any())
 
+    def each_step(self, steps: int, elements: int) -> Rearrange:
+        """The same in each of ``steps`` steps, of ``elements`` input elements each; their axis
+        comes first."""
+        start = np.arange(steps, dtype=np.int64).reshape(-1, *[1] * self.index.ndim) * elements
+        index = self.index[None]
+        return Rearrange(np.where(index < 0, -1, index + start), self.fill)
+
     def is_identity(self, elements: int) -> bool:
         """Whether the stream passes unchanged from a frame of ``elements`` elements."""
         flat = self.index.reshape(-1)

@@ -29,21 +29,22 @@ class SumPool(CircuitOp):
     """``out[p, c] = sum_t (x[p + t, c] - zero_point)``; padding counts 0. The scale is kept.
 
     ``kernel``, ``strides``, ``dilations``: (vertical, horizontal), 1 vertically for a value
-    (L, C). ``pads``: (top, left, bottom, right).
+    (L, C). ``pads``: (top, left, bottom, right). ``steps``: the first axis of the value, each step
+    a map of its own (0: there is none).
     """
 
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     dilations: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    steps: int = 0
 
     slides: ClassVar[bool] = True
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""
-        return geometry_of(
-            "average pooling", x.shape, self.kernel, self.strides, self.dilations, self.pads
-        )
+        window = self.kernel, self.strides, self.dilations, self.pads
+        return geometry_of("average pooling", x.shape, *window, self.steps)
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
@@ -57,7 +58,7 @@ class SumPool(CircuitOp):
         counts = (geometry.indices() >= 0).sum(axis=(2, 3))
         lo, hi = format.lo - format.zero_point, format.hi - format.zero_point
         out = ScaledInt(int((counts * lo).min()), int((counts * hi).max()), format.scale)
-        return out_shape(geometry, len(x.shape), x.shape[-1]), out
+        return out_shape(geometry, len(x.shape), x.shape[-1], self.steps), out
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         (x,), format = arrays, ins[0].format
@@ -68,7 +69,7 @@ class SumPool(CircuitOp):
         total = pixels[:, taps[:, 0]]
         for tap in range(1, geometry.taps):
             total = total + pixels[:, taps[:, tap]]
-        return total.reshape(len(x), *out_shape(geometry, len(ins[0].shape), x.shape[-1]))
+        return total.reshape(len(x), *self.infer(*ins)[0])
 
     def lane_options(self, ins: list[Value]) -> list[int]:
         """Lanes a plan may have: those that divide the channels."""
@@ -88,4 +89,5 @@ class SumPool(CircuitOp):
         assert isinstance(x.format, ScaledInt)
         # Padding: counts nothing once the zero point is subtracted.
         pad = x.format.zero_point
-        return PoolParts("sum", self.geometry(x), x, out, plan, pad, x.format.zero_point)
+        zero, maps = x.format.zero_point, self.steps or 1
+        return PoolParts("sum", self.geometry(x), x, out, plan, pad, zero, maps)

@@ -1,8 +1,9 @@
 """Absorb permutations into the dense layers beside them, where they cost nothing.
 
 A Flatten of a channels-last value into the file's channels-first order is a permutation of the
-whole frame, for which hardware would have to hold the frame. A dense layer behind it reads the
-same numbers through permuted weight columns; one before it writes them through permuted rows.
+whole frame (of each time step), for which hardware would have to hold the frame. A dense layer
+behind it reads the same numbers through permuted weight columns; one before it writes them through
+permuted rows.
 """
 
 from __future__ import annotations
@@ -67,14 +68,25 @@ def _into_columns(graph: Graph, node: Node, op: Rearrange) -> Graph | None:
         path.append(step)
     dense = path[-1].op
     assert isinstance(dense, Dense)
-    if dense.weights.shape[1] != op.index.size:  # it reads parts of the frame
+    order = _each_vector(op, dense.weights.shape[1])
+    if order is None:  # it reads parts of what is permuted
         return None
-    weights = dense.weights[:, np.argsort(op.index.ravel())]
+    weights = dense.weights[:, np.argsort(order)]
     swap: dict[str, Op] = {
         node.name: Reshape(op.shape),
         path[-1].name: replace(dense, weights=weights),
     }
     return _rebuilt(graph, path, swap)
+
+
+def _each_vector(op: Rearrange, size: int) -> np.ndarray | None:
+    """The permutation int64 [size] that ``op`` makes of each vector (time step) of a frame."""
+    if op.index.size % size:
+        return None
+    vectors = op.index.reshape(-1, size)
+    start = np.arange(len(vectors))[:, None] * size
+    same = (vectors - start == vectors[0]).all()
+    return np.asarray(vectors[0]) if same else None
 
 
 def _into_rows(graph: Graph, node: Node, op: Rearrange) -> Graph | None:

@@ -65,6 +65,7 @@ def _lower(op: Conv, source: Value) -> Convolve:
         op.groups,
         pad_code=format.zero_point,
         loadable=loadable,
+        steps=op.steps,
     )
 
 
@@ -108,4 +109,5 @@ def _pad(op: Convolve | MaxPool | SumPool, x: Value, g: Geometry, extra: Pads) -
     index = np.arange(h * w * x.shape[-1]).reshape(h, w, x.shape[-1])
     top, left, bottom, right = extra
     index = np.pad(index, ((top, bottom), (left, right), (0, 0)), constant_values=-1)
-    return Rearrange(index if len(x.shape) == 3 else index[0], fill)
+    one = Rearrange(index if len(x.shape) - bool(op.steps) == 3 else index[0], fill)
+    return one.each_step(op.steps, h * w * x.shape[-1]) if op.steps else one

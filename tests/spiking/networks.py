@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,35 @@ class Network(StepBuilder):
         weights = self.constant(f"{out}_w", self.rng.normal(0, spread, sizes).astype(np.float32))
         return self.node("MatMul", [source, self.quant(weights, f"{out}_wq", frac, bits)], out)
 
+    def conv(
+        self,
+        source: str,
+        shape: tuple[int, ...],
+        out: str,
+        outputs: int,
+        kernel: int,
+        pads: int,
+        *,
+        group: int = 1,
+        frac: int = 4,
+    ) -> tuple[str, tuple[int, ...]]:
+        """A convolution with random weights and a bias, and the shape of what it makes."""
+        axes = len(shape) - 1
+        sizes = (outputs, shape[0] // group, *[kernel] * axes)
+        weights = self.rng.normal(0, 2.0 ** (2 - frac), sizes).astype(np.float32)
+        codes = self.quant(self.constant(f"{out}_w", weights), f"{out}_wq", frac, 4)
+        steps = self.rng.integers(-12, 13, outputs) * 2.0**-6
+        made = self.node(
+            "Conv", [source, codes, self.constant(f"{out}_b", steps.astype(np.float32))], out,
+            kernel_shape=[kernel] * axes, pads=[pads] * axes * 2, group=group,
+        )  # fmt: skip
+        return made, (outputs, *(n + 2 * pads - kernel + 1 for n in shape[1:]))
+
+    def spiking(self, source: str, shape: tuple[int, ...], name: str, **changes: Any) -> str:
+        """:func:`lif` neurons of ``shape`` (C, ...), with a threshold of each channel's own."""
+        model = lif(theta=[int(t) for t in self.rng.integers(40, 90, shape[0])], **changes)
+        return self.neuron(model, name, source, (1, *shape), trailing=len(shape) - 1)
+
     def bias(self, source: str, size: int, out: str, *, frac: int) -> str:
         """A constant of whole steps added."""
         steps = self.rng.integers(-12, 13, size) * 2.0**-frac
@@ -89,6 +119,41 @@ def dense_network(
             at = net.bias(at, fan_out, f"bias{k}", frac=6)
         at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
     return finished(net, at, sizes[-1:], steps, **(metadata or {}))
+
+
+def conv_network(
+    shape: tuple[int, ...] = (1, 4, 4),
+    channels: int = 2,
+    steps: int = 3,
+    *,
+    kernel: int = 3,
+    pads: int = 1,
+    depthwise: bool = False,
+    pool: str = "MaxPool",
+    outputs: int = 3,
+    **changes: Any,
+) -> ModelProto:
+    """Convolution, neurons with a threshold per channel, pool, and a dense layer of neurons.
+    ``shape``: (C, H, W) or (C, L) of a step; ``pool``: the operator ("" for none)."""
+    net, axes = Network(shape), len(shape) - 1
+    at = net.quant("x", "xq", 2, 4)
+    at, size = net.conv(at, shape, "conv", channels, kernel, pads)
+    at = net.spiking(at, size, "lif0", **changes)
+    if depthwise:
+        at, size = net.conv(at, size, "each", size[0], kernel, pads, group=size[0], frac=6)
+        at = net.spiking(at, size, "lif1", **changes)
+    before = prod(size)
+    if pool.startswith("Global"):
+        at, size = net.node(pool, [at], "pool"), (size[0], *[1] * axes)
+    elif pool:
+        window = {"kernel_shape": [2] * axes, "strides": [2] * axes}
+        at = net.node(pool, [at], "pool", **window)
+        size = (size[0], *(n // 2 for n in size[1:]))
+    at = net.node("Flatten", [at], "flat", axis=1)
+    # A mean over 2^n elements has n fraction bits more than what it is taken of.
+    finer = (before // prod(size)).bit_length() - 1 if "Average" in pool else 0
+    at = net.dense(at, (prod(size), outputs), "fc", frac=6 - finer)
+    return finished(net, net.neuron(lif(**changes), "out", at, (1, outputs)), (outputs,), steps)
 
 
 def recurrent_network(size: int = 4, steps: int = 6, **changes: Any) -> ModelProto:
