@@ -171,6 +171,7 @@ def describe(
         latency=cycles.latency,
         ii=cycles.ii,
         activity=activity_of(circuit, plans, planned.flow),
+        frames_depend=any(node.op.carries for node in circuit.graph.nodes),
         board=planned.board,
         target=planned.goal.describe(),
         model_sha256=model_sha256,

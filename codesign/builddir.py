@@ -223,6 +223,7 @@ class Manifest(Strict):
     and sink never waiting. ``ii``: cycles between frames in steady state. ``registers``: layers
     with run-time weights; then the top has AXI4-Lite ports ``s_axil_*`` with byte addresses of
     ``axil_address_bits``. ``activity``: for designs whose cycles depend on data.
+    ``frames_depend``: states go on from frame to frame, from reset on.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -240,6 +241,7 @@ class Manifest(Strict):
     latency: int
     ii: int
     activity: Activity | None = None
+    frames_depend: bool = False
     board: BoardInfo
     target: str
     model_sha256: str

@@ -117,7 +117,8 @@ class Circuit:
             for tap, record in zip(manifest.taps, self.records, strict=False)
         ]
         self._axil = AxiLite(dut, self._edge) if manifest.registers else None
-        self.watchdog = 10_000 + 4 * (manifest.latency + manifest.ii)
+        slowest = manifest.activity.dense_ii if manifest.activity else manifest.ii
+        self.watchdog = 10_000 + 4 * (manifest.latency + slowest)
 
     async def start(self) -> None:
         """Start the clock and reset."""
