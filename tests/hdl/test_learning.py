@@ -261,14 +261,14 @@ def test_the_comparison_sees_another_rule(fault):
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [10, 2])
 def test_every_word_of_a_training_run_on_digits(lanes):
-    """60 frames of 8 steps: each spike, membrane, trace, factor and weight of each step."""
+    """16 frames of 8 steps: each spike, membrane, trace, factor and weight of each step."""
     net, (weights,) = digits_net()
     x, y = digits()
-    x, y = x[:60], y[:60]
+    x, y = x[:16], y[:16]
     _, (record,), _ = net.train([weights], x, y)
     part = LearningDense(net.layers[0], weights, steps=8, lanes=lanes)
     part.initial = weights
-    m = np.array(record.signal).reshape(60, 8, 10)
+    m = np.array(record.signal).reshape(16, 8, 10)
     seen = run(part, *payloads(part, x, m), stalls=(0.1, 0.1, 0.1), timeout=1_000_000)
     compare(net.layers[0], part, seen, record, x)
 
