@@ -23,7 +23,7 @@ def orient_input(ctx: Context) -> None:
     """Put one Rearrange behind the network input, on the host, if the network wants its channels
     last: everything after it is then channels-last already."""
     port = ctx.model.graph.input[0].name
-    readers, axes = ctx.readers(port), _wanted(ctx, port)
+    readers, axes = ctx.readers(port), wanted_axes(ctx, port, ctx.tensors[port].rank)
     if not readers or axes is None or axes == identity(len(axes)):
         return
     x = ctx.tensors[port]
@@ -32,10 +32,9 @@ def orient_input(ctx: Context) -> None:
     ctx.tensors[port] = Tensor(value, axes)
 
 
-def _wanted(ctx: Context, port: str) -> Axes | None:
-    """Layout of the input in which its first channels-first reader finds channels last; None if
-    there is no such reader."""
-    rank = ctx.tensors[port].rank
+def wanted_axes(ctx: Context, port: str, rank: int) -> Axes | None:
+    """Layout of the input ``port`` (``rank`` axes without batch) in which its first channels-first
+    reader finds channels last; None if there is no such reader."""
     seen = {port}
     queue: list[tuple[str, Axes]] = [(port, identity(rank))]
     for name, perm in queue:  # grows while we walk it

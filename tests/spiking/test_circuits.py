@@ -92,8 +92,9 @@ def test_unrolled_convolutions_agree(name: str, tmp_path: Path) -> None:
 
 
 def test_a_convolution_needs_no_layers_beside_it(tmp_path: Path) -> None:
-    """Its bias starts its sums; the order of the file's Flatten is that of the dense weights."""
-    model = conv_network(channels=3, steps=2)
+    """Its bias starts its sums; the host turns the input; the order of the file's Flatten is that
+    of the dense weights."""
+    model = conv_network((2, 4, 4), channels=3, steps=2)
     design = generate(model, tmp_path / "build", target_ii=100)
     layers = [layer.op for layer in BuildDir.open(design.path).manifest.layers]
     chain = ["convolve", "neuron", "max_pool", "matvec", "neuron", "sum_pool"]

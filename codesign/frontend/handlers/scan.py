@@ -16,6 +16,7 @@ from codesign.frontend.fold import run_node
 from codesign.frontend.handlers.neuron import carried
 from codesign.frontend.layout import Axes, Tensor, inverse, move, to_axes
 from codesign.frontend.names import printable
+from codesign.frontend.orient_input import wanted_axes
 from codesign.frontend.scan.body import body_of, outer_names
 from codesign.frontend.scan.splice import Loop, Splice, State, turned
 from codesign.frontend.scan.state import initial_codes, state_format
@@ -27,8 +28,8 @@ from codesign.ir import Value
 def scan(ctx: Context, node: NodeProto) -> None:
     """States first, then scan inputs; the batch is the first axis, inside the body too."""
     loop = _read(ctx, node)
-    steps, given = _scan_inputs(ctx, loop)
     inner = ctx.inner(loop.body, where(node))
+    steps, given = _scan_inputs(ctx, inner, loop)
     outside: dict[str, Value] = {}  # value of the body -> the same for all steps
     for name, tensor in given.items():
         _enter(ctx, inner, outside, name, tensor)
@@ -78,7 +79,7 @@ def _read(ctx: Context, node: NodeProto) -> Loop:
 # What enters ------------------------------------------------------------------------------------
 
 
-def _scan_inputs(ctx: Context, loop: Loop) -> tuple[int, dict[str, Tensor | Const]]:
+def _scan_inputs(ctx: Context, inner: Context, loop: Loop) -> tuple[int, dict[str, Tensor | Const]]:
     """Number of steps, and for each scan input the body's name and all steps of it: a tensor
     with the steps as first axis of its value (left out of ``axes``), or the constant of one."""
     found: dict[str, Tensor | Const] = {}
@@ -98,7 +99,8 @@ def _scan_inputs(ctx: Context, loop: Loop) -> tuple[int, dict[str, Tensor | Cons
                 "axes: the steps lie along the batch",
                 "put the batch first: (batch, steps, features) with scan_input_axes = [1]",
             )
-        counts[name], found[inside] = _time_first(ctx, loop.node, x, axis - 1, backward)
+        lies = wanted_axes(inner, inside, x.rank - 1)
+        counts[name], found[inside] = _time_first(ctx, loop.node, x, axis - 1, backward, lies)
     if len(set(counts.values())) != 1:
         text = ", ".join(f"{printable(n)} {c}" for n, c in counts.items())
         raise ctx.error(loop.node, f"its scan inputs have different numbers of steps: {text}")
@@ -120,13 +122,14 @@ def _constant_steps(ctx: Context, loop: Loop, name: str, axis: int) -> tuple[int
 
 
 def _time_first(
-    ctx: Context, node: NodeProto, x: Tensor, time: int, backward: bool
+    ctx: Context, node: NodeProto, x: Tensor, time: int, backward: bool, lies: Axes | None
 ) -> tuple[int, Tensor]:
-    """(steps, the tensor of one step as its value lies, steps first) of axis ``time``."""
+    """(steps, the tensor of one step as its value lies, steps first) of axis ``time``. ``lies``:
+    how the body wants it, where it cares."""
     rest = tuple(size for axis, size in enumerate(x.shape) if axis != time)
     if not rest:
         raise ctx.error(node, "a step has no features", "scan (batch, steps, features)")
-    inside = step_axes(rest)
+    inside = step_axes(rest) if lies is None else lies
     wanted = [axis + 1 for axis in inside]
     wanted.insert(time, 0)
     moved = to_axes(ctx, node, x, tuple(wanted))
