@@ -75,7 +75,9 @@ QUICK = {"conv", "current_based", "recurrent", "goes_on"}
 def test_all_executions_agree(name: str, tmp_path: Path) -> None:
     design = generate(NETWORKS[name](), tmp_path / "build", target_ii=100)
     manifest = BuildDir.open(design.path).manifest
-    report = design.verify(random_frames=200, cocotb=False)
+    # qonnx takes frame after frame where states go on, a fifth of a second each
+    frames = 20 if name == "goes_on" else 200
+    report = design.verify(random_frames=frames, cocotb=False)
     assert report.ok, report
     assert report.ii is not None  # a mean where windows that flush do not fall into step
     assert (report.latency, ceil(report.ii)) == (manifest.latency, manifest.ii)
