@@ -3,7 +3,9 @@
 docs/EXCHANGE.md is the specification."""
 
 from codesign.exchange import alpha, egru, lif, snu  # noqa: F401  (each enters its operator)
-from codesign.exchange.domain import DOMAIN, VERSION, check_version, is_neuron
+from codesign.exchange.coders import encoder_node, read_encoder
+from codesign.exchange.domain import DOMAIN, VERSION, check_version, is_encoder, is_neuron
+from codesign.exchange.encoded import with_encoder
 from codesign.exchange.execute import execute
 from codesign.exchange.inline import decompose, inline, with_functions, without_functions
 from codesign.exchange.metadata import Metadata, read_metadata, write_metadata
@@ -25,11 +27,14 @@ __all__ = [
     "StepBuilder",
     "check_version",
     "decompose",
+    "encoder_node",
     "execute",
     "inline",
+    "is_encoder",
     "is_neuron",
     "neuron_node",
     "neurons_of",
+    "read_encoder",
     "read_metadata",
     "read_neuron",
     "read_node",
@@ -38,6 +43,7 @@ __all__ = [
     "states_of",
     "to_scan",
     "to_step",
+    "with_encoder",
     "with_functions",
     "without_functions",
     "write_metadata",

@@ -14,6 +14,9 @@ VERSION = 1
 #: Every code on a float32 wire is an integer of at most this size, so that float32 is exact.
 LIMIT = 1 << 24
 
+#: The operators that are no neurons: they make steps of a network's input.
+ENCODERS = frozenset({"RateEncoder", "LatencyEncoder", "DirectEncoder", "CountEncoder"})
+
 
 def printable(text: str, limit: int = 80) -> str:
     """``text`` of a file for a message: one line of printable characters."""
@@ -32,9 +35,19 @@ def error(node: NodeProto, what: str, hint: str) -> UnsupportedModel:
     return UnsupportedModel(what, where=where(node), hint=hint)
 
 
-def is_neuron(node: NodeProto) -> bool:
+def is_ours(node: NodeProto) -> bool:
     """Whether ``node`` is an operator of our domain."""
     return node.domain == DOMAIN
+
+
+def is_encoder(node: NodeProto) -> bool:
+    """Whether ``node`` is an encoder of our domain."""
+    return is_ours(node) and node.op_type in ENCODERS
+
+
+def is_neuron(node: NodeProto) -> bool:
+    """Whether ``node`` is an operator of our domain that has, or may have, states."""
+    return is_ours(node) and node.op_type not in ENCODERS
 
 
 def graphs(graph: GraphProto) -> list[GraphProto]:
@@ -48,19 +61,19 @@ def graphs(graph: GraphProto) -> list[GraphProto]:
 
 
 def check_version(model: ModelProto) -> None:
-    """Refuse a model whose neurons are of a version this codesign does not know.
+    """Refuse a model whose neurons or encoders are of a version this codesign does not know.
 
     Raises :class:`UnsupportedModel`, also where the model does not import the domain at all.
     """
-    neurons = [n for g in graphs(model.graph) for n in g.node if is_neuron(n)]
-    if not neurons:
+    found_here = [n for g in graphs(model.graph) for n in g.node if is_ours(n)]
+    if not found_here:
         return
     versions = [o.version for o in model.opset_import if o.domain == DOMAIN]
     if versions == [VERSION]:
         return
     found = f"version {versions[0]}" if len(versions) == 1 else f"{len(versions)} versions"
     raise error(
-        neurons[0],
+        found_here[0],
         f"the file imports {found} of domain '{DOMAIN}', this codesign knows version {VERSION}",
         "install a codesign of the file's age, or export the model again with this one",
     )

@@ -27,7 +27,7 @@ class Metadata(BaseModel):
 
     steps: int = Field(ge=1, le=1 << 16)
     dt: float = Field(gt=0, allow_inf_nan=False)
-    encoding: Literal["rate", "latency", "delta", "direct", "events"]
+    encoding: Literal["rate", "latency", "delta", "direct", "count", "events"]
     readout: Literal["count", "membrane", "first_spike"]
     reset_at_window: bool
 

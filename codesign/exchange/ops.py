@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,28 @@ from onnx.shape_inference import infer_shapes
 from qonnx.core.datatype import DataType
 from qonnx.custom_op.base import CustomOp
 
+from codesign.exchange.attributes import Rule
+from codesign.exchange.coders import encoder_rules, execute_encoder, read_encoder
 from codesign.exchange.domain import error, printable
 from codesign.exchange.execute import execute
 from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
 from codesign.exchange.step import port, shape_of
 from codesign.neurons import Word
 
-__all__ = ["Alpha", "Egru", "Lif", "Snu"]
+__all__ = [
+    "Alpha",
+    "CountEncoder",
+    "DirectEncoder",
+    "Egru",
+    "LatencyEncoder",
+    "Lif",
+    "RateEncoder",
+    "Snu",
+]
+
+
+#: Longer ranges are not handed to qonnx, which wants every number; reading the node checks them.
+LISTED = 1 << 17
 
 
 class NeuronOp(CustomOp):
@@ -25,12 +41,7 @@ class NeuronOp(CustomOp):
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         """All attributes are required."""
         attributes = attributes_of(self.onnx_node)
-        rules = {"version": range(1, 2), **schema_at(self.onnx_node).rules(attributes)}
-        found: dict[str, tuple[Any, ...]] = {}
-        for name, rule in rules.items():
-            kind: tuple[Any, ...] = ("s", True, "") if isinstance(rule, tuple) else ("i", True, 0)
-            found[name] = kind if rule is int else (*kind, set(rule))  # type: ignore[arg-type]
-        return found
+        return _types({"version": range(1, 2), **schema_at(self.onnx_node).rules(attributes)})
 
     def make_shape_compatible_op(self, model: Any) -> NodeProto:
         """Every result has the shape of the inputs. One node must say it of all of them, and stay
@@ -79,6 +90,63 @@ class Snu(NeuronOp):
 
 class Egru(NeuronOp):
     """:class:`codesign.neurons.Egru`."""
+
+
+class EncoderOp(CustomOp):
+    """Any encoder of the domain, version 1."""
+
+    def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
+        """All attributes are required."""
+        return _types(encoder_rules(self.onnx_node.op_type))
+
+    def make_shape_compatible_op(self, model: Any) -> NodeProto:
+        """(batch, F) becomes (batch, steps, F)."""
+        node = self.onnx_node
+        shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
+        steps = read_encoder(node).encoder.steps
+        return self.make_const_shape_op([shape[0], steps, *shape[1:]])
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """Spikes, or the codes that are repeated."""
+        encoder = read_encoder(self.onnx_node).encoder
+        (lo, hi), frac = encoder.out_span, encoder.out_frac
+        word = Word(max(hi.bit_length() + (lo < 0), 1), frac, lo < 0, "wrap")
+        model.set_tensor_datatype(self.onnx_node.output[0], _datatype(word))
+
+    def execute_node(self, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+        """All steps, in integers."""
+        context.update(execute_encoder(self.onnx_node, context))
+
+    def verify_node(self) -> list[str]:
+        """Raises :class:`codesign.errors.UnsupportedModel` for what is wrong with the node."""
+        read_encoder(self.onnx_node)
+        return ["the attributes and ports of the node are as they must be"]
+
+
+class RateEncoder(EncoderOp):
+    """:class:`codesign.spikes.coders.Rate`."""
+
+
+class LatencyEncoder(EncoderOp):
+    """:class:`codesign.spikes.coders.Latency`."""
+
+
+class DirectEncoder(EncoderOp):
+    """:class:`codesign.spikes.coders.Direct`."""
+
+
+class CountEncoder(EncoderOp):
+    """:class:`codesign.spikes.coders.Count`."""
+
+
+def _types(rules: Mapping[str, Rule]) -> dict[str, tuple[Any, ...]]:
+    """Rules as qonnx writes them."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, rule in rules.items():
+        kind: tuple[Any, ...] = ("s", True, "") if isinstance(rule, tuple) else ("i", True, 0)
+        listed = not isinstance(rule, type) and len(rule) <= LISTED
+        found[name] = (*kind, set(rule)) if listed else kind  # type: ignore[arg-type]
+    return found
 
 
 def _shape_before(node: NodeProto, model: Any) -> list[int]:

@@ -6,6 +6,7 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 from codesign.exchange.domain import is_neuron
+from codesign.exchange.encoded import joined, split
 from codesign.exchange.inline import without_functions
 from codesign.exchange.metadata import KEY, Metadata, read_metadata, write_metadata
 from codesign.exchange.recompose import recompose
@@ -22,11 +23,17 @@ def as_sequence(model: ModelProto) -> ModelProto:
     """``model`` over (batch, steps, ...) with constant initial states, and its readout.
 
     A model without our metadata is returned as it is; so is one whose output is read out already.
-    Functions of neurons are left out, and decomposed neurons are neurons again.
+    Functions of neurons are left out, and decomposed neurons are neurons again. An encoder before
+    the Scan stays there.
     """
     if not is_spiking(model):
         return model
-    model = recompose(without_functions(model))
+    model, front = split(recompose(without_functions(model)))
+    made = _sequence(model)
+    return made if front is None else joined(made, front)
+
+
+def _sequence(model: ModelProto) -> ModelProto:
     metadata = read_metadata(model)
     one_step = any(is_neuron(node) for node in model.graph.node)
     if one_step or len(model.graph.input) > 1:  # states that the caller would carry on

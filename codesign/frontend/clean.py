@@ -9,7 +9,7 @@ from __future__ import annotations
 from onnx import ModelProto, NodeProto, helper
 
 from codesign import exchange
-from codesign.exchange import is_neuron
+from codesign.exchange.domain import is_ours
 from codesign.frontend.batch_first import batch_first
 from codesign.frontend.check import (
     MICROSOFT,
@@ -110,7 +110,7 @@ def _opsets(model: ModelProto) -> None:
     graphs = (model.graph, *bodies(model.graph.node))
     second = any(n.op_type == "Trunc" and len(n.input) == 6 for g in graphs for n in g.node)
     model.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 2 if second else 1))
-    if any(is_neuron(n) for g in graphs for n in g.node):
+    if any(is_ours(n) for g in graphs for n in g.node):
         model.opset_import.append(helper.make_opsetid(exchange.DOMAIN, exchange.VERSION))
     if any(n.domain == MICROSOFT for n in model.graph.node):
         model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))

@@ -14,6 +14,7 @@ from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.ir.serialize import load_graph
+from codesign.spikes.coders import Rate
 from tests import attention_models, branch_models, quantizer_models, recurrent_models
 from tests.cnn_models import cnn
 from tests.models import Builder, Mlp, mlp
@@ -77,6 +78,7 @@ EXAMPLES = {
     "normalize_codes": attention_models.normalized,
     "softmax": softmaxed,
     "neuron": spiking.dense_network,
+    "encode": lambda: spiking.encoded_network(Rate(3, 4, 4, seed=1), (4, 3)),
     "on_grid": spiking.dense_network,
     "event_dense": spiking.event_network,
     **quantizer_models.EXAMPLES,

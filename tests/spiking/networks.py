@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from codesign.exchange import Metadata, StepBuilder, to_scan
+from codesign.exchange import Metadata, StepBuilder, to_scan, with_encoder
 from codesign.neurons import Leak, Lif, Neuron, Word
+from codesign.spikes.coders import Encoder
 
 QONNX = "qonnx.custom_op.general"
 
@@ -177,6 +178,29 @@ def event_network(
         at = net.dense(at, (fan_in, fan_out), f"fc{k}", frac=6, bits=bits)
         at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
     return finished(net, at, sizes[-1:], steps)
+
+
+def encoded_network(
+    encoder: Encoder,
+    sizes: tuple[int, ...] = (6, 5, 3),
+    *,
+    inside: bool = True,
+    metadata: dict[str, Any] | None = None,
+    **changes: Any,
+) -> ModelProto:
+    """Dense layers of :func:`lif` neurons behind ``encoder``, which is left out, and the steps
+    are the input, unless ``inside``."""
+    net = Network(sizes[:1])
+    at, signed = net.input, encoder.out_span[0] < 0
+    bits = encoder.bits if encoder.out_frac or encoder.kind == "direct" else 1 + signed
+    at = net.quant(at, "xq", encoder.out_frac, bits, signed=signed)
+    for k, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        frac = 6 - encoder.out_frac if k == 0 else 6
+        at = net.dense(at, (fan_in, fan_out), f"fc{k}", frac=frac, bits=6)
+        at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
+    known = {"encoding": encoder.kind, **(metadata or {})}
+    scan = finished(net, at, sizes[-1:], encoder.steps, **known)
+    return with_encoder(scan, encoder) if inside else scan
 
 
 def unit_network(model: Neuron, size: int = 4, steps: int = 5) -> ModelProto:

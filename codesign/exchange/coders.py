@@ -1,0 +1,109 @@
+"""Encoders as operators of the domain, version 1: codes (batch, F) to steps (batch, T, F)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+from onnx import AttributeProto, NodeProto, helper
+
+from codesign.errors import UnsupportedModel
+from codesign.exchange.attributes import Rule, Value, read_attributes
+from codesign.exchange.domain import DOMAIN, ENCODERS, VERSION, error, printable
+from codesign.exchange.wire import to_codes, to_wire
+from codesign.spikes import coders
+from codesign.spikes.coders import BITS, FRACS, STEPS, Encoder
+
+_COMMON: dict[str, Rule] = {"steps": STEPS, "bits": BITS, "frac": FRACS}
+_OWN: dict[str, dict[str, Rule]] = {
+    "RateEncoder": {"seed": range(1 << 31)},
+    "LatencyEncoder": {"low": range(1 << 16)},
+    "DirectEncoder": {"signed": range(2)},
+    "CountEncoder": {"form": coders.Count.forms},
+}
+_CLASSES: dict[str, type[Encoder]] = {
+    "RateEncoder": coders.Rate,
+    "LatencyEncoder": coders.Latency,
+    "DirectEncoder": coders.Direct,
+    "CountEncoder": coders.Count,
+}
+assert set(_OWN) == set(_CLASSES) == ENCODERS
+
+
+@dataclass(frozen=True)
+class ReadEncoder:
+    """A node, read."""
+
+    encoder: Encoder
+    attributes: dict[str, Value]
+
+
+def encoder_rules(op_type: str) -> dict[str, Rule]:
+    """What each attribute of the operator may be, ``version`` among them."""
+    return {"version": range(VERSION, VERSION + 1), **_COMMON, **_OWN[op_type]}
+
+
+def encoder_node(encoder: Encoder, name: str, source: str, out: str) -> NodeProto:
+    """``encoder`` as a node called ``name``, which reads ``source`` and writes ``out``.
+
+    Raises :class:`UnsupportedModel` where no operator stands for it.
+    """
+    op_type = next((k for k, c in _CLASSES.items() if type(encoder) is c), None)
+    if op_type is None:
+        what = f"no operator stands for {type(encoder).__name__}"
+        hint = f"use {', '.join(c.__name__ for c in _CLASSES.values())}"
+        raise UnsupportedModel(what, where=f"encoder '{printable(name)}'", hint=hint)
+    node = helper.make_node(op_type, [source], [out], name, domain=DOMAIN)
+    values = {f.name: getattr(encoder, f.name) for f in fields(encoder)}
+    values = {k: int(v) if isinstance(v, bool) else v for k, v in values.items()}
+    for key, value in {"version": VERSION, **values}.items():
+        node.attribute.append(helper.make_attribute(key, value))
+    read_encoder(node)
+    return node
+
+
+def read_encoder(node: NodeProto) -> ReadEncoder:
+    """The encoder that ``node`` stands for.
+
+    Raises :class:`UnsupportedModel` where an attribute is missing, unknown or wrong, the operator
+    is not of this version, or the node has other ports than one in and one out.
+    """
+    found = next((a for a in node.attribute if a.name == "version"), None)
+    if found is not None and found.type == AttributeProto.INT and found.i != VERSION:
+        what = f"version {found.i} of {node.op_type}, this codesign knows version {VERSION}"
+        raise error(node, what, "install a codesign of the file's age, or export the model again")
+    attributes = read_attributes(node, lambda _: encoder_rules(node.op_type))
+    del attributes["version"]
+    ports = (*node.input, *node.output)
+    if (len(node.input), len(node.output)) != (1, 1) or not all(ports):
+        what = f"it has {len(node.input)} inputs and {len(node.output)} outputs"
+        raise error(node, what, "give it the codes, and its result: one input, one output")
+    try:
+        values = {k: bool(v) if k == "signed" else v for k, v in attributes.items()}
+        return ReadEncoder(_CLASSES[node.op_type](**values), attributes)  # type: ignore[arg-type]
+    except ValueError as reason:
+        raise error(node, str(reason), "docs/EXCHANGE.md lists the attributes") from None
+
+
+def execute_encoder(node: NodeProto, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What ``node`` writes, float32 [batch, steps, F], of float32 [batch, F].
+
+    Raises :class:`UnsupportedModel` where a value is no code of the encoder.
+    """
+    encoder, name = read_encoder(node).encoder, node.input[0]
+    values = np.asarray(tensors[name])
+    if values.ndim != 2:
+        what = f"tensor '{printable(name)}' has shape {values.shape}"
+        raise error(node, what, "an encoder reads (batch, F): flatten what comes before it")
+    try:
+        codes = to_codes(values, encoder.frac)
+    except ValueError as reason:
+        hint = "quantize what it reads to 'bits' bits with a scale of 2^-frac"
+        raise error(node, f"tensor '{printable(name)}': {reason}", hint) from None
+    lo, hi = encoder.span
+    wrong = codes[(codes < lo) | (codes > hi)]
+    if wrong.size:
+        what = f"tensor '{printable(name)}': code {wrong.flat[0]} lies outside {lo}..{hi}"
+        raise error(node, what, "quantize it to the bits that the encoder's attributes name")
+    return {node.output[0]: to_wire(encoder.encode(codes), encoder.out_frac)}

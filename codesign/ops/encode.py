@@ -1,0 +1,90 @@
+"""Encode: a vector of codes as the spikes, or the repeated codes, of every time step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codesign.builddir import Cost
+from codesign.errors import UnsupportedModel
+from codesign.formats import Format, ScaledInt
+from codesign.ir import Value, record, register
+from codesign.ir.plan import Plan
+from codesign.ops.circuit import CircuitOp, divisors
+from codesign.spikes import coders
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
+for _kind in (coders.Rate, coders.Latency, coders.Direct, coders.Count):
+    record(f"spikes.{_kind.__name__}")(_kind)
+
+
+@register("encode")
+@dataclass(frozen=True, eq=False)
+class Encode(CircuitOp):
+    """Codes (F,) of ``encoder`` to its steps (T, F)."""
+
+    encoder: coders.Encoder
+
+    def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
+        (x,) = ins
+        if len(x.shape) != 1:
+            raise UnsupportedModel(
+                f"an encoder reads a vector, this value has shape {x.shape}",
+                hint="flatten what comes before it, and give the steps their shape behind it",
+            )
+        self._check_codes(x.format)
+        lo, hi = self.encoder.out_span
+        if self.encoder.kind == "direct":
+            lo, hi = x.format.lo, x.format.hi  # type: ignore[attr-defined]
+        return (self.encoder.steps, *x.shape), ScaledInt(lo, hi, (2.0**-self.encoder.out_frac,))
+
+    def _check_codes(self, format: Format) -> None:
+        """Codes that are ``encoder.bits`` wide and worth ``2**-encoder.frac``."""
+        encoder = self.encoder
+        lo, hi = encoder.span
+        fits = (
+            isinstance(format, ScaledInt)
+            and format.scale == (2.0**-encoder.frac,)
+            and not format.zero_point
+            and lo <= format.lo
+            and format.hi <= hi
+            and (format.bits, format.lo < 0) == (encoder.bits, lo < 0)
+        )
+        if not fits:
+            sign = "signed" if lo < 0 else "unsigned"
+            raise UnsupportedModel(
+                f"its encoder takes {sign} codes of {encoder.bits} bits in steps of "
+                f"2^-{encoder.frac}, not {format.label()}",
+                hint="quantize its input to just these codes",
+            )
+
+    def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
+        """int64 [B, F] to int64 [B, T, F]."""
+        return self.encoder.encode(arrays[0])
+
+    def lane_options(self, ins: list[Value]) -> list[int]:
+        """A beat holds elements of one step only."""
+        return divisors(ins[0].elements)
+
+    def cycles(self, ins: list[Value], plan: Plan) -> int:
+        return self.encoder.steps * ins[0].elements // plan.pe
+
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
+        from codesign.hdl.spikes.build_encoder import encoder_of
+
+        (x,) = ins
+        span = x.format.lo, x.format.hi
+        return encoder_of(self.encoder, span, elements=x.elements, lanes=plan.pe)
+
+    def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
+        from codesign.hdl.spikes.encode_area import area_of
+
+        found = area_of(self.encoder, elements=ins[0].elements, lanes=plan.pe)
+        return Cost(lut=found.lut, ff=found.ff, bram=found.bram)
+
+    def realisation(self, plan: Plan) -> str:
+        return f"{self.encoder.kind} code, {self.encoder.steps} steps"

@@ -1,0 +1,56 @@
+"""What an encoder takes on an ECP5."""
+
+from dataclasses import dataclass
+
+from codesign.hdl.memories import style_for
+from codesign.hdl.spikes.encode_rate import product_stages, signed_digits
+from codesign.spikes import coders
+from codesign.spikes.encoders import FIRST_FACTOR, SECOND_FACTOR
+
+#: LUT4s of an adder or a comparison of one bit: a carry cell is two, and is half used.
+CARRY = 1.0
+#: Bits of a 16-deep distributed RAM cell, and its LUT4s with those of its write port.
+CELL_BITS, CELL_LUTS = 4, 6
+#: A block RAM: 512 words of 36 bits.
+BLOCK_WORDS, BLOCK_BITS = 512, 36
+
+
+@dataclass(frozen=True)
+class Area:
+    """LUT4s as toolchain/yosys.py counts them, flip-flops and block RAMs."""
+
+    lut: int
+    ff: int
+    bram: int
+
+
+def area_of(encoder: coders.Encoder, *, elements: int, lanes: int) -> Area:
+    """An estimate: the memory of two frames, counters, then what each lane computes."""
+    beats, word = elements // lanes, lanes * encoder.bits
+    counted = 4 * (2 * beats).bit_length() + 3 * (encoder.steps - 1).bit_length()
+    lut, ff, bram = 2.0 * counted + 20, counted + word + 8.0, 0
+    if encoder.steps > 1:
+        depth = 2 * beats
+        if style_for(depth, word) == "block":
+            bram += -(-depth // BLOCK_WORDS) * -(-word // BLOCK_BITS)
+        else:
+            lut += CELL_LUTS * -(-depth // 16) * -(-word // CELL_BITS)
+    lane_lut, lane_ff = _lane(encoder)
+    return Area(round(lut + lanes * lane_lut), round(ff + lanes * lane_ff), bram)
+
+
+def _lane(encoder: coders.Encoder) -> tuple[float, float]:
+    """LUT4s and flip-flops of one lane."""
+    bits, step = encoder.bits, (encoder.steps - 1).bit_length()
+    match encoder:
+        case coders.Rate():
+            adders = sum(len(signed_digits(f)) - 1 for f in (FIRST_FACTOR, SECOND_FACTOR))
+            stages = product_stages(FIRST_FACTOR) + product_stages(SECOND_FACTOR)
+            return 32 * CARRY * adders + CARRY * bits + 64, stages * (bits + 64) + 33
+        case coders.Latency():
+            return 2 * CARRY * bits + 1, 1
+        case coders.Count(form="bitwise"):
+            return 2 * bits / 3, 1
+        case coders.Count():
+            return CARRY * max(bits, step) * (2 if encoder.signed_codes else 1), 2
+    return 0, bits
