@@ -59,10 +59,12 @@ def with_encoder(model: ModelProto, encoder: Encoder) -> ModelProto:
 
 @dataclass(frozen=True)
 class Front:
-    """What lies before the Scan: nodes, and the input of the whole graph that they read."""
+    """What lies before the Scan: nodes, the input of the whole graph that they read, and their
+    constants."""
 
     nodes: tuple[NodeProto, ...]
     given: ValueInfoProto
+    constants: tuple[TensorProto, ...] = ()
 
 
 def joined(model: ModelProto, front: Front) -> ModelProto:
@@ -78,6 +80,8 @@ def joined(model: ModelProto, front: Front) -> ModelProto:
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
     graph.input.extend([front.given, *kept])
+    known = {t.name for t in graph.initializer}
+    graph.initializer.extend(t for t in front.constants if t.name not in known)
     return out
 
 
@@ -109,7 +113,9 @@ def split(model: ModelProto) -> tuple[ModelProto, Front | None]:
         raise error(encoder, "what it encodes is not one input of the graph", "encode the input")
     if any((seen | {inputs[0].name}) & set(n.input) for n in rest):
         raise error(encoder, "its input is read beside it", "let all steps come from the encoder")
-    return _without(model, encoder, rest, inputs[0]), Front(tuple(before), inputs[0])
+    own_constants = tuple(t for t in model.graph.initializer if t.name in wanted)
+    front = Front(tuple(before), inputs[0], own_constants)
+    return _without(model, encoder, rest, inputs[0]), front
 
 
 def _without(

@@ -197,7 +197,7 @@ def encoded_network(
     for k, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
         frac = 6 - encoder.out_frac if k == 0 else 6
         at = net.dense(at, (fan_in, fan_out), f"fc{k}", frac=frac, bits=6)
-        at = net.neuron(lif(**changes), f"lif{k}", at, (1, fan_out))
+        at = net.neuron(lif(**{"theta": [12], **changes}), f"lif{k}", at, (1, fan_out))
     known = {"encoding": encoder.kind, **(metadata or {})}
     scan = finished(net, at, sizes[-1:], encoder.steps, **known)
     return with_encoder(scan, encoder) if inside else scan

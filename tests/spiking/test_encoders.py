@@ -131,8 +131,12 @@ def test_an_unquantized_input_is_refused() -> None:
     def around(node: Any) -> None:
         node.input[0] = "x"
 
+    model = edited("x_encoded", around)
+    with pytest.raises(UnsupportedModel, match="read beside it"):
+        import_qonnx(model)
+    del model.graph.node[0]
     with pytest.raises(UnsupportedModel, match="reads float32"):
-        import_qonnx(edited("x_encoded", around))
+        import_qonnx(model)
 
 
 def test_windows_that_go_on_keep_their_encoder() -> None:
