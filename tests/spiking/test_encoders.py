@@ -19,6 +19,7 @@ from codesign.exchange.domain import ENCODERS, is_encoder
 from codesign.exchange.sequence import as_sequence
 from codesign.frontend import import_qonnx
 from codesign.frontend.execute import execute_batch
+from codesign.hdl.spikes.encode_area import area_of
 from codesign.ops.encode import Encode
 from codesign.spikes import coders
 from tests.spiking.networks import encoded_network
@@ -139,8 +140,18 @@ def test_an_unquantized_input_is_refused() -> None:
         import_qonnx(model)
 
 
+def test_every_encoder_is_found_in_the_estimates() -> None:
+    """More lanes and a hash cost more; all have a price."""
+    sizes = {"elements": 16, "lanes": 4}
+    found = {k: area_of(c, **sizes) for k, c in CODERS.items()}
+    assert all(a.lut > 0 and a.ff > 0 for a in found.values())
+    assert found["rate"].lut > 4 * found["latency"].lut
+    assert area_of(CODERS["rate"], elements=16, lanes=8).lut > 1.5 * found["rate"].lut
+
+
 def test_windows_that_go_on_keep_their_encoder() -> None:
     model = encoded_network(CODERS["latency"], metadata={"reset_at_window": False})
     made = as_sequence(model)
     assert len(made.graph.input) == 1 and sum(map(is_encoder, made.graph.node)) == 1
-    assert import_qonnx(model).graph.input.shape == (6,)
+    graph = import_qonnx(model).graph
+    assert graph.values[graph.inputs[0]].shape == (6,)
