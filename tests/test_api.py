@@ -33,12 +33,14 @@ def network() -> torch.nn.Module:
     return net.eval()
 
 
-def test_live_module(tmp_path: Path) -> None:
+# tests/cli/test_cli.py runs the benches in every round
+@pytest.mark.parametrize("cocotb", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_live_module(cocotb: bool, tmp_path: Path) -> None:
     design = codesign.generate(
         network(), tmp_path / "build", example_input=torch.rand(8, 10), target_ii=10
     )
-    report = design.verify(random_frames=300)
-    assert report.ok
+    report = design.verify(random_frames=300, cocotb=cocotb)
+    assert report.ok and bool(report.benches) == cocotb
     assert "PyTorch = reference" in {e.link for e in report.evidence}
     assert all(bench.passed for bench in report.benches)
     assert design.report().read_text().startswith("<!doctype html")

@@ -33,7 +33,7 @@ def test_good_circuits_pass_everything(unrolled, folded, tmp_path) -> None:
         assert len(list(ElementTree.parse(junit).getroot().iter("testcase"))) == len(TESTS)
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_other_seeds_and_few_frames(folded, seed) -> None:
     assert run(folded.with_frames(1), seed=seed).ok
 
@@ -44,6 +44,7 @@ def test_wrong_weight_is_located(unrolled) -> None:
     assert set(failed) >= {"exactness", "random_stalls", "idle_gaps", "reset_mid_frame"}
 
 
+@pytest.mark.slow
 def test_swapped_lanes(folded) -> None:
     failed = failures(folded.edit_rtl("{acc1, acc0}", "{acc0, acc1}"))
     assert "tensor 'fc1', frame 0, index 0" in failed["exactness"]

@@ -23,7 +23,14 @@ def test_swapped_lanes_are_noticed(unrolled, tmp_path) -> None:
     assert result.first.tensor == "fc2" and result.first.index == 0
 
 
-@pytest.mark.parametrize("name", ["drop_stall", "ignore_reset", "wrong_tlast"])
+# tests/sim/test_cocotb.py has stalls, tlast and cycles in every round
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ignore_reset",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("drop_stall", "wrong_tlast")),
+    ],
+)
 def test_cocotb_notices(folded, tmp_path, name) -> None:
     broken = faults.STREAM_FAULTS[name](folded.build, tmp_path / "broken")
     assert not run_cocotb(
@@ -31,6 +38,7 @@ def test_cocotb_notices(folded, tmp_path, name) -> None:
     ).ok
 
 
+@pytest.mark.slow
 def test_wrong_cycles_are_noticed(unrolled, tmp_path) -> None:
     broken = faults.wrong_cycles(unrolled.build, tmp_path / "broken", latency=1)
     result = run_cocotb(broken, unrolled.inputs, unrolled.expected, only=["latency_and_ii"])

@@ -95,7 +95,21 @@ FAULTS: dict[str, Fault] = {
 STYLES = {"folded": Goal("ii", 12), "unrolled": Goal("unrolled")}
 
 
-@pytest.fixture(scope="module", params=list(STYLES))
+#: A fault of each kind in one style or the other; the long suite has every one in both.
+QUICK = {
+    ("folded", "weight 3,7 bit 1"), ("folded", "threshold 0,0 by +1"),
+    ("folded", "two lanes swapped"), ("folded", "rounding mode"),
+    ("unrolled", "weight of the last layer"), ("unrolled", "threshold 3,0 by -1"),
+}  # fmt: skip
+
+
+def cases() -> list[object]:
+    pairs = [(style, name) for style in STYLES for name in FAULTS]
+    assert set(pairs) >= QUICK
+    return [pytest.param(*p, marks=[] if p in QUICK else pytest.mark.slow) for p in pairs]
+
+
+@pytest.fixture(scope="module")
 def design(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """A proven design, and the goal it was planned for."""
     goal = STYLES[request.param]
@@ -106,7 +120,7 @@ def design(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return made, goal
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("design, name", cases(), indirect=["design"])
 def test_verify_catches(name: str, design: tuple[Design, Goal], tmp_path: Path) -> None:
     made, goal = design
     bad = tmp_path / "bad"
