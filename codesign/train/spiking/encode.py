@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.errors import UsageError
+from codesign.spikes import coders
 
 ENCODERS: dict[str, Callable[[Encoding, np.ndarray], np.ndarray]] = {}
 
@@ -42,6 +43,22 @@ class Encoding:
     def frac(self) -> int:
         """Fraction bits of what the network is given: 0 for spikes."""
         return self.bits if self.kind == "direct" else 0
+
+    def in_circuit(self) -> coders.Encoder:
+        """The same encoder as a part of the model (docs/EXCHANGE.md).
+
+        Raises :class:`UsageError` for signals and events, which have no such encoder.
+        """
+        match self.kind:
+            case "rate":
+                return coders.Rate(self.steps, self.bits, self.bits, seed=self.seed)
+            case "latency":
+                return coders.Latency(self.steps, self.bits, self.bits, low=self.low)
+            case "direct":
+                return coders.Direct(self.steps, self.bits, self.bits, signed=False)
+        raise UsageError(
+            f"'{self.kind}' inputs are not encoded in the circuit", hint="--encoder host"
+        )
 
     def codes(self, x: np.ndarray) -> np.ndarray:
         """float [...] in 0..1 to int64 codes of the same shape."""

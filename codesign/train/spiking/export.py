@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from codesign.errors import UnsupportedModel, UsageError
-from codesign.exchange import Metadata, StepBuilder, to_scan
+from codesign.exchange import Metadata, StepBuilder, to_scan, with_encoder
 from codesign.exchange.step import NEXT, QONNX
 from codesign.train.export import export_module
 from codesign.train.needs import need
@@ -27,21 +27,31 @@ QUANTIZED_INPUT = "x_q"
 @dataclass(frozen=True)
 class Exported:
     """Both forms of one network. ``layers``: name of each block's result in the one-step form,
-    in order; its states are ``NAME.v`` and so on."""
+    in order; its states are ``NAME.v`` and so on. ``encodes``: whether the Scan form encodes its
+    input itself."""
 
     step: onnx.ModelProto
     scan: onnx.ModelProto
     layers: tuple[str, ...]
+    encodes: bool = False
 
 
 def export_spiking(
-    net: SpikingNet, shape: tuple[int, ...], encoding: Encoding, readout: str, dt: float = DT
+    net: SpikingNet,
+    shape: tuple[int, ...],
+    encoding: Encoding,
+    readout: str,
+    dt: float = DT,
+    *,
+    encodes: bool = False,
 ) -> Exported:
     """``net`` for inputs of ``shape`` (of one step, without batch, channels first).
 
-    The file's input is what arrives each step, (1, steps, ...). Raises :class:`UsageError` for a
-    readout the format has no word for, :class:`UnsupportedModel` where a layer's weights are not
-    on the scale its neurons are made for.
+    The file's input is what arrives each step, (1, steps, ...); in a Scan form that ``encodes``,
+    the numbers before they are encoded, (1, features).
+    Raises :class:`UsageError` for a readout the format has no word for, or an encoding that has no
+    encoder there; :class:`UnsupportedModel` where a layer's weights are not on the scale its
+    neurons are made for.
     """
     if readout not in ("count", "membrane", "first_spike"):
         raise UsageError(
@@ -67,7 +77,10 @@ def export_spiking(
         reset_at_window=True,
     )
     step = build.model(out, tuple(frame.shape), metadata)
-    return Exported(step, to_scan(step), tuple(names))
+    scan = to_scan(step)
+    if encodes:
+        scan = with_encoder(scan, encoding.in_circuit())
+    return Exported(step, scan, tuple(names), encodes)
 
 
 def _input_quantizer(build: StepBuilder, encoding: Encoding) -> str:

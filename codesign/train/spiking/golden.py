@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from codesign.exchange import is_encoder
 from codesign.exchange.step import NEXT
 from codesign.train.golden import Golden
 from codesign.train.needs import need
@@ -59,11 +60,13 @@ def named(
     found: dict[str, np.ndarray], exported: Exported, readout: str, x: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What :func:`trace` found, the input and the readout, by the names in the Scan form."""
-    scan = exported.scan.graph.node[0]
+    scan = next(n for n in exported.scan.graph.node if n.op_type == "Scan")
     body = next(a.g for a in scan.attribute if a.name == "body")
     inside = {outer: inner.name for outer, inner in zip(scan.output, body.output, strict=True)}
     last = exported.layers[-1]
     tensors = {QUANTIZED_INPUT: np.ascontiguousarray(x, dtype=np.float32)}
+    encoders = [n.output[0] for n in exported.scan.graph.node if is_encoder(n)]
+    tensors |= dict.fromkeys(encoders, tensors[QUANTIZED_INPUT])
     tensors |= {inside.get(name, name): array for name, array in found.items()}
     return tensors | {f"{last}_{readout}": read_out(found[last], readout)}
 
@@ -89,30 +92,37 @@ def record_spiking(
     random_frames: int = 100,
     seed: int = 1,
 ) -> Golden:
-    """Run ``net`` on ``x`` (encoded, float32 [n, steps, ...]) and on random inputs, among them
-    all, none and alternating ones."""
-    random_x = random_inputs(encoding, x.shape[1:], random_frames, seed)
-    test, random = trace(net, x), trace(net, random_x)
+    """Run ``net`` on ``x`` and on random inputs, among them all, none and alternating ones.
+
+    ``x``: float32 [n, steps, ...], encoded; numbers [n, features] for a file that encodes them.
+    """
+    numbers = exported.encodes
+    random_x = random_inputs(encoding, x.shape[1:], random_frames, seed, numbers=numbers)
+    steps, random_steps = (encoding(a) if numbers else a for a in (x, random_x))
+    test, random = trace(net, steps), trace(net, random_steps)
     guess = read_out(test[exported.layers[-1]], readout).argmax(1)
     return Golden(
         np.ascontiguousarray(x, dtype=np.float32),
         np.asarray(labels, dtype=np.int64),
         random_x,
         seed,
-        named(test, exported, readout, x),
-        named(random, exported, readout, random_x),
+        named(test, exported, readout, steps),
+        named(random, exported, readout, random_steps),
         float("nan"),
         float((guess == labels).mean()) if len(labels) else float("nan"),
     )
 
 
-def random_inputs(encoding: Encoding, shape: tuple[int, ...], frames: int, seed: int) -> np.ndarray:
-    """float32 [frames, steps, ...]: spikes, or codes, of every density."""
+def random_inputs(
+    encoding: Encoding, shape: tuple[int, ...], frames: int, seed: int, *, numbers: bool = False
+) -> np.ndarray:
+    """float32 [frames, *shape]: spikes, codes, or the ``numbers`` to encode, of every density."""
     rng = np.random.default_rng(seed)
-    top = (1 << encoding.bits) - 1 if encoding.kind == "direct" else 1
+    whole = numbers or encoding.kind == "direct"
+    top, frac = ((1 << encoding.bits) - 1 if whole else 1), (encoding.bits if whole else 0)
     density = rng.random((frames, *[1] * len(shape)))
     size = (frames, *shape)
     found = (rng.random(size) < density) * rng.integers(1, top, size=size, endpoint=True)
     if frames > 3:
         found[0], found[1], found[2, ::2], found[2, 1::2] = 0, top, 0, top
-    return (found * 2.0**-encoding.frac).astype(np.float32)
+    return (found * 2.0**-frac).astype(np.float32)

@@ -44,7 +44,8 @@ RECORDED = 1 << 26
 class SpikingOptions:
     """``steps``: T. ``rule``: one of :data:`RULES`. ``neuron``: see :mod:`.choose`. ``encoding``
     ``auto``: latency for pictures. ``low``: see :class:`.Encoding`; by
-    default what suits the data. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
+    default what suits the data. ``encoder``: who encodes, the ``host`` or the ``circuit``, whose
+    file then takes the numbers themselves. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
     optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
     ``activity``: what a hidden spike costs (bptt)."""
 
@@ -62,6 +63,7 @@ class SpikingOptions:
     lr: float = 1e-2
     activity: float = 0.0
     low: int | None = None
+    encoder: str = "host"
     k: int | None = None
     levels: int | None = None
     seed: int = 0
@@ -73,6 +75,8 @@ class SpikingOptions:
             raise UsageError(f"a network runs at least 1 time step, got T = {self.steps}")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"epochs must be at least 1, got {self.epochs}")
+        if self.encoder not in ("host", "circuit"):
+            raise UsageError(f"unknown encoder '{self.encoder}'", hint="use host or circuit")
         readout(self.readout)
         if self.rule == "qcfs" and (self.neuron != "lif" or self.recurrent):
             raise UsageError("qcfs makes its own neurons, in feed-forward networks")
@@ -107,6 +111,8 @@ def train_spiking(
     if options.rule == "qcfs" and encoding != "direct":
         raise UsageError("qcfs needs a constant input", hint="--encoding direct")
     task = load_task(dataset, encoding, options.steps, data, options.seed, options.low)
+    if options.encoder == "circuit":
+        task.encoding.in_circuit()  # before hours of training
     config = network_config(task, options)
     with _one_thread(options.seed):
         net = _converted(task, config, options, progress) if options.rule == "qcfs" else None
@@ -120,7 +126,9 @@ def train_spiking(
 def finished(net: SpikingNet, task: Task, options: SpikingOptions) -> SpikingResult:
     """Measure, export and record a trained network."""
     score, given, hidden = measure(net, task, options.readout)
-    exported = export_spiking(net, (task.features,), task.encoding, options.readout)
+    exported = export_spiking(
+        net, (task.features,), task.encoding, options.readout, encodes=options.encoder == "circuit"
+    )
     per_frame = task.encoding.steps * (task.features + sum(_widths(net)))
     count = max(1, min(len(task.test_x), RECORDED // per_frame))
     golden = record_spiking(
@@ -128,7 +136,7 @@ def finished(net: SpikingNet, task: Task, options: SpikingOptions) -> SpikingRes
         exported,
         task.encoding,
         options.readout,
-        task.encoding(task.test_x[:count]),
+        task.test_x[:count] if exported.encodes else task.encoding(task.test_x[:count]),
         task.test_y[:count],
         seed=options.seed,
     )

@@ -94,6 +94,35 @@ def test_the_file_computes_what_pytorch_recorded(kind: str) -> None:
     assert 0.02 < (spikes != 0).mean() < 0.9
 
 
+@pytest.mark.parametrize("kind", ["rate", "latency", "direct"])
+def test_a_file_that_encodes_computes_what_pytorch_recorded(kind: str) -> None:
+    """Numbers in; the encoder of the file makes the very steps that the network was trained on."""
+    net, shape = dense(**({"input_frac": 3} if kind == "direct" else {}))
+    encoding = Encoding(kind, 5, bits=3)
+    x = np.random.default_rng(3).random((12, *shape)).astype(np.float32)
+    exported = export_spiking(net, shape, encoding, "membrane", encodes=True)
+    golden = record_spiking(net, exported, encoding, "membrane", x, np.zeros(12), random_frames=9)
+    imported = import_qonnx(exported.scan)
+    graph = with_states(imported.graph)
+    places = {t: n for n, t in imported.tensor_names.items()}
+    assert {"x_encoded", "x_q", "layer0"} <= set(golden.test) <= set(places)
+    for floats, recorded in ((golden.test_x, golden.test), (golden.random_x, golden.random)):
+        assert floats.shape[1:] == shape
+        names = [places[t] for t in recorded]
+        ours = run(graph, {imported.graph.inputs[0]: floats}, keep=names)
+        for tensor, wanted in recorded.items():
+            format = graph.values[places[tensor]].format
+            mine = format.decode(ours[places[tensor]])
+            assert np.array_equal(mine.reshape(len(floats), -1), wanted.reshape(len(floats), -1))
+        assert recorded["x_encoded"].any()
+
+
+def test_events_have_no_encoder_in_the_file() -> None:
+    net, shape = dense()
+    with pytest.raises(UsageError, match="'events' inputs are not encoded in the circuit"):
+        export_spiking(net, shape, Encoding("events", 5), "membrane", encodes=True)
+
+
 def test_the_two_forms_are_one_network() -> None:
     net, shape = dense()
     exported = export_spiking(net, shape, Encoding("latency", 5), "membrane")

@@ -71,6 +71,7 @@ def test_presets_can_be_trained(name: str) -> None:
     ("fields", "message"),
     [
         ({"rule": "hebb"}, "unknown rule 'hebb'"),
+        ({"encoder": "gpu"}, "unknown encoder 'gpu'"),
         ({"steps": 0}, "at least 1 time step, got T = 0"),
         ({"readout": "vote"}, "unknown readout 'vote'"),
         ({"rule": "qcfs", "readout": "count"}, "qcfs reads out the membrane"),
