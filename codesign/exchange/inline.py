@@ -10,7 +10,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, StringStringE
 from onnx.inliner import inline_local_functions
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.domain import DOMAIN, check_version, error, graphs, is_neuron
+from codesign.exchange.domain import DOMAIN, check_version, error, graphs, is_neuron, is_ours
 from codesign.exchange.function import NOTE, OLDEST, function_of, signature
 from codesign.exchange.node import Read, read_node
 from codesign.exchange.step import constants_of
@@ -71,12 +71,14 @@ def decompose(model: ModelProto) -> ModelProto:
 
 
 def inline(model: ModelProto) -> ModelProto:
-    """``model`` without neurons and without functions: standard (and other tools') operators only.
+    """``model`` without neurons and without functions: standard (and other tools') operators only,
+    and an encoder where there is one.
 
     What it computes is the same, bit for bit; see :func:`codesign.exchange.function.function_of`.
     """
     out = inline_local_functions(decompose(model))
-    kept = [o for o in out.opset_import if o.domain != DOMAIN]
+    left = any(is_ours(n) for g in graphs(out.graph) for n in g.node)  # an encoder
+    kept = [o for o in out.opset_import if left or o.domain != DOMAIN]
     del out.opset_import[:]
     out.opset_import.extend(kept)
     return out
