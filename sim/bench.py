@@ -132,7 +132,9 @@ async def latency_and_ii(dut: Any) -> None:
 
 
 def _steady_ii(run: Run) -> float:
-    """Cycles between the last beats of frames, over the second half of the run."""
+    """Cycles between the last beats of frames, over the second half of the run; without the
+    very last, which has none behind it and may leave sooner, if two others are left."""
     ends = run.delivered[_MANIFEST.output.beats - 1 :: _MANIFEST.output.beats]
     middle = len(ends) // 2
-    return (ends[-1] - ends[middle]) / (len(ends) - 1 - middle)
+    last = max(len(ends) - 2, middle + 1)
+    return (ends[last] - ends[middle]) / (last - middle)

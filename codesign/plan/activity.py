@@ -42,8 +42,8 @@ def _all_alike(layers: list[Layer], spikes: int) -> dict[str, np.ndarray]:
 def frame_cycles(
     circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow, seen: Seen
 ) -> tuple[int, Fraction]:
-    """(latency of the first frame sent alone, cycles between frames in the later half of all but
-    the first) of the frames in ``seen``: what the native harness measures of them."""
+    """(latency of the first frame sent alone, cycles between frames in the later half but
+    the last) of the frames in ``seen``: what the native harness measures of them."""
     beats = -(-circuit.target.elements // exit_lanes(circuit, plans))
     frames = len(next(iter(seen.values())))
     alone = {name: codes[:1] for name, codes in seen.items()}
@@ -51,6 +51,6 @@ def frame_cycles(
     latency = run.left[-1] - run.entered[0]
     rest = {name: codes[1:] for name, codes in seen.items()}
     run = simulate_flow(circuit, plans, flow, frames - 1, seen=rest)
-    ends = run.left[beats - 1 :: beats]
-    middle = frames // 2
-    return latency, Fraction(ends[-1] - ends[middle - 1], frames - 1 - middle)
+    ends, first = run.left[beats - 1 :: beats], frames // 2 - 1
+    last = max(frames - 3, first + 1)
+    return latency, Fraction(ends[last] - ends[first], last - first)

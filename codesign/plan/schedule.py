@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -194,10 +194,15 @@ def beat_by_beat(circuit: Circuit, flow: Dataflow) -> Fraction:
     return Fraction(beats * LONG_AFTER) if forks else Fraction(0)
 
 
-def interval(left: list[int], beats: int, frames: int) -> Fraction:
-    """Cycles between frames of ``beats`` beats in the later half of ``frames``."""
-    ends, half = left[beats - 1 :: beats], frames // 2
-    return Fraction(ends[-1] - ends[half - 1], frames - half)
+def interval(left: Sequence[int], beats: int, frames: int) -> Fraction:
+    """Cycles between frames of ``beats`` output beats, from half of ``frames``, the later ones.
+
+    Without the last frame where two others are left: a window may do the end of a frame sooner
+    that has none behind it, and that is not the pace of frames in a row.
+    """
+    ends, last = left[beats - 1 :: beats], max(frames - 2, 1)
+    first = max(last - frames // 2, min(1, last - 1))
+    return Fraction(ends[last] - ends[first], last - first)
 
 
 def frames_to_time(run: Run) -> int:
