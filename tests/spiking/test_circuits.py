@@ -12,6 +12,7 @@ import pytest
 from codesign.api import Design, generate
 from codesign.builddir import BuildDir
 from codesign.neurons import Adaptation, Leak, Neuron, Synapse, Word
+from codesign.verify import verify
 from tests.neurons.units import random_egru, random_snu
 from tests.spiking.networks import (
     conv_network,
@@ -128,7 +129,7 @@ def test_another_neuron_in_the_circuit_is_found(tmp_path: Path) -> None:
     (design.path / "rtl" / "codesign_top.v").write_bytes(
         (other.path / "rtl" / "codesign_top.v").read_bytes()
     )
-    report = design.verify(random_frames=200, cocotb=False)
+    report = verify(BuildDir.open(design.path), random_frames=200, cocotb=False)
     wrong = [e for e in report.evidence if e.mismatches]
     assert wrong and all(e.link == "reference = RTL" for e in wrong)
     assert wrong[0].first is not None and wrong[0].first.tensor.startswith("lif0")
