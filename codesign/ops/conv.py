@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +44,9 @@ class Conv(Op):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", constant(self.weights, np.int64))
         object.__setattr__(self, "weight_scale", weight_scales(self.weight_scale))
+
+    def one_step(self, steps: int) -> Conv:
+        return replace(self, steps=1) if self.steps else self
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
@@ -56,6 +56,9 @@ class Convolve(Weighted):
     steps: int = 0
 
     slides: ClassVar[bool] = True
+
+    def one_step(self, steps: int) -> Convolve:
+        return replace(self, steps=1) if self.steps else self
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""

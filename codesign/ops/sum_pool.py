@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -40,6 +40,9 @@ class SumPool(CircuitOp):
     steps: int = 0
 
     slides: ClassVar[bool] = True
+
+    def one_step(self, steps: int) -> SumPool:
+        return replace(self, steps=1) if self.steps else self
 
     def geometry(self, x: Value) -> Geometry:
         """The window over ``x``."""

@@ -157,6 +157,19 @@ def conv_network(
     return finished(net, net.neuron(lif(**changes), "out", at, (1, outputs)), (outputs,), steps)
 
 
+def recurrent_conv_network(shape: tuple[int, ...] = (1, 4, 4), steps: int = 3) -> ModelProto:
+    """Neurons whose spikes come back through a convolution in the next step."""
+    net = Network(shape)
+    drive, size = net.conv(net.quant("x", "xq", 2, 4), shape, "drive", 2, 3, 1)
+    seen = net.state("seen", (1, *size))
+    back, _ = net.conv(seen, size, "back", 2, 3, 1, frac=6)
+    spikes = net.spiking(net.node("Add", [drive, back], "total"), size, "lif0")
+    net.node("Identity", [spikes], "seen_next")
+    flat = net.node("Flatten", [spikes], "flat", axis=1)
+    out = net.neuron(lif(), "out", net.dense(flat, (prod(size), 3), "fc", frac=6), (1, 3))
+    return finished(net, out, (3,), steps)
+
+
 def recurrent_network(size: int = 4, steps: int = 6, **changes: Any) -> ModelProto:
     """A layer whose spikes come back through weights of their own in the next step."""
     net = Network((3,))

@@ -18,6 +18,7 @@ from tests.spiking.networks import (
     conv_network,
     dense_network,
     event_network,
+    recurrent_conv_network,
     recurrent_network,
     unit_network,
 )
@@ -37,6 +38,7 @@ NETWORKS: dict[str, Any] = {
     "conv_global": lambda: conv_network((2, 4, 4), 3, pool="GlobalAveragePool"),
     "conv_padded": lambda: conv_network((1, 4, 4), kernel=2, pads=2, pool=""),
     "conv_line": lambda: conv_network((2, 9), 3, kernel=4, pads=0),
+    "conv_recurrent": recurrent_conv_network,
     "goes_on": lambda: dense_network(metadata={"reset_at_window": False}),
     "membrane": lambda: dense_network(
         (6, 4), metadata={"readout": "membrane"}, output="membrane", reset="none"
