@@ -111,6 +111,7 @@ class EventDense(CircuitOp):
 
         steps, inputs = x.shape
         levels, matrix = x.format.hi, self.matrix
+        _, range_ = self.infer(x)
         return {
             "scan": SpikeScan(inputs, steps, plan.simd, levels),
             "synapses": Synapses(
@@ -121,6 +122,7 @@ class EventDense(CircuitOp):
                 levels=levels,
                 bias=matrix.bias,
                 weight_memory=plan.memory,
+                out_range=(range_.lo, range_.hi),
             ),
         }
 

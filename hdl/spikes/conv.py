@@ -48,6 +48,7 @@ class EventConv(EventLayer):
         weight_memory: str = "auto",
         merge: Literal["sum", "or"] = "sum",
         loadable: tuple[int, int] | None = None,
+        out_range: tuple[int, int] | None = None,
     ) -> None:
         weights = integers(weights, 4)
         kh, kw, channels, each = weights.shape
@@ -94,6 +95,7 @@ class EventConv(EventLayer):
             weight_memory=weight_memory,
             group=each,
             loadable=loadable,
+            out_range=out_range,
         )
 
     @property

@@ -38,6 +38,7 @@ class EventDense(EventLayer):
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
         loadable: tuple[int, int] | None = None,
+        out_range: tuple[int, int] | None = None,
     ) -> None:
         weights = integers(weights, 2)
         inputs, outputs = weights.shape
@@ -64,6 +65,7 @@ class EventDense(EventLayer):
             bias=bias,
             weight_memory=weight_memory,
             loadable=loadable,
+            out_range=out_range,
         )
 
     def rows_of(self, weights: np.ndarray) -> list[list[int]]:

@@ -38,7 +38,8 @@ class EventLayer(Component):
 
     Subclasses say which slots an event takes (``_front``, ``slots``). A slot takes one cycle: its
     weights are fetched, registered (and multiplied where spikes are counted), and added. The end
-    of a step takes one slot. It waits only while the step before has not been handed on wholly.
+    of a step takes one slot. ``out_range``: the exact range of the currents where it is known to
+    be narrower than least sum plus least bias says. It waits only while the step before has not been handed on wholly.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class EventLayer(Component):
         weight_memory: str,
         group: int = 0,
         loadable: tuple[int, int] | None = None,
+        out_range: tuple[int, int] | None = None,
     ) -> None:
         if steps < 1:
             raise ValueError(f"a frame has at least one step, got {steps}")
@@ -68,7 +70,7 @@ class EventLayer(Component):
         self._bias = None if bias is None or not np.any(bias) else np.asarray(bias, np.int64)
         low, high = (0, 0) if self._bias is None else (self._bias.min(), self._bias.max())
         #: Range of a current.
-        self.lo, self.hi = int(sums[0] + low), int(sums[1] + high)
+        self.lo, self.hi = out_range or (int(sums[0] + low), int(sums[1] + high))
         #: Registers between a slot and its addition.
         self.depth = 3 if store.banked or self.counted else 2
         super().__init__(

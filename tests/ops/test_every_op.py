@@ -47,7 +47,7 @@ def softmaxed() -> object:
 
 
 #: What ``generate`` is told beside the target.
-OPTIONS = {"event_dense": {"activity": 0.2}}
+OPTIONS = {"event_conv": {"activity": 0.2}, "event_dense": {"activity": 0.2}}
 PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
 EXAMPLES = {
     "quant": lambda: chained(),
@@ -80,6 +80,7 @@ EXAMPLES = {
     "neuron": spiking.dense_network,
     "encode": lambda: spiking.encoded_network(Rate(3, 4, 4, seed=1), (4, 3)),
     "on_grid": spiking.dense_network,
+    "event_conv": lambda: spiking.conv_network(again=True, pool=""),
     "event_dense": spiking.event_network,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),

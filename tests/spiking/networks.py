@@ -129,19 +129,22 @@ def conv_network(
     *,
     kernel: int = 3,
     pads: int = 1,
+    again: bool = False,
     depthwise: bool = False,
     pool: str = "MaxPool",
     outputs: int = 3,
     **changes: Any,
 ) -> ModelProto:
-    """Convolution, neurons with a threshold per channel, pool, and a dense layer of neurons.
+    """Convolution, neurons with a threshold per channel (``again``: both twice; ``depthwise``: the
+    second one is), pool, and a dense layer of neurons.
     ``shape``: (C, H, W) or (C, L) of a step; ``pool``: the operator ("" for none)."""
     net, axes = Network(shape), len(shape) - 1
     at = net.quant("x", "xq", 2, 4)
     at, size = net.conv(at, shape, "conv", channels, kernel, pads)
     at = net.spiking(at, size, "lif0", **changes)
-    if depthwise:
-        at, size = net.conv(at, size, "each", size[0], kernel, pads, group=size[0], frac=6)
+    if again or depthwise:
+        group = size[0] if depthwise else 1
+        at, size = net.conv(at, size, "each", size[0], kernel, pads, group=group, frac=6)
         at = net.spiking(at, size, "lif1", **changes)
     before = prod(size)
     if pool.startswith("Global"):

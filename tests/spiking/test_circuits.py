@@ -124,6 +124,19 @@ def test_events_cost_what_the_data_say(target: int, tmp_path: Path) -> None:
     assert activity is not None and activity.silent_ii < activity.dense_ii
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["again", "depthwise"])
+def test_convolved_events_cost_what_the_data_say(kind: str, tmp_path: Path) -> None:
+    model = conv_network((2, 5, 4), 4, pool="", **{kind: True})
+    design = generate(model, tmp_path / "build", target_ii=600, activity=0.2)
+    layers = BuildDir.open(design.path).manifest.layers
+    assert [layer.op for layer in layers].count("event_conv") == 1
+    report = design.verify(random_frames=60, cocotb=False)
+    assert report.ok, report
+    cycles = [e for e in report.evidence if e.link == "cycles predicted = measured"]
+    assert cycles and all(e.frames >= 4 for e in cycles)
+
+
 def test_another_neuron_in_the_circuit_is_found(tmp_path: Path) -> None:
     """The Verilog of a network that differs in one choice: the comparison names the layer."""
     design = generate(dense_network(), tmp_path / "right", target_ii=100)
