@@ -113,7 +113,7 @@ def generate(
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
-    ``activity``: spiking dense layers become event-driven, planned for this share of spikes.
+    ``activity``: layers between spikes become event-driven, planned for this share of spikes.
     ``softmax``: one at the end is computed on the ``host``, or is replaced by ``argmax``.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.

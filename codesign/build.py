@@ -90,7 +90,7 @@ def generate_into(
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
 
-    ``activity``: spiking dense layers become event-driven, planned for this share of their inputs
+    ``activity``: layers between spikes become event-driven, planned for this share of their inputs
     spiking in a step.
     ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
     ``runtime_weights``: the weights of all layers can be written while the circuit exists.

@@ -1,4 +1,4 @@
-"""EventSynapses: dense layers and convolutions between spikes and neurons become event-driven."""
+"""EventSynapses: layers and convolutions between spikes and neurons become event-driven."""
 
 from __future__ import annotations
 

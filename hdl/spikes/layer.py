@@ -38,8 +38,9 @@ class EventLayer(Component):
 
     Subclasses say which slots an event takes (``_front``, ``slots``). A slot takes one cycle: its
     weights are fetched, registered (and multiplied where spikes are counted), and added. The end
-    of a step takes one slot. ``out_range``: the exact range of the currents where it is known to
-    be narrower than least sum plus least bias says. It waits only while the step before has not been handed on wholly.
+    of a step takes one slot. It waits only while the step before has not been handed on wholly.
+    ``out_range``: the exact range of the currents, where it is known to be narrower than least sum
+    plus least bias says.
     """
 
     def __init__(

@@ -15,9 +15,12 @@ from codesign.neurons import Adaptation, Leak, Neuron, Synapse, Word
 from codesign.verify import verify
 from tests.neurons.units import random_egru, random_snu
 from tests.spiking.networks import (
+    Network,
     conv_network,
     dense_network,
     event_network,
+    finished,
+    lif,
     recurrent_conv_network,
     recurrent_network,
     unit_network,
@@ -148,3 +151,13 @@ def test_another_neuron_in_the_circuit_is_found(tmp_path: Path) -> None:
     wrong = [e for e in report.evidence if e.mismatches]
     assert wrong and all(e.link == "reference = RTL" for e in wrong)
     assert wrong[0].first is not None and wrong[0].first.tensor.startswith("lif0")
+
+
+def test_a_bias_beside_events_has_the_range_of_the_sums(tmp_path: Path) -> None:
+    """Least sum and least bias need not meet in one output: the port is as wide as they do."""
+    net = Network((8,))
+    sums = net.dense(net.quant("x", "xq", 0, 1, signed=False), (8, 4), "fc", frac=6, bits=5)
+    bias = net.constant("b", np.float32([-12, 9, 30, -40]) * np.float32(2.0**-6))
+    out = net.neuron(lif(), "lif", net.node("Add", [sums, bias], "biased"), (1, 4))
+    design = generate(finished(net, out, (4,), 3), tmp_path / "b", target_ii=60, activity=0.2)
+    assert [tap.port.tensor for tap in BuildDir.open(design.path).manifest.taps][-2] == "lif_step"
