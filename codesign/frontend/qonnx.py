@@ -131,7 +131,8 @@ def import_node(ctx: Context, node: NodeProto) -> None:
     _check_integers(ctx, node)
     standard = node.domain == (MICROSOFT if node.op_type in CONTRIB else "")
     known_domain = standard or node.domain in (QUANT_DOMAIN, exchange.DOMAIN)
-    handler = HANDLERS.get(("" if standard else node.domain, node.op_type))
+    key = ("" if standard else node.domain, node.op_type)
+    handler = HANDLERS.get(key) if known_domain else None
     if handler is None:
         place = "" if known_domain else f" of domain '{printable(node.domain)}'"
         known = ", ".join(sorted({op for _, op in HANDLERS}))

@@ -200,7 +200,9 @@ def interval(left: Sequence[int], beats: int, frames: int) -> Fraction:
     Without the last frame where two others are left: a window may do the end of a frame sooner
     that has none behind it, and that is not the pace of frames in a row.
     """
-    ends, last = left[beats - 1 :: beats], max(frames - 2, 1)
+    ends = left[beats - 1 :: beats]
+    frames = min(frames, len(ends))  # a delay keeps the last step it was given
+    last = max(frames - 2, 1)
     first = max(last - frames // 2, min(1, last - 1))
     return Fraction(ends[last] - ends[first], last - first)
 
