@@ -40,6 +40,10 @@ from codesign.train.needs import need
 VERSION = 1
 #: Far past saturation, next to nothing, and minus zero.
 EXTREMES = np.array([1e6, -1e6, 1e-30, -1e-30, -0.0], dtype=np.float32)
+#: Random frames recorded by default: as many as hold ``AT_ONCE`` codes, between these two counts.
+RANDOM_FRAMES = (20, 10_000)
+#: Codes of all recorded tensors that PyTorch computes in one call.
+AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,25 @@ def record_golden(
     inputs: Any,
     *,
     labels: np.ndarray | None = None,
-    random_frames: int = 10_000,
+    random_frames: int | None = None,
     seed: int = 1,
     float_accuracy: float = float("nan"),
 ) -> Golden:
     """Run ``module`` (Brevitas) in PyTorch on ``inputs`` (float32, batch first) and on random
-    inputs, and match each quantizer's output to a tensor of ``model`` (its export)."""
+    inputs, and match each quantizer's output to a tensor of ``model`` (its export).
+
+    ``random_frames``: by default 10,000, fewer where the tensors of a frame are large, because
+    the circuit is compared on each: see :data:`RANDOM_FRAMES`.
+    """
     test_x = np.ascontiguousarray(np.asarray(inputs, dtype=np.float32))
     imported = import_qonnx(model)
+    batch = _frames_at_once(imported)
+    if random_frames is None:
+        low, high = RANDOM_FRAMES
+        random_frames = max(low, min(high, batch))
     random_x = random_inputs(imported, test_x.shape[1:], random_frames, seed)
     net = module.eval()
-    test, random = _forward(net, test_x), _forward(net, random_x)
+    test, random = _in_batches(net, test_x, batch), _in_batches(net, random_x, batch)
     names = match(imported, random_x[:64], [a[:64] for a in random])
     labels = np.zeros(0, dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
     return Golden(
@@ -132,6 +144,18 @@ def _levels(imported: Imported) -> tuple[np.ndarray, np.float32]:
     levels = first.levels
     codes = np.arange(format.lo, format.hi + 1) if levels is None else levels
     return codes.astype(np.float64) - format.zero_point, np.float32(format.scale[0])
+
+
+def _frames_at_once(imported: Imported) -> int:
+    """Frames whose recorded codes are ``AT_ONCE``, at least one."""
+    points = boundaries(imported.graph, imported.tensor_names, imported.tensor_axes)
+    return max(1, AT_ONCE // max(1, sum(p.value.elements for p in points)))
+
+
+def _in_batches(net: Any, x: np.ndarray, batch: int) -> list[np.ndarray]:
+    """:func:`_forward` on at most ``batch`` frames a call, so that memory stays bounded."""
+    parts = [_forward(net, x[k : k + batch]) for k in range(0, max(1, len(x)), batch)]
+    return [np.concatenate(same) for same in zip(*parts, strict=True)]
 
 
 def _forward(net: Any, x: np.ndarray) -> list[np.ndarray]:
