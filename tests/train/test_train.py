@@ -167,6 +167,25 @@ def tiny(rounding: str, **options: bool) -> Tiny:
     return net.eval()
 
 
+def test_large_tensors_are_recorded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither PyTorch's memory nor the frames the circuit is compared on grow with a network."""
+    net, sizes = tiny("ROUND"), []
+    net.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    x = np.random.default_rng(0).normal(size=(19, 8)).astype(np.float32)
+    model = export.export_module(net, x[:1])
+    whole = golden.record_golden(net, model, x)
+    assert len(whole.random_x) == 10_000 and sizes[-2:] == [19, 10_000]
+    points = sum(array[0].size for array in whole.random.values())
+    assert points > 8
+    monkeypatch.setattr(golden, "AT_ONCE", 7 * (points + 8))  # a few frames a call
+    sizes.clear()
+    parts = golden.record_golden(net, model, x)
+    assert len(parts.random_x) == 20 and max(sizes) < 19 and sum(sizes) == 39
+    for name, array in whole.test.items():
+        assert np.array_equal(parts.test[name], array)
+    assert all(len(array) == 20 for array in parts.random.values())
+
+
 @pytest.mark.parametrize("rounding", ["ROUND", "FLOOR", "CEIL", "ROUND_TO_ZERO", "DPU"])
 def test_weight_rounding_survives_the_export(rounding: str) -> None:
     """Brevitas writes raw weights and Quant(ROUND) whatever the module does."""
