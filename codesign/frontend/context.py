@@ -204,6 +204,15 @@ class Context:
         self.node_names[name] = node.name
         return value
 
+    def forget(self, node: Node) -> None:
+        """Take back ``node``, whose result nobody will read."""
+        self._nodes.remove(node)
+        for held in (self._all, self._axes, self.tensor_names, self.tensor_axes):
+            held.pop(node.output, None)
+        del self.node_names[node.name]
+        for tensor in [t for t, at in self.tensors.items() if at.value.name == node.output]:
+            del self.tensors[tensor]
+
     def _layout(self, node: NodeProto, value: Value) -> Axes:
         """Layout of ``value`` as ``node`` reads it, or as a step inside the node made it."""
         for name in node.input:

@@ -24,6 +24,12 @@ def first_spike(spikes: np.ndarray) -> np.ndarray:
     return np.where(some, (spikes != 0).argmax(axis=-2), spikes.shape[-2]).astype(np.int64)
 
 
+def steps_left(spikes: np.ndarray) -> np.ndarray:
+    """The steps from each element's first spike to the end, its own counted; 0 where there is
+    none: larger the earlier it spikes."""
+    return spikes.shape[-2] - first_spike(spikes)
+
+
 def bitwise(codes: np.ndarray) -> np.ndarray:
     """The sum of the codes, one of step t times ``2**(steps - 1 - t)``: of bitwise spikes the
     number they say, of any spikes a score that is larger the earlier they come."""

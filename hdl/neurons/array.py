@@ -8,6 +8,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.memories import Counter, pack, rom, style_for
+from codesign.hdl.neurons.alpha import AlphaCell
 from codesign.hdl.neurons.cell import Cell, Site, Sketch, parameter_at
 from codesign.hdl.neurons.egru import EgruCell
 from codesign.hdl.neurons.flow import Num
@@ -18,7 +19,7 @@ from codesign.hdl.neurons.timing import NeuronTiming
 from codesign.hdl.pipeline import STAGE_NS
 from codesign.hdl.requant import parameter_folds
 from codesign.hdl.stream import Component, beat, range_shape, stream_signature
-from codesign.neurons import Egru, Lif, Neuron, Snu
+from codesign.neurons import Alpha, Egru, Lif, Neuron, Snu
 
 #: Longest path (nanoseconds, model of hdl/pipeline.py) where a shorter state loop lets steps
 #: follow each other faster. 100 MHz leaves 10; a registered 16-bit adder, 4.0 by the model, is
@@ -34,6 +35,8 @@ def cell_of(model: Neuron) -> Cell:
         return SnuCell(model)
     if isinstance(model, Egru):
         return EgruCell(model)
+    if isinstance(model, Alpha):
+        return AlphaCell(model)
     raise ValueError(f"no hardware for neurons of type {type(model).__name__}")
 
 

@@ -6,6 +6,9 @@ the long suite; what the array's tests and tests/neurons see of wider ones is a 
 """
 
 from dataclasses import replace
+from functools import cache
+from itertools import combinations as subsets_of
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,10 +18,11 @@ from codesign.hdl.neurons import lif as lif_cells
 from codesign.hdl.neurons.array import LOOP_NS, cell_of
 from codesign.hdl.neurons.flow import Flow
 from codesign.neurons import Adaptation, Leak, Lif, Synapse, Word, presets
+from codesign.neurons.alpha import ALPHA_CHOICES
 from tests.exchange.body_spec import BodySpec
 from tests.hdl.proof import Miter, prove
 from tests.neurons.lifs import combinations, lif
-from tests.neurons.units import random_egru, random_snu
+from tests.neurons.units import random_alpha, random_egru, random_snu
 
 ONE = np.array([1])
 SHIFT = Leak("shift_floor", [4])
@@ -94,10 +98,11 @@ def units():
         name: (random_snu(rng, soft=a, somatic=b, axonic=c, bits=bits), reach[name])
         for name, (a, b, c, bits) in kinds.items()
     }
-    return {**found, "EGRU": (random_egru(rng, bits=6), 12)}
+    found["EGRU"] = random_egru(rng, bits=6), 12
+    return {**found, "Alpha": (random_alpha(rng, 2, bits=5, reset="subtract"), 40)}
 
 
-@pytest.mark.parametrize("name", [slow("sSNU"), slow("SNU-a"), "SNU-o", slow("EGRU")])
+@pytest.mark.parametrize("name", [slow("sSNU"), slow("SNU-a"), "SNU-o", slow("EGRU"), "Alpha"])
 def test_units_with_tables_and_several_inputs(name):
     model, reach = units()[name]
     assert prove([Miter(model, [(-reach, reach)] * len(model.inputs))], 300) == [True]
@@ -122,15 +127,69 @@ COMBINATIONS = list(combinations())
 
 
 def test_combinations_of_choices():
-    """A sample of them at five bits; the long suite has all."""
+    """A sample of them at five bits; the long suite has more."""
     chosen = np.random.default_rng(0).choice(len(COMBINATIONS), 8, replace=False)
     assert all(prove([small(*COMBINATIONS[n]) for n in chosen]))
 
 
+#: Choices that are proven in all their combinations with each other, whichever they are.
+TOGETHER = 4
+
+
+def subsets(leak, overflow, signed, choices):
+    """All ``TOGETHER`` choices of a neuron."""
+    facts = [("leak", leak), ("overflow", overflow), ("signed", signed), *choices.items()]
+    return set(subsets_of(facts, TOGETHER))
+
+
+@cache
+def covering():
+    """Combinations in an order by chance, but for those that bring no new choices together."""
+    seen, kept = set(), []
+    for n in np.random.default_rng(0).permutation(len(COMBINATIONS)):
+        new = subsets(*COMBINATIONS[n]) - seen
+        if new:
+            kept.append(COMBINATIONS[n])
+            seen |= new
+    return kept
+
+
+def test_the_long_suite_has_all_choices_together():
+    everything = set().union(*(subsets(*c) for c in COMBINATIONS))
+    assert set().union(*(subsets(*c) for c in covering())) == everything
+    assert len(covering()) < len(COMBINATIONS) / 4
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(32))
-def test_every_combination_of_choices(part):
-    assert all(prove([small(*c) for c in COMBINATIONS[part::32]]))
+@pytest.mark.parametrize("part", range(8))
+def test_choices_together(part):
+    assert all(prove([small(*c) for c in covering()[part::8]]))
+
+
+#: Every combination of the choices of an alpha neuron.
+ALPHAS = [
+    dict(zip(ALPHA_CHOICES, values, strict=True))
+    for values in product(*ALPHA_CHOICES.values())
+    if "exact" not in values
+]
+
+
+def small_alpha(n: int) -> Miter:
+    """Neuron ``n``, with words, leaks and gains by chance."""
+    model = random_alpha(np.random.default_rng(n), 2, bits=4, **ALPHAS[n])
+    return Miter(model, [(-9, 9)], budget=LOOP_NS)
+
+
+def test_choices_of_alpha_neurons():
+    """A sample; the long suite has all."""
+    chosen = np.random.default_rng(1).choice(len(ALPHAS), 4, replace=False)
+    assert all(prove([small_alpha(n) for n in chosen]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_every_choice_of_alpha_neurons(part):
+    assert all(prove([small_alpha(n) for n in range(part, len(ALPHAS), 2)]))
 
 
 def unsaturated(flow, word, x):

@@ -9,6 +9,7 @@ from codesign.hdl.spikes.decode_bessel import BesselDecoder
 from codesign.hdl.spikes.decode_bits import BitwiseDecoder
 from codesign.hdl.spikes.decode_count import CountDecoder
 from codesign.hdl.spikes.decode_first import EarliestDecoder, FirstSpikeDecoder
+from codesign.hdl.spikes.decode_left import StepsLeftDecoder
 from codesign.hdl.spikes.decode_membrane import MembraneDecoder
 from codesign.hdl.spikes.encode_counts import CountEncoder
 from codesign.hdl.spikes.encode_delta import DeltaEncoder
@@ -79,7 +80,7 @@ def test_delta(low, signed, beats, lanes, steps, stalls):
 
 
 @FEW
-@given(kind=st.sampled_from(["count", "membrane", "bitwise", "first", "earliest"]), **SIZES)
+@given(kind=st.sampled_from(["count", "membrane", "bitwise", "first", "left", "earliest"]), **SIZES)
 def test_decoders(kind, beats, lanes, steps, stalls):
     elements = beats * lanes
     rng = np.random.default_rng(elements)
@@ -92,6 +93,10 @@ def test_decoders(kind, beats, lanes, steps, stalls):
         want = getattr(decoders, kind)(x)
     elif kind == "first":
         part, want = FirstSpikeDecoder(levels=2, **size), decoders.first_spike(x)
+    elif kind == "left":
+        part, want = StepsLeftDecoder(levels=2, **size), decoders.steps_left(x)
+        weights = np.arange(steps, 0, -1)[:, None]
+        assert (want == ((x != 0) * weights).max(axis=1)).all()
     else:
         part, want = EarliestDecoder(levels=2, **size), decoders.bitwise(x)
     check(part, x, want, stalls)

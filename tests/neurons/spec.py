@@ -8,7 +8,7 @@ Parameters are those of one neuron: ``channel`` picks it.
 
 from amaranth.hdl import Array, Mux, Value
 
-from codesign.neurons import Egru, Lif, Snu
+from codesign.neurons import Alpha, Egru, Lif, Snu
 
 
 def select(condition, then, other):
@@ -245,7 +245,36 @@ class EgruSpec:
         return select(event, c, 0), {"h": select(event, c - self.theta, c)}
 
 
-SPECS = {Lif: LifSpec, Snu: SnuSpec, Egru: EgruSpec}
+class AlphaSpec:
+    """A step of one neuron of a :class:`codesign.neurons.Alpha`."""
+
+    def __init__(self, model, channel=0):
+        self.model, self.channel = model, channel
+        self.theta = entry(model.theta, channel)
+
+    def fired(self, v):
+        return flag(v > self.theta if self.model.compare == "gt" else v >= self.theta)
+
+    def step(self, x, old):
+        model, at = self.model, self.channel
+        x = divide(x, model.input_frac - model.synapse.frac, model.rounding)
+        e = decay(model.rise, old["e"], at) + x
+        h = decay(model.fall, old["h"], at) - x
+        drop = model.gain_frac + model.synapse.frac - model.word.frac
+        v = divide((e + h) * entry(model.gain, at), drop, model.gain_rounding)
+        if model.reset != "none":
+            takes = model.reset == "subtract"
+            reset = (e - self.theta, 0, v + old["h"]) if takes else (0, 0, 0)
+            before = self.fired(old["v"])
+            e, h, v = (select(before != 0, r, u) for r, u in zip(reset, (e, h, v), strict=True))
+        v = hold(model.word, v)
+        new = {"e": hold(model.synapse, e), "h": hold(model.synapse, h)}
+        if model.reset != "none":
+            new["v"] = v
+        return (v if model.output == "membrane" else self.fired(v)), new
+
+
+SPECS = {Lif: LifSpec, Snu: SnuSpec, Egru: EgruSpec, Alpha: AlphaSpec}
 
 
 def spec_of(model, channel=0):

@@ -1,8 +1,10 @@
-"""Random spiking neural units and gated units for tests."""
+"""Random spiking neural units, gated units and alpha neurons for tests."""
+
+from dataclasses import replace
 
 import numpy as np
 
-from codesign.neurons import AxonicInput, Egru, Leak, Snu, SomaticInput, Word, tabulate
+from codesign.neurons import Alpha, AxonicInput, Egru, Leak, Snu, SomaticInput, Word, tabulate
 from tests.neurons.lifs import LEAKS
 
 FITS = ("sat_step", "sat_narrow", "sat_add", "wrap")
@@ -69,6 +71,33 @@ def random_egru(rng, channels=1, bits=8) -> Egru:
     )
 
 
+def random_alpha(rng, channels=1, bits=8, **choices) -> Alpha:
+    """Any alpha neuron; ``choices`` are not left to chance."""
+    given = {
+        "compare": _pick(rng, ["gt", "ge"]),
+        "reset": _pick(rng, ["none", "zero", "subtract"]),
+        "rounding": _pick(rng, ROUNDINGS),
+        "gain_rounding": _pick(rng, ROUNDINGS),
+        "output": _pick(rng, ["spikes", "spikes", "membrane"]),
+    }
+    given.update(choices)
+    word = Word(bits, int(rng.integers(0, 5)), bool(rng.random() < 0.8), _pick(rng, FITS))
+    own = Word(bits - 1, int(rng.integers(0, 5)), bool(rng.random() < 0.8), _pick(rng, FITS))
+    if given["reset"] == "subtract":
+        own = replace(own, frac=word.frac)
+    return Alpha(
+        word,
+        own,
+        _leak(rng, channels),
+        _leak(rng, channels),
+        _vector(rng, -3, 24, channels),
+        3,
+        _vector(rng, min(word.lo // 4, 0), word.hi // 2, channels),
+        input_frac=int(rng.integers(0, 6)),
+        **given,
+    )
+
+
 def units(seed, channels=1):
     """One of each kind."""
     rng = np.random.default_rng(seed)
@@ -76,3 +105,4 @@ def units(seed, channels=1):
         flags = {"soft": bool(kind & 1), "somatic": bool(kind & 2), "axonic": bool(kind & 4)}
         yield random_snu(rng, **flags, channels=channels)
     yield random_egru(rng, channels)
+    yield random_alpha(rng, channels)

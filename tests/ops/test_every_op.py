@@ -80,6 +80,7 @@ EXAMPLES = {
     "neuron": spiking.dense_network,
     "encode": lambda: spiking.encoded_network(Rate(3, 4, 4, seed=1), (4, 3)),
     "on_grid": spiking.dense_network,
+    "first_spike": lambda: spiking.dense_network(metadata={"readout": "first_spike"}, theta=[12]),
     "event_conv": lambda: spiking.conv_network(again=True, pool=""),
     "event_dense": spiking.event_network,
     **quantizer_models.EXAMPLES,

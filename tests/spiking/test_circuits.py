@@ -13,7 +13,7 @@ from codesign.api import Design, generate
 from codesign.builddir import BuildDir
 from codesign.neurons import Adaptation, Leak, Neuron, Synapse, Word
 from codesign.verify import verify
-from tests.neurons.units import random_egru, random_snu
+from tests.neurons.units import random_alpha, random_egru, random_snu
 from tests.spiking.networks import (
     Network,
     conv_network,
@@ -46,10 +46,11 @@ NETWORKS: dict[str, Any] = {
     "membrane": lambda: dense_network(
         (6, 4), metadata={"readout": "membrane"}, output="membrane", reset="none"
     ),
-    "first_spike": lambda: dense_network(metadata={"readout": "first_spike"}),
+    "first_spike": lambda: dense_network(metadata={"readout": "first_spike"}, theta=[12]),
     "snu": lambda: unit_network(a_unit("snu")),
     "ssnu": lambda: unit_network(a_unit("ssnu")),
     "egru": lambda: unit_network(a_unit("egru")),
+    "alpha": lambda: unit_network(a_unit("alpha")),
 }
 
 
@@ -58,6 +59,8 @@ def a_unit(kind: str) -> Neuron:
     rng = np.random.default_rng(5)
     if kind == "egru":
         return random_egru(rng)
+    if kind == "alpha":
+        return random_alpha(rng, reset="subtract", output="spikes")
     return random_snu(rng, soft=kind == "ssnu", somatic=True, axonic=True)
 
 

@@ -10,6 +10,7 @@ from onnx import NodeProto
 
 from codesign.frontend.coded import coded
 from codesign.frontend.context import Context, attributes, handles
+from codesign.frontend.first_spike import first_spike
 from codesign.frontend.layout import Tensor, channels_last, to_axes
 from codesign.frontend.window import integers, spatial_rank, window
 from codesign.ir import Op, Value
@@ -104,7 +105,7 @@ def global_pool(ctx: Context, node: NodeProto) -> None:
 
 @handles("ReduceMean", "ReduceSum", "ReduceMax")
 def reduce(ctx: Context, node: NodeProto) -> None:
-    """Over any axes but the batch."""
+    """Over any axes but the batch; of spikes times T, T - 1, ..., 1 over time: the first spike."""
     attrs = attributes(ctx, node, axes=None, keepdims=1, noop_with_empty_axes=0)
     x = ctx.tensor(node, 0)
     const = ctx.constant(node, 1)
@@ -146,6 +147,13 @@ def reduced(
     if function != "max":
         x = coded(ctx, node, x, "a mean" if function == "mean" else "a sum")
     gone = {x.axes[a] for a in axes}
+    left = [a for a in range(x.rank) if keep or a not in gone]
+    shape = tuple(1 if a in gone else x.value.shape[a] for a in left)
+    renumber = {a: i for i, a in enumerate(left)}
+    out = tuple(renumber[a] for a in x.axes if a in renumber)
+    early = first_spike(ctx, node, x, axes) if function == "max" else None
+    if early is not None:
+        return Tensor(_viewed(ctx, node, early, shape), out)
     sizes = list(x.value.shape)
     make: Callable[..., Op] = MaxPool if function == "max" else SumPool
     value = x.value
@@ -158,10 +166,6 @@ def reduced(
             op = make((1, length), (1, length), (1, 1), (0, 0, 0, 0))
             value = ctx.emit(node, op, [value], suffix=function if value != x.value else "")
         sizes[low:high] = [1] * (high - low)
-    left = [a for a in range(len(sizes)) if keep or a not in gone]
-    shape = tuple(sizes[a] for a in left)
-    renumber = {a: i for i, a in enumerate(left)}
-    out = tuple(renumber[a] for a in x.axes if a in renumber)
     return Tensor(_viewed(ctx, node, value, shape), out)
 
 
