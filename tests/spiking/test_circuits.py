@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 
 from codesign.api import Design, generate
 from codesign.builddir import BuildDir
-from codesign.neurons import Adaptation, Leak, Neuron, Synapse, Word
+from codesign.neurons import Adaptation, Alpha, Leak, Neuron, Synapse, Word
 from codesign.verify import verify
-from tests.neurons.units import random_alpha, random_egru, random_snu
+from tests.neurons.units import random_egru, random_snu
 from tests.spiking.networks import (
     Network,
     conv_network,
@@ -28,6 +29,11 @@ from tests.spiking.networks import (
 
 CURRENT = Synapse(Word(10, 6, True, "wrap"), Leak("shift_floor", [2]), "new", False)
 RISING = Adaptation(Word(9, 6, False, "sat_step"), Leak("mul_floor", [60], 6), [9])
+ALPHA = Alpha(
+    Word(12, 5, True, "sat_step"), Word(11, 5, True, "wrap"),
+    Leak("mul_floor", [56, 60, 48, 52], 6), Leak("shift_floor", [1]), [20], 3, [4, 6, 9, 12],
+    "gt", "subtract", 6, "half_even", "floor", "spikes",
+)  # fmt: skip
 NETWORKS: dict[str, Any] = {
     "dense": dense_network,
     "current_based": lambda: dense_network(synapse=CURRENT, reset="zero"),
@@ -50,7 +56,8 @@ NETWORKS: dict[str, Any] = {
     "snu": lambda: unit_network(a_unit("snu")),
     "ssnu": lambda: unit_network(a_unit("ssnu")),
     "egru": lambda: unit_network(a_unit("egru")),
-    "alpha": lambda: unit_network(a_unit("alpha")),
+    "alpha": lambda: unit_network(ALPHA),
+    "alpha_zero": lambda: unit_network(replace(ALPHA, reset="zero", output="membrane")),
 }
 
 
@@ -59,8 +66,6 @@ def a_unit(kind: str) -> Neuron:
     rng = np.random.default_rng(5)
     if kind == "egru":
         return random_egru(rng)
-    if kind == "alpha":
-        return random_alpha(rng, reset="subtract", output="spikes")
     return random_snu(rng, soft=kind == "ssnu", somatic=True, axonic=True)
 
 
