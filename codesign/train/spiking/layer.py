@@ -161,6 +161,8 @@ def _spread(value: Any, shape: tuple[int, ...]) -> Any:
     if channels == 1:
         return value
     if len(shape) == 2 and shape[1] % channels == 0:
+        if shape[1] == channels:
+            return value
         return value.repeat(shape[1] // channels)
     if shape[1] != channels:
         raise UsageError(f"neurons of {channels} channels given currents of {shape[1]}")

@@ -1,5 +1,6 @@
 """What stands for the derivative of a spike: each is a function of ``u``, the distance from the
-threshold in thresholds, and has its maximum 1 at ``u = 0``."""
+threshold in thresholds, and has its maximum 1 at ``u = 0``. They leave ``u`` as it is, and are
+not derived themselves."""
 
 from __future__ import annotations
 
@@ -16,17 +17,17 @@ Surrogate = Callable[[Any, float], Any]
 
 def fast_sigmoid(u: Any, slope: float) -> Any:
     """``1 / (slope |u| + 1)**2`` (Zenke and Ganguli 2018)."""
-    return (slope * u.abs() + 1).reciprocal().square()
+    return u.abs().mul_(slope).add_(1).reciprocal_().square_()
 
 
 def arctan(u: Any, slope: float) -> Any:
     """``1 / (1 + (slope u)**2)`` (Fang et al. 2021)."""
-    return (1 + (slope * u).square()).reciprocal()
+    return (slope * u).square_().add_(1).reciprocal_()
 
 
 def triangle(u: Any, slope: float) -> Any:
     """``max(0, 1 - slope |u|)`` (Bellec et al. 2018)."""
-    return (1 - slope * u.abs()).clamp_min(0)
+    return u.abs().mul_(-slope).add_(1).clamp_min_(0)
 
 
 def rectangle(u: Any, slope: float) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from codesign.train.spiking.fused import block as fused
 from codesign.train.spiking.network import SpikingNet, check_steps
 from codesign.train.spiking.rules.base import Objective, Rule
 
@@ -13,17 +14,20 @@ from codesign.train.spiking.rules.base import Objective, Rule
 class Bptt(Rule):
     """``every_step``: the loss is the mean of the losses after each step, not that after the
     last one (as the rules that go forward in time have it). ``activity``: what a hidden spike
-    costs, per neuron and frame, beside the loss."""
+    costs, per neuron and frame, beside the loss. ``fused``: plain neurons have the derivatives
+    of :mod:`codesign.train.spiking.fused`, written out; else autograd's, step by step, which
+    differ in the order of sums only."""
 
     every_step: bool = False
     activity: float = 0.0
+    fused: bool = False
 
     def gradients(self, net: SpikingNet, x: Any, y: Any, objective: Objective) -> float:
         check_steps(x)
         spikes: Any = 0.0
         steps, out = x.shape[1], x
         for index, block in enumerate(net.blocks):
-            out = block(out)
+            out = fused(block, out) if self.fused else block(out)
             if self.activity and block.neuron is not None and index < len(net.blocks) - 1:
                 spikes = spikes + out.sum() / len(x)
         score, losses = 0.0, []

@@ -8,6 +8,7 @@ from typing import Any
 
 from codesign.errors import UsageError
 from codesign.train.needs import need
+from codesign.train.spiking.fused import Plain, is_plain
 from codesign.train.spiking.network import Block, SpikingNet, check_steps
 from codesign.train.spiking.rules.base import Objective, Rule
 from codesign.train.spiking.rules.leaves import leaves
@@ -22,13 +23,13 @@ class Sltt(Rule):
     gradients then weigh ``steps / k``); None is all of them.
 
     As nothing connects steps, ``chunk`` of them are backpropagated as one larger batch: first
-    their states without gradients, then all their spikes at once from the states before. Memory
+    their states without gradients, then the derivatives of all their spikes at once. Memory
     is that of ``chunk`` steps, whatever T is; gradients do not depend on it. Recurrent networks
-    go step by step.
+    go step by step. Plain neurons run as in :mod:`codesign.train.spiking.fused`.
     """
 
     k: int | None = None
-    chunk: int = 4
+    chunk: int = 8
 
     def gradients(self, net: SpikingNet, x: Any, y: Any, objective: Objective) -> float:
         check_steps(x)
@@ -39,30 +40,48 @@ class Sltt(Rule):
         chosen = set(range(steps)) if k == steps else set(torch.randperm(steps)[:k].tolist())
         loops = any(block.recurrent is not None for block in net.blocks)
         chunk = 1 if loops else self.chunk
-        layers = [_Layer(block) for block in net.blocks]
-        score: Any = torch.zeros(())
-        total = 0.0
+        scores = _Scores(objective, y, steps, k)
         with leaves(net):
+            layers = [_layer(block) for block in net.blocks]
             for start in range(0, steps, chunk):
                 span = range(start, min(start + chunk, steps))
                 picks = [t - start for t in span if t in chosen]
-                outs = x[:, start : span.stop].contiguous()
-                learned: Any = outs[:, picks] if picks else None
+                outs = x[:, start : span.stop].transpose(0, 1).contiguous()
+                learned: Any = _some(outs, picks) if picks else None
                 for layer in layers:
                     outs, learned = layer.steps(outs, learned, picks)
-                losses = []
-                for i, t in enumerate(span):
-                    if i in picks:
-                        out = learned[:, picks.index(i)]
-                        now = objective.readout.so_far(score, out, t, steps)
-                        losses.append(objective.loss(now, y, steps) / k)
-                    with torch.no_grad():
-                        score = objective.readout.so_far(score, outs[:, i], t, steps)
-                if losses:
-                    loss = sum(losses[1:], losses[0])
-                    loss.backward()
-                    total += float(loss.detach())
-        return total
+                scores.learn(span, picks, outs, learned)
+        return scores.total
+
+
+class _Scores:
+    """The score so far, and the losses of steps."""
+
+    def __init__(self, objective: Objective, y: Any, steps: int, k: int) -> None:
+        self.objective, self.y, self.steps, self.k = objective, y, steps, k
+        self.score: Any = torch.zeros(())
+        self.total = 0.0
+
+    def learn(self, span: range, picks: list[int], outs: Any, learned: Any) -> None:
+        """Backpropagate the losses after the steps ``picks`` of ``span``, all of the same weight;
+        outputs [steps, batch, classes] without gradients, and ``learned`` with theirs."""
+        read = self.objective.readout
+        now: list[Any] = []
+        for i, t in enumerate(span):
+            if i in picks:
+                now.append(read.so_far(self.score, learned[len(now)], t, self.steps))
+            with torch.no_grad():
+                self.score = read.so_far(self.score, outs[i], t, self.steps)
+        if now:
+            mean = self.objective.loss(torch.cat(now), self.y.repeat(len(now)), self.steps)
+            loss = mean * (len(now) / self.k)
+            loss.backward()
+            self.total += float(loss.detach())
+
+
+def _layer(block: Block) -> _Layer:
+    plain = block.recurrent is None and is_plain(block.neuron)
+    return _PlainLayer(block) if plain else _Layer(block)
 
 
 class _Layer:
@@ -73,32 +92,39 @@ class _Layer:
         self.states: States | None = None
 
     def steps(self, x: Any, learned: Any, picks: list[int]) -> tuple[Any, Any]:
-        """Outputs of inputs [batch, steps, ...], without gradients; and those of the steps
+        """Outputs of inputs [steps, batch, ...], without gradients; and those of the steps
         ``picks`` once more, from inputs ``learned`` that carry gradients, if there are any."""
-        current: Any = None
-        if picks:
-            current = _at_once(self.block.current, learned)
-        if picks and len(picks) == x.shape[1]:
-            currents = current.detach()
-        else:
-            with torch.no_grad():
-                currents = _at_once(self.block.current, x)
+        current, currents = self._currents(x, learned, picks)
         outs, before = [], []
         neuron = self.block.neuron
         with torch.no_grad():
-            p = neuron.parameters_for(tuple(currents[:, 0].shape)) if neuron is not None else None
-            for t in range(x.shape[1]):
+            p = neuron.parameters_for(tuple(currents[0].shape)) if neuron is not None else None
+            for t in range(len(x)):
                 if t in picks:
-                    before.append(self._now(currents[:, t]))
-                out, self.states = self.block.charge(currents[:, t], self.states, p)
+                    before.append(self._now(currents[t]))
+                out, self.states = self.block.charge(currents[t], self.states, p)
                 outs.append(out)
-        plain = torch.stack(outs, 1)
+        plain = torch.stack(outs)
         if not picks:
             return plain, None
         names = before[0]
-        states = {name: torch.stack([s[name] for s in before], 1).flatten(0, 1) for name in names}
+        states = {name: torch.cat([s[name] for s in before]) for name in names}
         out, _ = self.block.charge(current.flatten(0, 1), states)
-        return plain, out.unflatten(0, (len(x), len(picks)))
+        return plain, out.unflatten(0, (len(picks), x.shape[1]))
+
+    def _currents(self, x: Any, learned: Any, picks: list[int]) -> tuple[Any, Any]:
+        """Of the steps ``picks``, with gradients; of all, without."""
+        current: Any = _at_once(self.block.current, learned) if picks else None
+        if len(picks) == len(x):
+            return current, current.detach()
+        with torch.no_grad():
+            if not picks:
+                return None, _at_once(self.block.current, x)
+            others = [t for t in range(len(x)) if t not in picks]
+            currents = current.new_empty((len(x), *current.shape[1:]))
+            currents[picks] = current.detach()
+            currents[others] = _at_once(self.block.current, x[others])
+        return current, currents
 
     def _now(self, current: Any) -> States:
         """The states before this step."""
@@ -111,6 +137,32 @@ class _Layer:
         return states
 
 
+class _PlainLayer(_Layer):
+    """A block of plain neurons."""
+
+    plain: Plain | None = None
+    v: Any = None
+
+    def steps(self, x: Any, learned: Any, picks: list[int]) -> tuple[Any, Any]:
+        current, currents = self._currents(x, learned, picks)
+        if self.plain is None:
+            shape = tuple(currents.shape[1:])
+            self.plain = Plain.of(self.block.neuron, shape)  # type: ignore[arg-type]
+            self.v = self.plain.begin(shape)
+        if not picks:
+            with torch.no_grad():
+                return self.plain.forward(currents, self.v)[0], None
+        if len(picks) == len(x):
+            out = self.plain.run(current, self.v, through_time=False)
+            return out.detach(), out
+        out, every = self.plain.run_some(currents, picks, current, self.v)
+        return every, out
+
+
+def _some(x: Any, picks: list[int]) -> Any:
+    return x if len(picks) == len(x) else x[picks]
+
+
 def _at_once(layer: Any, x: Any) -> Any:
-    """A layer without state on [batch, steps, ...]."""
+    """A layer without state on [steps, batch, ...]."""
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])

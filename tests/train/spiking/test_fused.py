@@ -1,0 +1,192 @@
+"""Plain neurons run many steps at once: the integers, and the derivatives, of single steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign.neurons import Leak, Lif, Synapse, Word
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("brevitas.nn")
+
+from codesign.train.spiking.build import NetConfig, dense_net  # noqa: E402
+from codesign.train.spiking.fused import Plain, is_plain  # noqa: E402
+from codesign.train.spiking.layer import SpikingLayer  # noqa: E402
+from codesign.train.spiking.readout import readout  # noqa: E402
+from codesign.train.spiking.rules.base import Objective  # noqa: E402
+from codesign.train.spiking.rules.bptt import Bptt  # noqa: E402
+from codesign.train.spiking.rules.sltt import Sltt  # noqa: E402
+from codesign.train.spiking.surrogate import SURROGATES  # noqa: E402
+
+CHANNELS, BATCH, STEPS = 3, 4, 7
+
+
+def plain(**change: object) -> Lif:
+    base = Lif(
+        word=Word(7, 3, True, "sat_step"),
+        leak=Leak("mul_floor", np.array([14]), 4),
+        theta=np.array([9, 12, 20]),
+        compare="ge",
+        reset="subtract",
+        reset_timing="same",
+        reset_vs_leak="after",
+        reset_vs_input="before",
+        input_frac=4,
+        rounding="floor",
+        spike_levels=1,
+        refractory=0,
+        refractory_mode="silent",
+        output="spikes",
+    )
+    return replace(base, **change)  # type: ignore[arg-type]
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Lif:
+    kind = draw(st.sampled_from(("none", "shift_floor", "mul_floor", "mul_trunc0", "mul_round")))
+    channels = draw(st.sampled_from((1, CHANNELS)))
+    amount = np.array(draw(st.lists(st.integers(1, 7), min_size=channels, max_size=channels)))
+    reset = draw(st.sampled_from(("none", "zero", "subtract")))
+    bits, frac = draw(st.integers(4, 9)), draw(st.integers(0, 3))
+    return plain(
+        word=Word(bits, frac, draw(st.booleans()), "sat_step"),
+        leak=Leak(kind, amount, 3 if kind.startswith("mul") else 0),
+        theta=np.array(draw(st.lists(st.integers(0, 9), min_size=CHANNELS, max_size=CHANNELS))),
+        bias=np.array([draw(st.integers(-2, 2))]),
+        v0=np.array([draw(st.integers(0, 4))]),
+        compare=draw(st.sampled_from(("ge", "gt"))),
+        reset=reset,
+        input_frac=draw(st.integers(0, 4)),
+        rounding=draw(st.sampled_from(("floor", "trunc0", "half_even"))),
+        output=draw(st.sampled_from(("spikes", "membrane") if reset == "none" else ("spikes",))),
+    )
+
+
+def weighted(outs: object) -> object:
+    """A number that depends on every output differently."""
+    g = torch.Generator().manual_seed(1)
+    return (outs * torch.randn(outs.shape, generator=g)).sum()
+
+
+def derivatives(layer: SpikingLayer, loss: object, currents: object) -> list:
+    ins = [currents, *(getattr(layer, f"p_{name}") for name in layer.learn)]
+    found = torch.autograd.grad(loss, ins, allow_unused=True)
+    return [torch.zeros(()) if g is None else g for g in found]
+
+
+def step_by_step(layer: SpikingLayer, currents: object, through_time: bool) -> object:
+    states, outs = layer.begin(tuple(currents.shape[1:])), []
+    for current in currents:
+        out, states = layer.step(current, states)
+        if not through_time:
+            states = {name: value.detach() for name, value in states.items()}
+        outs.append(out)
+    return torch.stack(outs)
+
+
+def check(layer: SpikingLayer, codes: np.ndarray, through_time: bool) -> None:
+    """``codes``: int64 [steps, batch, elements]."""
+    assert is_plain(layer)
+    model = layer.neuron()
+    currents = torch.tensor(codes * 2.0**-model.input_frac, dtype=torch.float32).requires_grad_()
+    fused = Plain.of(layer, tuple(currents.shape[1:]))
+    v = fused.begin(tuple(currents.shape[1:]))
+    outs = fused.run(currents, v, through_time)
+    truth, traces = model.run(codes.swapaxes(0, 1))
+    assert np.array_equal(outs.detach().numpy() / layer.gain, truth.swapaxes(0, 1))
+    assert np.array_equal(v.numpy(), traces["v"][:, -1])
+    wanted = step_by_step(layer, currents, through_time)
+    assert torch.equal(wanted, outs)
+    pairs = zip(
+        derivatives(layer, weighted(outs), currents),
+        derivatives(layer, weighted(wanted), currents),
+        strict=True,
+    )
+    for one, two in pairs:
+        assert torch.allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=150)
+@given(models(), st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from(sorted(SURROGATES)))
+def test_all_steps_at_once_are_single_steps(
+    model: Lif, seed: int, through_time: bool, surrogate: str
+) -> None:
+    codes = np.random.default_rng(seed).integers(-60, 80, (STEPS, BATCH, CHANNELS * 2))
+    learn = ("bias",) if model.output == "membrane" or model.theta.min() < 1 else ("theta", "bias")
+    layer = SpikingLayer(model, learn=learn, features=CHANNELS, surrogate_gradient=surrogate)
+    check(layer, codes, through_time)
+
+
+def test_pictures_have_a_parameter_for_each_channel() -> None:
+    layer = SpikingLayer(plain(), learn=("theta",))
+    currents = torch.randint(-20, 60, (STEPS, BATCH, CHANNELS, 4, 4)).float() / 16
+    currents.requires_grad_()
+    fused = Plain.of(layer, (BATCH, CHANNELS, 4, 4))
+    outs = fused.run(currents, fused.begin((BATCH, CHANNELS, 4, 4)), through_time=True)
+    wanted = step_by_step(layer, currents, through_time=True)
+    assert torch.equal(wanted, outs)
+    for one, two in zip(
+        derivatives(layer, weighted(outs), currents),
+        derivatives(layer, weighted(wanted), currents),
+        strict=True,
+    ):
+        assert torch.allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+OTHERS = {
+    "wraps": {"word": Word(7, 3, True, "wrap")},
+    "later reset": {"reset_timing": "next"},
+    "synapse": {
+        "synapse": Synapse(
+            Word(7, 3, True, "sat_step"), Leak("shift_floor", np.array([1])), "new", False
+        )
+    },
+    "refractory": {"refractory": 2},
+    "levels": {"spike_levels": 3},
+    "needs float64": {"word": Word(22, 3, True, "sat_step")},
+}
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_other_neurons_are_not_plain(name: str) -> None:
+    assert is_plain(SpikingLayer(plain()))
+    assert not is_plain(SpikingLayer(plain(**OTHERS[name])))
+    assert not is_plain(SpikingLayer(plain(), learn=("leak",)))
+
+
+@pytest.mark.parametrize("read", ["count", "membrane", "membrane_sum", "first_spike"])
+def test_bptt_written_out_is_autograds(read: str) -> None:
+    torch.manual_seed(0)
+    emits = readout(read).neuron_output
+    net = dense_net(NetConfig((7, 12, 6, 4), weight_frac=3, output=emits, threshold=0.5))
+    x = (torch.rand(9, 6, 7) < 0.4).float()
+    y, found = torch.randint(0, 4, (9,)), []
+    for fused in (False, True):
+        net.zero_grad()
+        loss = Bptt(fused=fused, activity=0.01).gradients(net, x, y, Objective(readout(read)))
+        grads = [p.grad for p in net.parameters() if p.grad is not None]
+        found.append([torch.tensor(loss), *grads])
+    for one, two in zip(*found, strict=True):
+        assert torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_sltt_of_plain_neurons_keeps_two_numbers_a_neuron_and_step() -> None:
+    """Inputs of the next weights, and membranes; nothing of steps outside of the chunk."""
+    torch.manual_seed(0)
+    net = dense_net(NetConfig((50, 60, 70, 10)))
+    x, y = (torch.rand(8, 24, 50) < 0.3).float(), torch.randint(0, 10, (8,))
+    kept: list[int] = []
+
+    def pack(tensor: object) -> object:
+        if tensor.dim() == 3 or (tensor.dim() == 2 and len(tensor) == 8 * 4):
+            kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        Sltt(chunk=4).gradients(net, x, y, Objective(readout("membrane_sum")))
+    assert max(kept) == 8 * 4 * 70
