@@ -17,11 +17,12 @@ import torch
 
 from codesign.train.spiking.build import NetConfig, dense_net
 from codesign.train.spiking.readout import readout
-from codesign.train.spiking.recipe import SpikingOptions, fit, load_task, network_config
+from codesign.train.spiking.recipe import SpikingOptions, fit, network_config
 from codesign.train.spiking.recipe import measure as score
 from codesign.train.spiking.rules.base import Objective, Rule
 from codesign.train.spiking.rules.bptt import Bptt
 from codesign.train.spiking.rules.sltt import Sltt
+from codesign.train.spiking.task import load_task
 
 STEPS = (6, 16, 32, 64)
 SIZES, BATCH = (64, 128, 128, 10), 64

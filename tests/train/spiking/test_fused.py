@@ -18,6 +18,7 @@ from codesign.train.spiking.build import NetConfig, dense_net  # noqa: E402
 from codesign.train.spiking.fused import Plain, is_plain  # noqa: E402
 from codesign.train.spiking.layer import SpikingLayer  # noqa: E402
 from codesign.train.spiking.readout import readout  # noqa: E402
+from codesign.train.spiking.rules import sltt  # noqa: E402
 from codesign.train.spiking.rules.base import Objective  # noqa: E402
 from codesign.train.spiking.rules.bptt import Bptt  # noqa: E402
 from codesign.train.spiking.rules.sltt import Sltt  # noqa: E402
@@ -190,3 +191,25 @@ def test_sltt_of_plain_neurons_keeps_two_numbers_a_neuron_and_step() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         Sltt(chunk=4).gradients(net, x, y, Objective(readout("membrane_sum")))
     assert max(kept) == 8 * 4 * 70
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+@pytest.mark.parametrize("chunk", [1, 4, 9])
+def test_sltt_of_plain_neurons_is_sltt_of_any(
+    k: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net = dense_net(NetConfig((7, 12, 6, 4), weight_frac=3, threshold=0.5))
+    x = (torch.rand(9, 6, 7) < 0.4).float()
+    y, found = torch.randint(0, 4, (9,)), []
+    for fused in (True, False):
+        monkeypatch.setattr(sltt, "is_plain", is_plain if fused else lambda _: False)
+        net.zero_grad()
+        torch.manual_seed(3)
+        loss = Sltt(k, chunk).gradients(net, x, y, Objective(readout("membrane_sum")))
+        grads = [p.grad for p in net.parameters() if p.grad is not None]
+        assert all(grad.abs().max() > 0 for grad in grads)
+        found.append([torch.tensor(loss), *grads])
+    assert len(found[0]) == len(found[1]) == 1 + 3 + 5
+    for one, two in zip(*found, strict=True):
+        assert torch.allclose(one, two, rtol=1e-4, atol=1e-6)
