@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
 from codesign.api import generate  # noqa: E402
+from codesign.builddir import Manifest  # noqa: E402
+from codesign.train.export import export_module  # noqa: E402
 from tests.zoo import blocks, bnn_pynq, layers  # noqa: E402
 from tests.zoo.registry import ZOO, build  # noqa: E402
 
@@ -39,3 +43,29 @@ def test_the_whole_chain(name: str, tmp_path: Path) -> None:
         "PyTorch = reference", "qonnx = reference", "reference = RTL"
     }  # fmt: skip
     assert report.latency == design.manifest.latency
+
+
+GENERATE = """
+import resource, sys
+from codesign.api import generate
+generate(sys.argv[1], sys.argv[2], target_ii=60_000)
+kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+used = [resource.getrusage(kind) for kind in kinds]
+print(sum(u.ru_utime + u.ru_stime for u in used), max(u.ru_maxrss for u in used))
+"""
+
+
+@pytest.mark.slow
+def test_a_large_network_is_quick_to_generate_and_balanced(tmp_path: Path) -> None:
+    """CNV, 1.5 million weights: a minute of one core, 4 GiB, nine multiplier slots in ten busy."""
+    entry, model, out = ZOO["cnv_w2a2"], tmp_path / "cnv.onnx", tmp_path / "build"
+    proto = export_module(build(entry), np.zeros((1, *entry.shape), np.float32))
+    model.write_bytes(proto.SerializeToString())
+    command = [sys.executable, "-c", GENERATE, str(model), str(out)]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, kilobytes = map(float, ran.stdout.split())
+    assert seconds <= 60 and kilobytes <= 4 << 20
+    manifest = Manifest.model_validate_json((out / "manifest.json").read_text())
+    layers = [layer for layer in manifest.layers if layer.macs]
+    slots = sum(x.pe * x.simd * x.pixels for x in layers) * manifest.ii
+    assert sum(x.macs for x in layers) >= 0.9 * slots
