@@ -17,7 +17,7 @@ from codesign.ir.plan import Plan
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
 from codesign.ops.convolve import Convolve
-from codesign.ops.event_dense import MOST_FRAMES
+from codesign.ops.event_dense import MOST_FRAMES, WIDEST_SCAN
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -79,7 +79,7 @@ class EventConv(CircuitOp):
         plans = []
         for lanes in (n for n in divisors(outputs) if n % each == 0):
             work = max(1, self.expected) * self._slots(lanes)
-            wide = [d for d in divisors(x.shape[-1]) if d <= 64]
+            wide = [d for d in divisors(x.shape[-1]) if d <= WIDEST_SCAN]
             simd = next((d for d in wide if 8 * (inputs // d) <= work), wide[-1])
             reason = f"{lanes} synapses a cycle, {self.expected} spikes a step expected"
             plans.append(Plan("event", pe=lanes, simd=simd, reason=reason))
@@ -94,9 +94,7 @@ class EventConv(CircuitOp):
         return int(x.shape[0] * max(sent, work, prod(out[1:]) // plan.pe + 1))
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        from codesign.hdl.chain import Chain
-
-        return Chain(self._parts(ins[0], plan))
+        return self._scanned(ins[0], plan)
 
     def _inputs(self, x: Value) -> int:
         return x.elements // self.layer.steps
@@ -106,9 +104,9 @@ class EventConv(CircuitOp):
         n, kh, kw, _ = self.layer.weights.shape
         return kh * kw * (1 if self.layer.depthwise else n // lanes)
 
-    def _parts(self, x: Value, plan: Plan) -> dict[str, Any]:
+    def _scanned(self, x: Value, plan: Plan) -> Any:
         from codesign.hdl.spikes.conv import EventConv as Synapses
-        from codesign.hdl.spikes.scan import SpikeScan
+        from codesign.hdl.spikes.scanned import Scanned
 
         layer, levels = self.layer, x.format.hi
         _, range_ = self.infer(x)
@@ -116,32 +114,28 @@ class EventConv(CircuitOp):
         if layer.depthwise:
             weights = weights.reshape(*weights.shape[:2], layer.channels, -1)
         top, left, bottom, right = layer.pads
-        return {
-            "scan": SpikeScan(self._inputs(x), layer.steps, plan.simd, levels),
-            "synapses": Synapses(
-                weights,
-                size=layer.geometry(x).size,
-                steps=layer.steps,
-                lanes=plan.pe,
-                slice=plan.pe,
-                stride=layer.strides,
-                padding=(top, bottom, left, right),
-                dilation=layer.dilations,
-                depthwise=layer.depthwise,
-                levels=levels,
-                bias=layer.bias,
-                weight_memory=plan.memory,
-                out_range=(range_.lo, range_.hi),
-            ),
-        }
+        synapses = Synapses(
+            weights,
+            size=layer.geometry(x).size,
+            steps=layer.steps,
+            lanes=plan.pe,
+            slice=plan.pe,
+            stride=layer.strides,
+            padding=(top, bottom, left, right),
+            dilation=layer.dilations,
+            depthwise=layer.depthwise,
+            levels=levels,
+            bias=layer.bias,
+            weight_memory=plan.memory,
+            out_range=(range_.lo, range_.hi),
+        )
+        return Scanned(synapses, plan.simd, levels)
 
     def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
         return self.timing_of(ins, plan, self._usual(ins[0]))
 
     def timing_of(self, ins: list[Value], plan: Plan, codes: np.ndarray) -> Any:
-        from codesign.hdl.timing import Composite
-
-        return Composite([part.timing(codes) for part in self._parts(ins[0], plan).values()])
+        return self._scanned(ins[0], plan).timing(codes)
 
     def _usual(self, x: Value) -> np.ndarray:
         """Frames with the expected number of spikes, evenly spread."""

@@ -28,6 +28,8 @@ def reads_spikes(x: Value) -> bool:
 
 #: Frames that a simulation of the usual spikes may take.
 MOST_FRAMES = 64
+#: Spikes scanned a cycle at most: finding the next one is a carry chain of so many bits.
+WIDEST_SCAN = 32
 
 
 @register("event_dense")
@@ -84,7 +86,7 @@ class EventDense(CircuitOp):
         plans = []
         for lanes in divisors(outputs):
             work = max(1, self.expected) * (outputs // lanes)
-            wide = [d for d in divisors(inputs) if d <= 64]
+            wide = [d for d in divisors(inputs) if d <= WIDEST_SCAN]
             simd = next((d for d in wide if 8 * (inputs // d) <= work), wide[-1])
             reason = f"{lanes} synapses a cycle, {self.expected} spikes a step expected"
             plans.append(Plan("event", pe=lanes, simd=simd, reason=reason))
@@ -101,39 +103,32 @@ class EventDense(CircuitOp):
         return int(x.shape[0] * step)
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
-        from codesign.hdl.chain import Chain
+        return self._scanned(ins[0], plan)
 
-        return Chain(self._parts(ins[0], plan))
-
-    def _parts(self, x: Value, plan: Plan) -> dict[str, Any]:
+    def _scanned(self, x: Value, plan: Plan) -> Any:
         from codesign.hdl.spikes.dense import EventDense as Synapses
-        from codesign.hdl.spikes.scan import SpikeScan
+        from codesign.hdl.spikes.scanned import Scanned
 
         steps, inputs = x.shape
         levels, matrix = x.format.hi, self.matrix
         _, range_ = self.infer(x)
-        return {
-            "scan": SpikeScan(inputs, steps, plan.simd, levels),
-            "synapses": Synapses(
-                matrix.weights.T,
-                steps=steps,
-                lanes=plan.pe,
-                slice=self.slice(plan),
-                levels=levels,
-                bias=matrix.bias,
-                weight_memory=plan.memory,
-                out_range=(range_.lo, range_.hi),
-            ),
-        }
+        synapses = Synapses(
+            matrix.weights.T,
+            steps=steps,
+            lanes=plan.pe,
+            slice=self.slice(plan),
+            levels=levels,
+            bias=matrix.bias,
+            weight_memory=plan.memory,
+            out_range=(range_.lo, range_.hi),
+        )
+        return Scanned(synapses, plan.simd, levels)
 
     def timing(self, ins: list[Value], out: Value, plan: Plan) -> Any:
         return self.timing_of(ins, plan, self._usual(ins[0]))
 
     def timing_of(self, ins: list[Value], plan: Plan, codes: np.ndarray) -> Any:
-        from codesign.hdl.timing import Composite
-
-        parts = self._parts(ins[0], plan).values()
-        return Composite([part.timing(codes) for part in parts])
+        return self._scanned(ins[0], plan).timing(codes)
 
     def _usual(self, x: Value) -> np.ndarray:
         """Frames with the expected number of spikes, evenly spread."""
