@@ -18,7 +18,7 @@ def shift_right(flow: Flow, x: Num, bits: int, rounding: str) -> Num:
     if rounding == "trunc0":
         # Toward zero: a negative number first gains all but one unit of what is dropped.
         gain = flow.mux(flow.negative(x), constant((1 << bits) - 1), constant(0), "gain")
-        hi = max(x.hi, 0)
+        hi = max(x.hi, (1 << bits) - 2)  # -1 and its gain
         return flow.floor_shift(flow.within(flow.add(x, gain, "toward0"), x.lo, hi), bits)
     down = flow.floor_shift(x, bits)
     rest = flow.low_bits(x, bits, signed=False)
