@@ -70,7 +70,13 @@ def act(bits: int, **options: Any) -> Any:
 def linear(inputs: int, outputs: int, bits: int) -> Any:
     """A dense layer without bias."""
     options = {"weight_quant": CommonWeight, "weight_bit_width": bits}
-    return qnn.QuantLinear(inputs, outputs, bias=False, **options)
+    return spread(qnn.QuantLinear(inputs, outputs, bias=False, **options))
+
+
+def spread(layer: Any) -> Any:
+    """``layer`` with weights over all of -1..1: PyTorch's own first ones all round to zero."""
+    nn.init.uniform_(layer.weight, -1, 1)
+    return layer
 
 
 class Scaled(nn.Sequential):
@@ -99,7 +105,7 @@ def cnv(weights: int, acts: int, width: int = 64) -> Any:
     for n, pool in ((1, 0), (1, 1), (2, 0), (2, 1), (4, 0), (4, 0)):
         options = {"weight_quant": CommonWeight, "weight_bit_width": weights}
         layers += [
-            qnn.QuantConv2d(channels, n * width, 3, bias=False, **options),
+            spread(qnn.QuantConv2d(channels, n * width, 3, bias=False, **options)),
             nn.BatchNorm2d(n * width, eps=1e-4),
             act(acts),
         ]
