@@ -20,9 +20,8 @@ class Area:
 
 def area_of(array: NeuronArray) -> Area:
     """An estimate: each operation of the cell at its LUTs, registers at their bits, then the
-    memories and the counters. Against yosys' synth_ecp5 on 15 arrays (``python -m
-    benchmarks.calibrate_neurons``): LUTs within 25 % (10 % on average), flip-flops within 18 %,
-    block RAM and multipliers equal."""
+    memories and the counters. Fitted by hand to yosys' synth_ecp5 on the arrays of ``python -m
+    benchmarks.calibrate_neurons``, which shows how near it is; nothing else was held against it."""
     sketch, lanes = array.sketch, array.lanes
     lut, ff = 0.87 * lanes * sketch.luts, float(lanes * (sketch.ffs + sketch.out.bits))
     bram = lanes * sketch.brams
