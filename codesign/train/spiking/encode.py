@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.errors import UsageError
-from codesign.spikes import coders
+from codesign.spikes import coders, encoders
 
 ENCODERS: dict[str, Callable[[Encoding, np.ndarray], np.ndarray]] = {}
 
@@ -86,30 +86,30 @@ def encoder(name: str) -> Callable[[Callable[[Encoding, np.ndarray], np.ndarray]
     return enter
 
 
+def _of_elements(q: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """[batch, T, elements] in the shape of the codes ``q`` [batch, ...]."""
+    return steps.reshape(len(q), -1, *q.shape[1:])
+
+
 @encoder("direct")
 def direct(e: Encoding, x: np.ndarray) -> np.ndarray:
     """The code itself, repeated at each step: a constant current."""
-    return np.repeat(e.codes(x)[:, None], e.steps, axis=1)
+    q = e.codes(x)
+    return _of_elements(q, encoders.direct(q.reshape(len(q), -1), e.steps))
 
 
 @encoder("latency")
 def latency(e: Encoding, x: np.ndarray) -> np.ndarray:
-    """One spike, the earlier the larger: at step ``((2**bits - 1 - q) * T) >> bits``; none for
-    codes below ``low``."""
+    """One spike, the earlier the larger; none for codes below ``low``."""
     q = e.codes(x)
-    when = (((1 << e.bits) - 1 - q) * e.steps) >> e.bits
-    steps = np.arange(e.steps).reshape(1, -1, *[1] * (q.ndim - 1))
-    return ((when[:, None] == steps) & (q[:, None] >= e.low)).astype(np.int64)
+    return _of_elements(q, encoders.latency(q.reshape(len(q), -1), e.steps, e.bits, e.low))
 
 
 @encoder("rate")
 def rate(e: Encoding, x: np.ndarray) -> np.ndarray:
-    """A spike wherever the code exceeds the top ``bits`` of :func:`mix` of the counter
-    ``seed * 2**32 + t * elements + element``, which is alike for every frame."""
+    """Spikes at random, more the larger the code, alike for every frame."""
     q = e.codes(x)
-    elements = int(np.prod(q.shape[1:]))
-    drawn = mix(np.arange(e.steps * elements), e.seed) >> np.uint64(32 - e.bits)
-    return (q[:, None] > drawn.reshape(1, e.steps, *q.shape[1:]).astype(np.int64)).astype(np.int64)
+    return _of_elements(q, encoders.rate(q.reshape(len(q), -1), e.steps, e.bits, e.seed))
 
 
 @encoder("delta")
@@ -117,10 +117,7 @@ def delta(e: Encoding, x: np.ndarray) -> np.ndarray:
     """Changes of a signal [batch, steps, features]: a spike of the first ``features`` where the
     code rose by ``low`` or more since the step before (from 0), of the second where it fell."""
     _steps_match(e, x)
-    q = e.codes(x)
-    change = np.diff(q, axis=1, prepend=np.zeros_like(q[:, :1]))
-    least = max(1, e.low)
-    return np.concatenate([change >= least, change <= -least], axis=2).astype(np.int64)
+    return np.moveaxis(encoders.delta(np.moveaxis(e.codes(x), 2, -1), e.low), -1, 2)
 
 
 @encoder("events")
@@ -138,19 +135,3 @@ def _steps_match(e: Encoding, x: np.ndarray) -> None:
         raise UsageError(
             f"'{e.kind}' takes an array [batch, {e.steps} steps, ...], got shape {x.shape}"
         )
-
-
-def mix(counter: np.ndarray, seed: int) -> np.ndarray:
-    """A hash of 32 bits, uint64 values: the ``lowbias32`` finalizer (Wellons 2018) of the low
-    half of ``seed * 2**32 + counter``, xored with a hash of the high half."""
-    mask = np.uint64(0xFFFFFFFF)
-
-    def final(v: np.ndarray) -> np.ndarray:
-        v = v ^ (v >> np.uint64(16))
-        v = (v * np.uint64(0x7FEB352D)) & mask
-        v = v ^ (v >> np.uint64(15))
-        v = (v * np.uint64(0x846CA68B)) & mask
-        return v ^ (v >> np.uint64(16))
-
-    key = final(np.array([seed & 0xFFFFFFFF], dtype=np.uint64) + np.uint64(1))
-    return final((np.asarray(counter).astype(np.uint64) & mask) ^ key)

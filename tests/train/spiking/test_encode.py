@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from codesign.errors import UsageError
-from codesign.train.spiking.encode import Encoding, mix
+from codesign.spikes.encoders import mix
+from codesign.train.spiking.encode import Encoding
 
 X = np.linspace(0, 1, 41).reshape(1, -1)
 
