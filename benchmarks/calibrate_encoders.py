@@ -9,7 +9,7 @@ from codesign.hdl.chain import Chain
 from codesign.hdl.spikes.build_encoder import encoder_of
 from codesign.hdl.spikes.encode_area import area_of
 from codesign.hdl.top import AxisTop, to_verilog
-from codesign.spikes.coders import Count, Direct, Latency, Rate
+from codesign.spikes.coders import Count, Delta, Direct, Latency, Rate
 from codesign.toolchain.yosys import synthesise_netlist
 
 #: Encoder, elements, lanes.
@@ -22,6 +22,10 @@ ENCODERS = [
     (Count(15, 4, 0, form="binary"), 64, 4),
     (Count(8, 4, 0, form="ternary"), 16, 4),
     (Count(8, 8, 0, form="bitwise"), 16, 4),
+    (Delta(16, 8, 8, low=1, signed=False), 16, 4),
+    (Delta(16, 12, 8, low=9, signed=True), 64, 2),
+    (Delta(16, 8, 8, low=1, signed=False), 784, 1),
+    (Delta(16, 6, 0, low=1, signed=True), 8, 8),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Encoders as operators of the domain, version 1: codes (batch, F) to steps (batch, T, F)."""
+"""Encoders as operators of the domain, version 1: codes (batch, F) to steps (batch, T, F);
+a signal (batch, T, F) to its changes, (batch, T, 2F)."""
 
 from __future__ import annotations
 
@@ -21,12 +22,14 @@ _OWN: dict[str, dict[str, Rule]] = {
     "LatencyEncoder": {"low": range(1 << 16)},
     "DirectEncoder": {"signed": range(2)},
     "CountEncoder": {"form": coders.Count.forms},
+    "DeltaEncoder": {"low": range(1 << 16), "signed": range(2)},
 }
 _CLASSES: dict[str, type[Encoder]] = {
     "RateEncoder": coders.Rate,
     "LatencyEncoder": coders.Latency,
     "DirectEncoder": coders.Direct,
     "CountEncoder": coders.Count,
+    "DeltaEncoder": coders.Delta,
 }
 assert set(_OWN) == set(_CLASSES) == ENCODERS
 
@@ -86,16 +89,27 @@ def read_encoder(node: NodeProto) -> ReadEncoder:
         raise error(node, str(reason), "docs/EXCHANGE.md lists the attributes") from None
 
 
+def out_shape(node: NodeProto, encoder: Encoder, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What ``node`` makes of a tensor of ``shape``, the batch among them.
+
+    Raises :class:`UnsupportedModel` for one its encoder does not read.
+    """
+    try:
+        return (*shape[:1], *encoder.out_shape(tuple(shape[1:])))
+    except ValueError as reason:
+        what = f"tensor '{printable(node.input[0])}' has shape {tuple(shape)}: {reason}"
+        wanted = "(batch, steps, F)" if encoder.over_time else "(batch, F)"
+        raise error(node, what, f"it reads {wanted}: reshape what comes before it") from None
+
+
 def execute_encoder(node: NodeProto, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What ``node`` writes, float32 [batch, steps, F], of float32 [batch, F].
+    """What ``node`` writes, float32 [batch, steps, F], of float32 [batch, F] (or of a signal).
 
     Raises :class:`UnsupportedModel` where a value is no code of the encoder.
     """
     encoder, name = read_encoder(node).encoder, node.input[0]
     values = np.asarray(tensors[name])
-    if values.ndim != 2:
-        what = f"tensor '{printable(name)}' has shape {values.shape}"
-        raise error(node, what, "an encoder reads (batch, F): flatten what comes before it")
+    out_shape(node, encoder, values.shape)
     try:
         codes = to_codes(values, encoder.frac)
     except ValueError as reason:

@@ -15,7 +15,9 @@ VERSION = 1
 LIMIT = 1 << 24
 
 #: The operators that are no neurons: they make steps of a network's input.
-ENCODERS = frozenset({"RateEncoder", "LatencyEncoder", "DirectEncoder", "CountEncoder"})
+ENCODERS = frozenset(
+    {"RateEncoder", "LatencyEncoder", "DirectEncoder", "CountEncoder", "DeltaEncoder"}
+)
 
 
 def printable(text: str, limit: int = 80) -> str:

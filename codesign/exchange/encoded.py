@@ -8,7 +8,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.coders import encoder_node, read_encoder
+from codesign.exchange.coders import encoder_node, out_shape, read_encoder
 from codesign.exchange.domain import DOMAIN, VERSION, error, is_encoder, printable
 from codesign.exchange.metadata import read_metadata
 from codesign.exchange.scan import scan_of
@@ -17,8 +17,9 @@ from codesign.spikes.coders import Encoder
 
 
 def with_encoder(model: ModelProto, encoder: Encoder) -> ModelProto:
-    """``model``, in Scan form over (batch, T, F), as a function of (batch, F): its input is
-    quantized to the codes of ``encoder`` (to the nearest, ties to even, clamped), then encoded.
+    """``model``, in Scan form over (batch, T, F), as a function of (batch, F), or of a signal of T
+    steps where the encoder reads one: its input is quantized to the codes of ``encoder`` (to the
+    nearest, ties to even, clamped), then encoded.
 
     Raises :class:`UnsupportedModel` where the encoder makes other steps than the model takes, or
     is not what its metadata name.
@@ -30,6 +31,10 @@ def with_encoder(model: ModelProto, encoder: Encoder) -> ModelProto:
         raise _refused(what, "an encoder makes one input of vectors")
     (given,) = inputs
     batch, _, elements = shape_of(given)
+    try:
+        shape = (batch, *encoder.in_shape(elements))
+    except ValueError as reason:
+        raise _refused(str(reason), f"make its input (batch, {encoder.steps}, 2 F)") from None
     out = ModelProto()
     out.CopyFrom(model)
     graph, name = out.graph, given.name
@@ -44,9 +49,7 @@ def with_encoder(model: ModelProto, encoder: Encoder) -> ModelProto:
         "Quant", [name, *names], [codes], codes, domain=QONNX,
         signed=int(encoder.signed_codes), narrow=0, rounding_mode="ROUND",
     )  # fmt: skip
-    front = Front(
-        (quant, encoder_node(encoder, steps, codes, steps)), port(name, (batch, elements))
-    )
+    front = Front((quant, encoder_node(encoder, steps, codes, steps)), port(name, shape))
     if all(o.domain != QONNX for o in out.opset_import):
         out.opset_import.append(helper.make_opsetid(QONNX, 1))
     if all(o.domain != DOMAIN for o in out.opset_import):
@@ -124,14 +127,15 @@ def _without(
     shape = shape_of(given)
     if len(shape) < 2:
         raise error(encoder, f"the input has shape {shape}", "give it (batch, F)")
-    elements = int(np.prod(shape[1:]))
-    steps = read_encoder(encoder).encoder.steps
+    found = read_encoder(encoder).encoder
+    kept_axes = 2 if found.over_time else 1  # what follows them may be flattened on the way
+    made = out_shape(encoder, found, (*shape[:kept_axes], int(np.prod(shape[kept_axes:]))))
     out = ModelProto()
     out.CopyFrom(model)
     kept = [i for i in model.graph.input if i.name != given.name]
     del out.graph.node[:], out.graph.input[:]
     out.graph.node.extend(rest)
-    out.graph.input.extend([port(encoder.output[0], (shape[0], steps, elements)), *kept])
+    out.graph.input.extend([port(encoder.output[0], made), *kept])
     return out
 
 

@@ -12,7 +12,7 @@ from qonnx.core.datatype import DataType
 from qonnx.custom_op.base import CustomOp
 
 from codesign.exchange.attributes import Rule
-from codesign.exchange.coders import encoder_rules, execute_encoder, read_encoder
+from codesign.exchange.coders import encoder_rules, execute_encoder, out_shape, read_encoder
 from codesign.exchange.domain import error, printable
 from codesign.exchange.execute import execute
 from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
@@ -22,6 +22,7 @@ from codesign.neurons import Word
 __all__ = [
     "Alpha",
     "CountEncoder",
+    "DeltaEncoder",
     "DirectEncoder",
     "Egru",
     "LatencyEncoder",
@@ -100,11 +101,10 @@ class EncoderOp(CustomOp):
         return _types(encoder_rules(self.onnx_node.op_type))
 
     def make_shape_compatible_op(self, model: Any) -> NodeProto:
-        """(batch, F) becomes (batch, steps, F)."""
+        """(batch, F) becomes (batch, steps, F), a signal (batch, steps, F) (batch, steps, 2F)."""
         node = self.onnx_node
         shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
-        steps = read_encoder(node).encoder.steps
-        return self.make_const_shape_op([shape[0], steps, *shape[1:]])
+        return self.make_const_shape_op(list(out_shape(node, read_encoder(node).encoder, shape)))
 
     def infer_node_datatype(self, model: Any) -> None:
         """Spikes, or the codes that are repeated."""
@@ -137,6 +137,10 @@ class DirectEncoder(EncoderOp):
 
 class CountEncoder(EncoderOp):
     """:class:`codesign.spikes.coders.Count`."""
+
+
+class DeltaEncoder(EncoderOp):
+    """:class:`codesign.spikes.coders.Delta`."""
 
 
 def _types(rules: Mapping[str, Rule]) -> dict[str, tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Encode: a vector of codes as the spikes, or the repeated codes, of every time step."""
+"""Encode: a vector of codes, or a signal, as what arrives in every time step."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from codesign.spikes import coders
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
-for _kind in (coders.Rate, coders.Latency, coders.Direct, coders.Count):
+for _kind in (coders.Rate, coders.Latency, coders.Direct, coders.Count, coders.Delta):
     record(f"spikes.{_kind.__name__}")(_kind)
 
 
 @register("encode")
 @dataclass(frozen=True, eq=False)
 class Encode(CircuitOp):
-    """Codes (F,) of ``encoder`` to its steps (T, F)."""
+    """Codes (F,) of ``encoder`` to its steps (T, F); a signal (T, F) to its changes (T, 2F)."""
 
     encoder: coders.Encoder
 
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
-        if len(x.shape) != 1:
-            raise UnsupportedModel(
-                f"an encoder reads a vector, this value has shape {x.shape}",
-                hint="flatten what comes before it, and give the steps their shape behind it",
-            )
+        try:
+            shape = self.encoder.out_shape(x.shape)
+        except ValueError as reason:
+            hint = "flatten what comes before it, and give the steps their shape behind it"
+            raise UnsupportedModel(str(reason), hint=hint) from None
         self._check_codes(x.format)
         lo, hi = self.encoder.out_span
         if self.encoder.kind == "direct":
             lo, hi = x.format.lo, x.format.hi  # type: ignore[attr-defined]
-        return (self.encoder.steps, *x.shape), ScaledInt(lo, hi, (2.0**-self.encoder.out_frac,))
+        return shape, ScaledInt(lo, hi, (2.0**-self.encoder.out_frac,))
 
     def _check_codes(self, format: Format) -> None:
         """Codes that are ``encoder.bits`` wide and worth ``2**-encoder.frac``."""
@@ -63,27 +63,28 @@ class Encode(CircuitOp):
             )
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
-        """int64 [B, F] to int64 [B, T, F]."""
+        """int64 [B, F] (or a signal, [B, T, F]) to int64 [B, T, F] (or [B, T, 2F])."""
         return self.encoder.encode(arrays[0])
 
     def lane_options(self, ins: list[Value]) -> list[int]:
         """A beat holds elements of one step only."""
-        return divisors(ins[0].elements)
+        return divisors(ins[0].shape[-1])
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
-        return self.encoder.steps * ins[0].elements // plan.pe
+        shape, _ = self.infer(*ins)
+        return shape[0] * shape[1] // plan.pe
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.spikes.build_encoder import encoder_of
 
         (x,) = ins
         span = x.format.lo, x.format.hi
-        return encoder_of(self.encoder, span, elements=x.elements, lanes=plan.pe)
+        return encoder_of(self.encoder, span, elements=x.shape[-1], lanes=plan.pe)
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
         from codesign.hdl.spikes.encode_area import area_of
 
-        found = area_of(self.encoder, elements=ins[0].elements, lanes=plan.pe)
+        found = area_of(self.encoder, elements=ins[0].shape[-1], lanes=plan.pe)
         return Cost(lut=found.lut, ff=found.ff, bram=found.bram)
 
     def realisation(self, plan: Plan) -> str:

@@ -20,7 +20,8 @@ BITS, STEPS, FRACS = range(1, 17), range(1, (1 << 16) + 1), range(-64, 65)
 
 @dataclass(frozen=True)
 class Encoder(ABC):
-    """Codes int [..., elements], each worth ``2**-frac``, to codes of ``steps`` steps.
+    """Codes int [..., elements], each worth ``2**-frac``, to codes of ``steps`` steps; an encoder
+    ``over_time`` reads a signal, int [..., steps, elements], instead.
 
     ``steps``: T, 1 to 65536. ``bits``: of a code, 1 to 16 (2 to 16 if signed). ``frac``: -64 to 64.
     ``ValueError`` for other numbers.
@@ -32,6 +33,8 @@ class Encoder(ABC):
 
     #: What metadata call it.
     kind: ClassVar[str]
+    #: Whether it reads codes of every step.
+    over_time: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, allowed in {"steps": STEPS, "bits": BITS, "frac": FRACS}.items():
@@ -63,9 +66,21 @@ class Encoder(ABC):
         """Fraction bits of what it gives: spikes have none."""
         return 0
 
+    def in_shape(self, elements: int) -> tuple[int, ...]:
+        """The shape it reads, where each step of what it gives has ``elements`` elements;
+        ``ValueError`` where it cannot give so many."""
+        return (elements,)
+
+    def out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what it gives for codes of ``shape``; ``ValueError`` for one it does not
+        read."""
+        if len(shape) != 1:
+            raise ValueError(f"an encoder reads a vector, not {shape}")
+        return (self.steps, *shape)
+
     @abstractmethod
     def encode(self, codes: np.ndarray) -> np.ndarray:
-        """int64 [..., steps, elements] of codes int [..., elements] in ``span``."""
+        """int64 [..., *out_shape] of codes int [..., *in_shape] in ``span``."""
 
 
 @dataclass(frozen=True)
@@ -160,3 +175,40 @@ class Count(Encoder):
             "bitwise": encoders.bitwise,
         }[self.form]
         return function(codes, self.steps)
+
+
+@dataclass(frozen=True)
+class Delta(Encoder):
+    """:func:`codesign.spikes.encoders.delta`: a signal's rises, then its falls, by ``low`` codes or
+    more in a step; ``low``: 1 to the greatest change there is, ``2**bits - 1``. ``signed``:
+    whether the signal's codes are two's complement."""
+
+    low: int
+    signed: bool
+
+    kind = "delta"
+    over_time = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.low < 1 << self.bits:
+            most = (1 << self.bits) - 1
+            raise ValueError(f"low is {self.low}, a change of {self.bits}-bit codes is 1 to {most}")
+
+    @property
+    def signed_codes(self) -> bool:
+        return self.signed
+
+    def in_shape(self, elements: int) -> tuple[int, ...]:
+        if elements % 2:
+            raise ValueError(f"delta codes are rises and falls: {elements} is an odd number")
+        return (self.steps, elements // 2)
+
+    def out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(shape) != 2 or shape[0] != self.steps:
+            raise ValueError(f"it reads a signal of {self.steps} steps, ({self.steps}, F), "
+                             f"not {shape}")  # fmt: skip
+        return (self.steps, 2 * shape[1])
+
+    def encode(self, codes: np.ndarray) -> np.ndarray:
+        return encoders.delta(codes, self.low)

@@ -1,6 +1,7 @@
 """The hardware of an encoder."""
 
 from codesign.hdl.spikes.encode_counts import CountEncoder
+from codesign.hdl.spikes.encode_delta import DeltaEncoder
 from codesign.hdl.spikes.encode_direct import DirectEncoder
 from codesign.hdl.spikes.encode_latency import LatencyEncoder
 from codesign.hdl.spikes.encode_rate import RateEncoder
@@ -10,8 +11,9 @@ from codesign.spikes import coders
 
 def encoder_of(
     encoder: coders.Encoder, span: tuple[int, int], *, elements: int, lanes: int
-) -> Replay:
-    """``encoder`` for vectors of ``elements`` codes in ``span``, ``lanes`` (a divisor) a beat.
+) -> Replay | DeltaEncoder:
+    """``encoder`` for vectors of ``elements`` codes in ``span``, ``lanes`` (a divisor) a beat; of a
+    signal, so many in each step.
 
     ``ValueError`` for an encoder that has no hardware."""
     sizes = {"elements": elements, "steps": encoder.steps, "lanes": lanes}
@@ -25,4 +27,6 @@ def encoder_of(
             return DirectEncoder(lo=lo, hi=hi, **sizes)
         case coders.Count(form=form):
             return CountEncoder(form, lo=lo, hi=hi, **sizes)  # type: ignore[arg-type]
+        case coders.Delta(low=low, steps=steps):
+            return DeltaEncoder(lo=lo, hi=hi, low=low, features=elements, steps=steps, lanes=lanes)
     raise ValueError(f"no hardware encodes as {type(encoder).__name__}")

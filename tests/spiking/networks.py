@@ -206,7 +206,8 @@ def encoded_network(
 ) -> ModelProto:
     """Dense layers of :func:`lif` neurons behind ``encoder``, which is left out, and the steps
     are the input, unless ``inside``."""
-    net = Network(sizes[:1])
+    first = encoder.out_shape(encoder.in_shape(sizes[0]))[1:]
+    net = Network(first)
     at, signed = net.input, encoder.out_span[0] < 0
     bits = encoder.bits if encoder.out_frac or encoder.kind == "direct" else 1 + signed
     at = net.quant(at, "xq", encoder.out_frac, bits, signed=signed)

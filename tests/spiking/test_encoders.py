@@ -31,6 +31,7 @@ CODERS: dict[str, coders.Encoder] = {
     "binary": coders.Count(7, 3, 0, form="binary"),
     "ternary": coders.Count(4, 3, 0, form="ternary"),
     "bitwise": coders.Count(4, 4, 0, form="bitwise"),
+    "delta": coders.Delta(6, 5, 3, low=4, signed=True),
 }
 #: What the quick suite builds.
 QUICK = {"latency"}
@@ -58,7 +59,7 @@ def test_the_circuit_encodes_as_the_host_did(kind: str) -> None:
     inside = import_qonnx(whole)
     assert [n.op.encoder for n in inside.graph.nodes if isinstance(n.op, Encode)] == [encoder]
     lo, hi = encoder.span
-    codes = np.random.default_rng(1).integers(lo, hi + 1, (20, 6))
+    codes = np.random.default_rng(1).integers(lo, hi + 1, (20, *encoder.in_shape(6)))
     values = np.ldexp(codes.astype(np.float32), -encoder.frac)
     steps = np.ldexp(encoder.encode(codes).astype(np.float32), -encoder.out_frac)
     wanted, found = (
