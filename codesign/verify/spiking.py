@@ -12,8 +12,7 @@ from codesign.evidence import EnergyModel, SpikingLayer, SpikingReport, Trace
 from codesign.formats.base import bits_for
 from codesign.ir import Graph, Node
 from codesign.ops.convolve import Convolve
-from codesign.ops.event_conv import EventConv
-from codesign.ops.event_dense import EventDense
+from codesign.ops.event_layer import EventLayer
 from codesign.ops.matvec import MatVec
 from codesign.ops.neuron import Neuron, state_name
 
@@ -96,9 +95,7 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
     if feeder is None or feeder.inputs[0] not in codes:
         return found
     synapses = feeder.op
-    if isinstance(synapses, EventDense):
-        synapses = synapses.matrix
-    elif isinstance(synapses, EventConv):
+    if isinstance(synapses, EventLayer):
         synapses = synapses.layer
     if not isinstance(synapses, MatVec | Convolve):
         return found
