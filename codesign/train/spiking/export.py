@@ -48,7 +48,7 @@ def export_spiking(
     """``net`` for inputs of ``shape`` (of one step, without batch, channels first).
 
     The file's input is what arrives each step, (1, steps, ...); in a Scan form that ``encodes``,
-    the numbers before they are encoded, (1, features).
+    the numbers before they are encoded, (1, features), or a signal, (1, steps, features).
     Raises :class:`UsageError` for a readout the format has no word for, or an encoding that has no
     encoder there; :class:`UnsupportedModel` where a layer's weights are not on the scale its
     neurons are made for.
@@ -72,7 +72,7 @@ def export_spiking(
     metadata = Metadata(
         steps=encoding.steps,
         dt=dt,
-        encoding=encoding.kind,  # type: ignore[arg-type]
+        encoding=encoding.word,  # type: ignore[arg-type]
         readout=readout,  # type: ignore[arg-type]
         reset_at_window=True,
     )
@@ -85,14 +85,14 @@ def export_spiking(
 
 def _input_quantizer(build: StepBuilder, encoding: Encoding) -> str:
     """What the input is: spikes of one bit, or codes of several; quantizing changes nothing."""
-    bits = encoding.bits if encoding.kind == "direct" else 1
+    bits, signed = encoding.word_given
     given = [
         build.input,
         build.constant("x.scale", np.float32(2.0**-encoding.frac)),
         build.constant("x.zero", np.float32(0)),
         build.constant("x.bits", np.float32(bits)),
     ]
-    kind = {"signed": 0, "narrow": 0, "rounding_mode": "ROUND"}
+    kind = {"signed": int(signed), "narrow": 0, "rounding_mode": "ROUND"}
     return build.node("Quant", given, QUANTIZED_INPUT, QONNX, **kind)
 
 

@@ -119,10 +119,15 @@ def random_inputs(
     """float32 [frames, *shape]: spikes, codes, or the ``numbers`` to encode, of every density."""
     rng = np.random.default_rng(seed)
     whole = numbers or encoding.kind == "direct"
-    top, frac = ((1 << encoding.bits) - 1 if whole else 1), (encoding.bits if whole else 0)
+    bits, signed = (encoding.bits, encoding.signed) if whole else encoding.word_given
+    top, frac = (1 << (bits - signed)) - 1, (encoding.code_frac if whole else 0)
+    least = -top - whole if signed else 0  # spikes with a sign are -1, 0 and 1
     density = rng.random((frames, *[1] * len(shape)))
     size = (frames, *shape)
-    found = (rng.random(size) < density) * rng.integers(1, top, size=size, endpoint=True)
+    drawn = rng.integers(least, top, size=size, endpoint=True) if signed else rng.integers(
+        1, top, size=size, endpoint=True
+    )  # fmt: skip
+    found = (rng.random(size) < density) * drawn
     if frames > 3:
-        found[0], found[1], found[2, ::2], found[2, 1::2] = 0, top, 0, top
+        found[0], found[1], found[2, ::2], found[2, 1::2] = 0, top, least, top
     return (found * 2.0**-frac).astype(np.float32)

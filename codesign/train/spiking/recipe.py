@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codesign.errors import UsageError
+from codesign.exchange import read_metadata
 from codesign.train.golden import Golden, save_golden
 from codesign.train.needs import need
 from codesign.train.recipe import Progress, _one_thread, _shift
@@ -44,7 +43,8 @@ RECORDED = 1 << 26
 class SpikingOptions:
     """``steps``: T. ``rule``: one of :data:`RULES`. ``neuron``: see :mod:`.choose`. ``encoding``
     ``auto``: latency for pictures. ``low``: see :class:`.Encoding`; by
-    default what suits the data. ``encoder``: who encodes, the ``host`` or the ``circuit``, whose
+    default what suits the data. ``input_bits``: of an input code, see :func:`.load_task`.
+    ``encoder``: who encodes, the ``host`` or the ``circuit``, whose
     file then takes the numbers themselves. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
     optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
     ``activity``: what a hidden spike costs (bptt)."""
@@ -63,6 +63,7 @@ class SpikingOptions:
     lr: float = 1e-2
     activity: float = 0.0
     low: int | None = None
+    input_bits: int | None = None
     encoder: str = "host"
     k: int | None = None
     levels: int | None = None
@@ -110,7 +111,9 @@ def train_spiking(
     )
     if options.rule == "qcfs" and encoding != "direct":
         raise UsageError("qcfs needs a constant input", hint="--encoding direct")
-    task = load_task(dataset, encoding, options.steps, data, options.seed, options.low)
+    task = load_task(
+        dataset, encoding, options.steps, data, options.seed, options.low, options.input_bits
+    )
     if options.encoder == "circuit":
         task.encoding.in_circuit()  # before hours of training
     config = network_config(task, options)
@@ -294,5 +297,5 @@ def summary(result: SpikingResult) -> dict[str, float]:
         "accuracy": result.accuracy,
         "input_spikes": result.input_spikes,
         "hidden_spikes": result.hidden_spikes,
-        "steps": float(np.asarray(result.golden.test_x).shape[1]),
+        "steps": float(read_metadata(result.exported.scan).steps),
     }

@@ -9,17 +9,19 @@ import numpy as np
 
 from codesign.errors import UsageError
 from codesign.train.datasets import DATASETS, load
-from codesign.train.spiking.data import STREAMS
-from codesign.train.spiking.encode import Encoding
+from codesign.train.spiking.data import SIGNALS, STREAMS
+from codesign.train.spiking.encode import COUNTS, Encoding
 
 #: Smallest code of 8 bits that spikes.
 LOW = {"digits": 16, "mnist": 32}
+#: Smallest change of an 8-bit code that a delta code tells.
+SMALLEST_CHANGE = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """``*_x``: float32 [n, features] in 0..1, or uint8 frames [n, steps, features] of events.
-    ``*_y``: int64 [n]."""
+    """``*_x``: float32 [n, features] in 0..1 (-1..1 where codes are signed), signals [n, steps,
+    features] of these, or uint8 frames [n, steps, features] of events. ``*_y``: int64 [n]."""
 
     name: str
     encoding: Encoding
@@ -40,9 +42,16 @@ class Task:
 
 
 def load_task(
-    name: str, encoding: str, steps: int, data: Path | None, seed: int, low: int | None = None
+    name: str,
+    encoding: str,
+    steps: int,
+    data: Path | None,
+    seed: int,
+    low: int | None = None,
+    bits: int | None = None,
 ) -> Task:
-    """The data set called ``name`` (of pictures or of events), cut into ``steps``.
+    """The data set called ``name`` (of pictures, signals or events), cut into ``steps``. ``bits``:
+    of a code, by default 8, or as many as the steps of a count can say.
 
     Raises :class:`UsageError` for an unknown one, T < 1, or an encoding that is not for it.
     """
@@ -55,12 +64,51 @@ def load_task(
         if test.all() or not test.any():
             raise UsageError("events need samples to train on and samples to test with")
         return Task(name, how, frames[~test], label[~test], frames[test], label[test])
+    if name in SIGNALS:
+        return _signals(name, encoding, steps, data, seed, low, bits)
     if name not in DATASETS:
-        known = ", ".join(sorted({*DATASETS, *STREAMS}))
+        known = ", ".join(sorted({*DATASETS, *STREAMS, *SIGNALS}))
         raise UsageError(f"unknown data set '{name}'", hint=f"known: {known}")
     kind = "latency" if encoding == "auto" else encoding
     if kind in ("events", "delta"):
         raise UsageError(f"'{name}' holds pictures, '{kind}' encodes signals over time")
-    how = Encoding(kind, steps, 8, LOW.get(name, 1) if low is None else low)
+    signed = kind == "ternary"
+    if bits is None:
+        bits = counted(kind, steps) if kind in COUNTS else 8
+    least = LOW.get(name, 1) if low is None and kind == "latency" else low or 0
+    how = Encoding(kind, steps, bits, least, signed=signed)
     d = load(name, data)
-    return Task(name, how, d.train_x, d.train_y, d.test_x, d.test_y)
+    train_x, test_x = (2 * x - 1 if signed else x for x in (d.train_x, d.test_x))
+    return Task(name, how, train_x, d.train_y, test_x, d.test_y)
+
+
+def counted(kind: str, steps: int) -> int:
+    """Bits of the largest codes that ``steps`` steps can say: ``2**bits - 1`` in as many steps
+    (binary), ``2**(bits - 1)`` (ternary), or one bit in each (bitwise); 16 at most."""
+    if steps < 1:
+        raise UsageError(f"a network runs at least 1 time step, got T = {steps}")
+    if kind == "bitwise":
+        return min(steps, 16)
+    return min((steps + 1).bit_length() - 1 if kind == "binary" else steps.bit_length() + 1, 16)
+
+
+def _signals(
+    name: str,
+    encoding: str,
+    steps: int,
+    data: Path | None,
+    seed: int,
+    low: int | None,
+    bits: int | None,
+) -> Task:
+    if encoding not in ("auto", "delta"):
+        raise UsageError(f"'{name}' holds signals over time, they are delta-coded, not {encoding}")
+    if steps < 1:
+        raise UsageError(f"a network runs at least 1 time step, got T = {steps}")
+    found = SIGNALS[name](data, seed, steps)
+    if found.test.all() or not found.test.any():
+        raise UsageError("signals need samples to train on and samples to test with")
+    low = SMALLEST_CHANGE if low is None else low
+    how = Encoding("delta", steps, bits or 8, low, signed=found.signed)
+    parts = (found.x[~found.test], found.label[~found.test])
+    return Task(name, how, *parts, found.x[found.test], found.label[found.test])

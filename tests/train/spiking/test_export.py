@@ -94,13 +94,31 @@ def test_the_file_computes_what_pytorch_recorded(kind: str) -> None:
     assert 0.02 < (spikes != 0).mean() < 0.9
 
 
-@pytest.mark.parametrize("kind", ["rate", "latency", "direct"])
+ENCODINGS = {
+    "rate": Encoding("rate", 5, bits=3),
+    "latency": Encoding("latency", 5, bits=3),
+    "direct": Encoding("direct", 5, bits=3),
+    "signed direct": Encoding("direct", 5, bits=12, signed=True),
+    "binary": Encoding("binary", 5, bits=2),
+    "ternary": Encoding("ternary", 5, bits=3, signed=True),
+    "bitwise": Encoding("bitwise", 5, bits=5),
+    "delta": Encoding("delta", 5, bits=12, low=900),
+    "signed delta": Encoding("delta", 5, bits=4, low=2, signed=True),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODINGS)
 def test_a_file_that_encodes_computes_what_pytorch_recorded(kind: str) -> None:
     """Numbers in; the encoder of the file makes the very steps that the network was trained on."""
-    net, shape = dense(**({"input_frac": 3} if kind == "direct" else {}))
-    encoding = Encoding(kind, 5, bits=3)
-    x = np.random.default_rng(3).random((12, *shape)).astype(np.float32)
-    exported = export_spiking(net, shape, encoding, "membrane", encodes=True)
+    encoding, rng = ENCODINGS[kind], np.random.default_rng(3)
+    net, shape = dense(**({"input_frac": encoding.frac} if encoding.frac else {}))
+    if encoding.kind == "delta":
+        torch.manual_seed(7)
+        net, shape = vary(dense_net(NetConfig((14, 6, 4), weight_frac=3))), (5, 7)
+    x = rng.random((12, *shape)).astype(np.float32)
+    x = 2 * x - 1 if encoding.signed else x
+    given = (14,) if encoding.kind == "delta" else shape
+    exported = export_spiking(net, given, encoding, "membrane", encodes=True)
     golden = record_spiking(net, exported, encoding, "membrane", x, np.zeros(12), random_frames=9)
     imported = import_qonnx(exported.scan)
     graph = with_states(imported.graph)
