@@ -4,7 +4,7 @@ import numpy as np
 from amaranth.hdl import Module, Signal, Value
 
 from codesign.hdl.spikes.dense import EventDense
-from codesign.hdl.spikes.layer import Slot
+from codesign.hdl.spikes.walk import Slot
 
 
 class PlasticDense(EventDense):

@@ -5,7 +5,8 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from codesign.hdl.memories import Counter
 from codesign.hdl.spikes.accumulate import Store
-from codesign.hdl.spikes.layer import EventLayer, Slot, count_of
+from codesign.hdl.spikes.layer import EventLayer, count_of
+from codesign.hdl.spikes.walk import Slot
 from codesign.hdl.stream import range_shape
 from codesign.spikes import layers
 

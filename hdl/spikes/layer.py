@@ -1,7 +1,6 @@
 """What all event-driven synapse layers share: events in, the currents of each step out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
@@ -14,23 +13,10 @@ from codesign.hdl.loading.loaded_memory import LoadedMemory, slots
 from codesign.hdl.memories import Counter, Table, pack, rom, style_for
 from codesign.hdl.spikes.accumulate import Banks, Store, Unload, Update, in_registers, nothing
 from codesign.hdl.spikes.aer import counted, event_signature
+from codesign.hdl.spikes.walk import FrontRegisters, Slot
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.hdl.timing import Clock
-
-
-@dataclass
-class Slot:
-    """One cycle's work, comb: a weight row to add to an accumulator word, or a step's ``end``.
-
-    ``channel``: which lane group alone counts (None: all of them). ``go`` is high where the slot
-    is accepted."""
-
-    valid: Value
-    end: Value
-    row: Value
-    word: Value
-    count: Value
-    channel: Value | None = None
+from codesign.spikes.arrivals import Arrivals
 
 
 class EventLayer(Component):
@@ -93,14 +79,11 @@ class EventLayer(Component):
     #: Registers an event passes before its first slot.
     front = 0
 
-    def timing(self, spikes: np.ndarray) -> "EventTiming":
-        """The event model for these ``spikes``, int [frames, steps, inputs]."""
+    def timing(self, spikes: np.ndarray | Arrivals) -> "EventTiming":
+        """The event model for these ``spikes``, int [frames, steps, inputs], or their arrivals."""
+        came = spikes if isinstance(spikes, Arrivals) else Arrivals.of(spikes)
         cost = np.array([self.slots(a) for a in range(self.inputs)])
-        beats: list[tuple[int, bool]] = []
-        for step in np.asarray(spikes).reshape(-1, self.inputs):
-            beats += [(int(n), False) for n in cost[np.flatnonzero(step)]]
-            beats.append((1, True))
-        return EventTiming(beats, self)
+        return EventTiming(with_ends(cost[came.address].tolist(), came), self)
 
     def _front(self, m: Module, free: Value) -> Slot:
         """Drives ``i.ready`` and presents the slots; ``free``: a slot is accepted now."""
@@ -270,6 +253,16 @@ def count_of(layer: EventLayer) -> Value:
     return layer.i.payload.data.count if layer.counted else Const(1, 1)
 
 
+def with_ends(costs: list[int], came: Arrivals) -> list[tuple[int, bool]]:
+    """(slots, ends a step) of every beat: the events' ``costs``, and 1 for the end of a step."""
+    beats, at = [], 0
+    for count in came.per_step.tolist():
+        beats += [(cost, False) for cost in costs[at : at + count]]
+        beats.append((1, True))
+        at += count
+    return beats
+
+
 class EventTiming(Stage):
     """Event model of an :class:`EventLayer`; ``beats``: (slots, ends a step) of every beat."""
 
@@ -298,20 +291,16 @@ class EventTiming(Stage):
                 clock.emit()
 
     def _walk(self, clock: Clock) -> Process:
-        """Registers on the way to the slots, each free again when its event moves on."""
-        entered = [-1] * self._front  # when the event before entered each register
-        finished = -1
+        """Registers on the way to the slots."""
+        registers = FrontRegisters(self._front)
         for n, (cost, end) in enumerate(self._beats):
             if len(self.i.valid.at) <= n:
                 yield self.i.valid, n
-            t = max(self.i.valid.at[n], entered[0] + 1)
-            for k in range(self._front):
-                t = max(t, entered[k + 1] if k + 1 < self._front else finished)
-                entered[k], t = t, t + 1
-            self.i.taken.put(entered[0])
-            finished = yield from clock.issue(max(t, self._start))
+            taken, t = registers.enter(self.i.valid.at[n])
+            self.i.taken.put(taken)
+            registers.finished = yield from clock.issue(max(t, self._start))
             if cost > 1:
-                finished = (yield from clock.issue_run(cost - 1))[-1]
+                registers.finished = (yield from clock.issue_run(cost - 1))[-1]
             if end:
                 clock.emit()
 
