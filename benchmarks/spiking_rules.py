@@ -22,7 +22,7 @@ from codesign.train.spiking.recipe import measure as score
 from codesign.train.spiking.rules.base import Objective, Rule
 from codesign.train.spiking.rules.bptt import Bptt
 from codesign.train.spiking.rules.sltt import Sltt
-from codesign.train.spiking.task import load_task
+from codesign.train.spiking.task import Task, load_task
 
 STEPS = (6, 16, 32, 64)
 SIZES, BATCH = (64, 128, 128, 10), 64
@@ -113,8 +113,13 @@ def accuracies() -> dict[str, list[float]]:
             torch.manual_seed(seed)
             net = dense_net(network_config(task, options))
             fit(net, rule, task, options, lambda _: None)
-            found.setdefault(name, []).append(score(net, task, options.readout)[0])
+            found.setdefault(name, []).append(accuracy(net, task))
     return found
+
+
+def accuracy(net: Any, task: Task) -> float:
+    """On the test split."""
+    return score(net, task.encoding, task.test_x, task.test_y, "membrane")[0]
 
 
 def measure() -> dict[str, float]:

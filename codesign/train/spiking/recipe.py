@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from codesign.errors import UsageError
 from codesign.exchange import read_metadata
+from codesign.train.course import Course, HeldOut, Learner, Progress, hold_out, one_thread, teach
 from codesign.train.golden import Golden, save_golden
 from codesign.train.needs import need
-from codesign.train.recipe import Progress, _one_thread, _shift
 from codesign.train.spiking.build import NetConfig, dense_net
 from codesign.train.spiking.choose import neuron
+from codesign.train.spiking.encode import Encoding
 from codesign.train.spiking.export import Exported, export_spiking
+from codesign.train.spiking.fused import block as fused
 from codesign.train.spiking.golden import record_spiking
 from codesign.train.spiking.network import SpikingNet
 from codesign.train.spiking.readout import readout
@@ -28,9 +32,10 @@ from codesign.train.spiking.rules.tess import Tess
 from codesign.train.spiking.task import Task, load_task
 
 RULES = ("bptt", "sltt", "sltt-k", "ostl", "tess", "qcfs")
-#: Passes over the data, and batch size.
+#: Passes over the data, batch size and learning rate by default.
 EPOCHS = {"digits": 40, "mnist": 20}
-BATCH = {"digits": 64, "mnist": 128}
+BATCH = {"mnist": 128}
+LR = {"mnist": 5e-3}
 #: What scores are multiplied by before the softmax: membranes stay small where spikes cost.
 GAIN = 2.0
 #: Inputs from which on weights are smaller.
@@ -47,7 +52,8 @@ class SpikingOptions:
     ``encoder``: who encodes, the ``host`` or the ``circuit``, whose
     file then takes the numbers themselves. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
     optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
-    ``activity``: what a hidden spike costs (bptt)."""
+    ``activity``: what a hidden spike costs (bptt). ``epochs``, ``batch``, ``lr``, ``holdout``: see
+    :class:`.Course`; by default what suits the data."""
 
     steps: int = 4
     rule: str = "bptt"
@@ -60,7 +66,9 @@ class SpikingOptions:
     decay: float = 0.875
     recurrent: bool = False
     epochs: int | None = None
-    lr: float = 1e-2
+    batch: int | None = None
+    lr: float | None = None
+    holdout: float = 0.0
     activity: float = 0.0
     low: int | None = None
     input_bits: int | None = None
@@ -74,8 +82,7 @@ class SpikingOptions:
             raise UsageError(f"unknown rule '{self.rule}'", hint=f"known: {', '.join(RULES)}")
         if self.steps < 1:
             raise UsageError(f"a network runs at least 1 time step, got T = {self.steps}")
-        if self.epochs is not None and self.epochs < 1:
-            raise UsageError(f"epochs must be at least 1, got {self.epochs}")
+        self.course("")
         if self.encoder not in ("host", "circuit"):
             raise UsageError(f"unknown encoder '{self.encoder}'", hint="use host or circuit")
         readout(self.readout)
@@ -84,11 +91,25 @@ class SpikingOptions:
         if self.rule == "qcfs" and self.readout != "membrane":
             raise UsageError("qcfs reads out the membrane", hint="--readout membrane")
 
+    def course(self, dataset: str) -> Course:
+        """How long and how fast to learn ``dataset``."""
+
+        def given(value: Any, default: Any) -> Any:
+            return default if value is None else value
+
+        return Course(
+            given(self.epochs, EPOCHS.get(dataset, 30)),
+            given(self.batch, BATCH.get(dataset, 64)),
+            given(self.lr, LR.get(dataset, 1e-2)),
+            self.holdout,
+        )
+
 
 @dataclass(frozen=True)
 class SpikingResult:
     """A trained network, its files, and what was measured on the test split: ``accuracy``, spikes
-    a frame arriving and of all hidden layers."""
+    a frame arriving and of all hidden layers. ``held_out``: accuracy on the training samples that
+    were held back, if any."""
 
     net: SpikingNet
     exported: Exported
@@ -96,6 +117,7 @@ class SpikingResult:
     accuracy: float
     input_spikes: float
     hidden_spikes: float
+    held_out: float | None = None
 
 
 def train_spiking(
@@ -117,18 +139,22 @@ def train_spiking(
     if options.encoder == "circuit":
         task.encoding.in_circuit()  # before hours of training
     config = network_config(task, options)
-    with _one_thread(options.seed):
-        net = _converted(task, config, options, progress) if options.rule == "qcfs" else None
-        if net is None:
+    task, held = hold_out(task, options.holdout, options.seed)
+    with one_thread(options.seed):
+        if options.rule == "qcfs":
+            net, best = _converted(task, held, config, options, progress)
+        else:
             net = dense_net(config)
-            fit(net, rule_of(options), task, options, progress)
+            best = fit(net, rule_of(options), task, options, progress, held)
         progress("exporting and recording PyTorch's results")
-        return finished(net, task, options)
+        return finished(net, task, options, best)
 
 
-def finished(net: SpikingNet, task: Task, options: SpikingOptions) -> SpikingResult:
+def finished(
+    net: SpikingNet, task: Task, options: SpikingOptions, held_out: float | None = None
+) -> SpikingResult:
     """Measure, export and record a trained network."""
-    score, given, hidden = measure(net, task, options.readout)
+    score, given, hidden = measure(net, task.encoding, task.test_x, task.test_y, options.readout)
     exported = export_spiking(
         net, (task.features,), task.encoding, options.readout, encodes=options.encoder == "circuit"
     )
@@ -144,7 +170,7 @@ def finished(net: SpikingNet, task: Task, options: SpikingOptions) -> SpikingRes
         seed=options.seed,
     )
     return SpikingResult(
-        net, exported, replace(golden, quantized_accuracy=score), score, given, hidden
+        net, exported, replace(golden, quantized_accuracy=score), score, given, hidden, held_out
     )
 
 
@@ -179,7 +205,7 @@ def rule_of(options: SpikingOptions) -> Rule:
     """The learning rule that was asked for."""
     k = options.k if options.k is not None else max(1, options.steps // 4)
     made: dict[str, Rule] = {
-        "bptt": Bptt(activity=options.activity),
+        "bptt": Bptt(activity=options.activity, fused=True),
         "sltt": Sltt(),
         "sltt-k": Sltt(k=k),
         "ostl": Ostl(),
@@ -189,41 +215,45 @@ def rule_of(options: SpikingOptions) -> Rule:
 
 
 def fit(
-    net: SpikingNet, rule: Rule, task: Task, options: SpikingOptions, progress: Progress
-) -> None:
-    """Adam with a one-cycle learning rate; every epoch is one shuffled pass."""
+    net: SpikingNet,
+    rule: Rule,
+    task: Task,
+    options: SpikingOptions,
+    progress: Progress,
+    held: HeldOut | None = None,
+) -> float | None:
+    """Train ``net``; returns the accuracy on ``held``, see :func:`.teach`."""
     objective = Objective(readout(options.readout), GAIN)
 
     def learn(x: Any, y: Any) -> float:
         encoded = need("torch").from_numpy(task.encoding(x.numpy()))
         return rule.gradients(net, encoded, y, objective)
 
-    _loop(net, learn, task, options, progress)
+    def score(x: np.ndarray, y: np.ndarray) -> float:
+        return measure(net, task.encoding, x, y, options.readout)[0]
+
+    return _teach(net, learn, score, task, options, progress, held)
 
 
-def _loop(net: Any, learn: Any, task: Task, options: SpikingOptions, progress: Progress) -> None:
-    torch = need("torch")
-    x, y = torch.from_numpy(task.train_x), torch.from_numpy(task.train_y)
-    size = BATCH.get(task.name, 64)
-    epochs = options.epochs or EPOCHS.get(task.name, 30)
-    adam = torch.optim.Adam(groups(net, options.lr))
-    steps = epochs * -(-len(x) // size)
-    rates = [group["lr"] for group in adam.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rates, steps, pct_start=0.2)
-    optimizer = Grapes(adam, net) if options.grapes else adam
-    net.train()
-    for epoch in range(epochs):
-        order, total = torch.randperm(len(x)), 0.0
-        for start in range(0, len(x), size):
-            pick = order[start : start + size]
-            moved = x.dim() == 2 and float(torch.rand(())) < 0.3
-            optimizer.zero_grad()
-            total += learn(_shift(x[pick]) if moved else x[pick], y[pick]) * len(pick)
-            optimizer.step()
-            schedule.step()
-            clamp_weights(net)
-        progress(f"epoch {epoch + 1} of {epochs}, loss {total / len(x):.3f}")
-    net.eval()
+def _teach(
+    net: Any,
+    learn: Any,
+    score: Any,
+    task: Task,
+    options: SpikingOptions,
+    progress: Progress,
+    held: HeldOut | None,
+) -> float | None:
+    course = options.course(task.name)
+    learner = Learner(
+        net,
+        learn,
+        groups(net, course.lr),
+        score,
+        wrap=lambda adam: Grapes(adam, net) if options.grapes else adam,
+        after=lambda: clamp_weights(net),
+    )
+    return teach(learner, task, held, course, progress)
 
 
 def groups(net: Any, lr: float) -> list[dict[str, Any]]:
@@ -248,26 +278,32 @@ def clamp_weights(net: Any) -> None:
             layer.weight.clamp_(-top, top)
 
 
-def measure(net: SpikingNet, task: Task, name: str) -> tuple[float, float, float]:
-    """On the test split: accuracy, input spikes a frame, hidden spikes a frame."""
+def measure(
+    net: SpikingNet, encoding: Encoding, x: np.ndarray, y: np.ndarray, name: str
+) -> tuple[float, float, float]:
+    """Of samples ``x`` with labels ``y``, read out as ``name`` says: accuracy, input spikes a
+    frame, hidden spikes a frame."""
     torch, read = need("torch"), readout(name)
     right, given, hidden = 0, 0.0, 0.0
     with torch.no_grad():
-        for start in range(0, len(task.test_x), 500):
-            x = torch.from_numpy(task.encoding(task.test_x[start : start + 500]))
-            given += float((x != 0).sum())
+        for start in range(0, len(x), 500):
+            now = torch.from_numpy(encoding(x[start : start + 500]))
+            given += float((now != 0).sum())
             for block in net.eval().blocks[:-1]:
-                x = block(x)
-                hidden += float((x != 0).sum())
-            guess = read(net.blocks[-1](x)).argmax(1).numpy()
-            right += int((guess == task.test_y[start : start + 500]).sum())
-    count = len(task.test_x)
-    return right / count, given / count, hidden / count
+                now = fused(block, now)
+                hidden += float((now != 0).sum())
+            guess = read(fused(net.blocks[-1], now)).argmax(1).numpy()
+            right += int((guess == y[start : start + 500]).sum())
+    return right / len(x), given / len(x), hidden / len(x)
 
 
 def _converted(
-    task: Task, config: NetConfig, options: SpikingOptions, progress: Progress
-) -> SpikingNet:
+    task: Task,
+    held: HeldOut | None,
+    config: NetConfig,
+    options: SpikingOptions,
+    progress: Progress,
+) -> tuple[SpikingNet, float | None]:
     torch = need("torch")
     net = ann(config, options.levels or options.steps)
 
@@ -277,8 +313,12 @@ def _converted(
         loss.backward()
         return float(loss.detach())
 
-    _loop(net, learn, task, options, progress)
-    return convert(net, config, options.steps)
+    def score(x: np.ndarray, y: np.ndarray) -> float:
+        spiking = convert(net, config, options.steps)
+        return measure(spiking, task.encoding, x, y, options.readout)[0]
+
+    best = _teach(net, learn, score, task, options, progress, held)
+    return convert(net, config, options.steps), best
 
 
 def _widths(net: SpikingNet) -> list[int]:
@@ -293,8 +333,10 @@ def _widths(net: SpikingNet) -> list[int]:
 
 def summary(result: SpikingResult) -> dict[str, float]:
     """What the command line shows."""
+    held = {} if result.held_out is None else {"held_out_accuracy": result.held_out}
     return {
         "accuracy": result.accuracy,
+        **held,
         "input_spikes": result.input_spikes,
         "hidden_spikes": result.hidden_spikes,
         "steps": float(read_metadata(result.exported.scan).steps),
