@@ -159,10 +159,11 @@ def _train_spiking(
         result = recipe.train_spiking(dataset, wanted, data=data, progress=ui.step)
         recipe.save(result, out)
     found = recipe.summary(result)
+    spikes = f"{result.input_spikes:.0f} input and {result.hidden_spikes:.0f} hidden spikes"
     ui.result(
         {"model": str(out), **found},
         f"[bold]{out}[/bold]  {_held_out(result.held_out)}{result.accuracy:.2%} on the test split, "
-        f"T = {wanted.steps}, a frame has {result.input_spikes:.0f} input and {result.hidden_spikes:.0f} hidden spikes",
+        f"T = {wanted.steps}, a frame has {spikes}",
     )
 
 
