@@ -7,6 +7,8 @@ as integers, so their states have no fraction bits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -130,21 +132,15 @@ def loihi(
     _within("dv", dv, 0, 4096)
     _within("vth", vth, 0, (1 << 17) - 1)
     current = Leak("mul_trunc0", 4095 - np.asarray(du, np.int64), 12)
-    return Lif(
+    return _at_once(
         Word(24, 0, True, "sat_narrow"),
         Leak("mul_trunc0", 4096 - np.asarray(dv, np.int64), 12),
         np.asarray(vth, np.int64) << 6,
         compare="gt",
         reset="zero",
-        reset_timing="same",
-        reset_vs_leak="after",
-        reset_vs_input="before",
         input_frac=-6,
-        rounding="exact",
-        spike_levels=1,
         refractory=refractory,
         refractory_mode="hold",
-        output="spikes",
         synapse=Synapse(Word(24, 0, True, "wrap"), current, "new", resets_current),
         bias=bias,
     )
@@ -167,28 +163,47 @@ def xylo(
     step's weights leaves 16 bits.
 
     ``dash``: 1..15, ``v_th``: 1..32767, ``bias``: codes of v; each int64 [1] or [neurons].
+    A second synapse: :func:`xylo_membrane`.
     """
-    _within("dash_mem", dash_mem, 1, 15)
     _within("dash_syn", dash_syn, 1, 15)
-    _within("v_th", v_th, 1, 32767)
     synapse = Synapse(Word(16, 0, True, "sat_step"), Leak("shift_min1", dash_syn), "leaked", False)
-    return Lif(
+    membrane = xylo_membrane(dash_mem, v_th, bias=bias, max_spikes=max_spikes)
+    return replace(membrane, synapse=synapse)
+
+
+def xylo_membrane(
+    dash_mem: np.ndarray, v_th: np.ndarray, *, bias: np.ndarray, max_spikes: int
+) -> Lif:
+    """A neuron of Xylo but for its synapses: its input is the exact sum of their currents, each a
+    layer of :func:`xylo_current` with weights of its own. Parameters as for :func:`xylo`."""
+    _within("dash_mem", dash_mem, 1, 15)
+    _within("v_th", v_th, 1, 32767)
+    return _at_once(
         Word(16, 0, True, "sat_change"),
         Leak("shift_min1", dash_mem),
         v_th,
         compare="ge",
         reset="subtract",
-        reset_timing="same",
-        reset_vs_leak="after",
-        reset_vs_input="before",
         input_frac=0,
-        rounding="exact",
         spike_levels=max_spikes,
-        refractory=0,
-        refractory_mode="silent",
-        output="spikes",
-        synapse=synapse,
         bias=bias,
+    )
+
+
+def xylo_current(dash_syn: np.ndarray) -> Lif:
+    """A synaptic current of Xylo alone: it puts out ``i``, which a step clamps and then leaks."""
+    _within("dash_syn", dash_syn, 1, 15)
+    return replace(
+        _at_once(
+            Word(16, 0, True, "sat_step"),
+            Leak("shift_min1", dash_syn),
+            np.zeros(1),
+            compare="ge",
+            reset="none",
+            input_frac=0,
+        ),
+        reset_vs_leak="before",
+        output="membrane",
     )
 
 
@@ -210,21 +225,14 @@ def hls4ml(
     """
     if reset not in ("subtract", "zero"):
         raise ValueError(f"reset must be subtract or zero, got '{reset}'")
-    return Lif(
+    return _at_once(
         Word(bits, frac, True, "wrap"),
         Leak("none", np.zeros(1)) if beta is None else Leak("mul_floor", beta, beta_frac),
         theta,
         compare="ge",
         reset=reset,
-        reset_timing="same",
-        reset_vs_leak="after",
-        reset_vs_input="before",
         input_frac=input_frac,
         rounding="floor",
-        spike_levels=1,
-        refractory=0,
-        refractory_mode="silent",
-        output="spikes",
     )
 
 
@@ -232,32 +240,29 @@ def spiker(bits: int, shift: int, theta: np.ndarray, *, reset: str, reset_value:
     """A neuron of Spiker+ (``spikerplus/vhdl/lif_neuron_cu.py`` and ``_dp.py``).
 
     A step begins where the last one's sum is compared: ``v > theta`` fires and resets
-    ("subtract", "value" (their "fixed") or "none") *instead* of leaking, otherwise
-    ``v -= v >> shift``; then the weights of the step are added, with an adder that saturates.
-    Equal wherever no partial sum of a step's weights saturates. The spike of this model's step t
-    leaves Spiker+ at the beginning of its step t + 1, one more for each layer.
+    ("subtract" or "value", their "fixed") *instead* of leaking, otherwise ``v -= v >> shift``;
+    then the weights of the step are added, with an adder that saturates. Equal wherever no
+    partial sum of a step's weights saturates. The spike of this model's step t leaves Spiker+ at
+    the beginning of its step t + 1, one more for each layer. Their reset "none" is refused: in
+    2.0.3 a neuron that fires then gains ``v >> shift`` (``update_sel`` stays "01", adding).
 
     ``theta``: at least 0; ``reset_value``: codes of v; int64 [1] or [neurons].
     """
-    if reset not in ("subtract", "value", "none"):
-        raise ValueError(f"reset must be subtract, value or none, got '{reset}'")
+    if reset not in ("subtract", "value"):
+        raise ValueError(f"reset must be subtract or value, got '{reset}'")
     _within("theta", theta, 0, (1 << (bits - 1)) - 1)
-    return Lif(
-        Word(bits, 0, True, "sat_add"),
-        Leak("shift_floor", np.array([shift])),
-        theta,
-        compare="gt",
-        reset=reset,
+    return replace(
+        _at_once(
+            Word(bits, 0, True, "sat_add"),
+            Leak("shift_floor", np.array([shift])),
+            theta,
+            compare="gt",
+            reset=reset,
+            input_frac=0,
+            reset_value=reset_value,
+        ),
         reset_timing="next",
         reset_vs_leak="instead",
-        reset_vs_input="before",
-        input_frac=0,
-        rounding="exact",
-        spike_levels=1,
-        refractory=0,
-        refractory_mode="silent",
-        output="spikes",
-        reset_value=reset_value,
     )
 
 
@@ -268,25 +273,46 @@ def tinyodin(leak: np.ndarray, theta: np.ndarray) -> Lif:
     ``v + input``; a spike where ``v >= 0`` and ``v >= theta`` clears v. Equal to the circuit where
     a neuron receives at most one synaptic event a step: the circuit compares after each.
 
-    ``leak``: 0..127, ``theta``: 0..4095; int64 [1] or [neurons]. States are signed, as in the RTL.
+    ``leak``: 0..127, ``theta``: 1..4095 (at 0 the circuit may fire on the time reference too, so
+    twice a step); int64 [1] or [neurons]. States are signed, as in the RTL.
     """
     _within("leak", leak, 0, 127)
-    _within("theta", theta, 0, 4095)
-    return Lif(
+    _within("theta", theta, 1, 4095)
+    return _at_once(
         Word(12, 0, True, "sat_step"),
         Leak("linear", leak),
         theta,
         compare="ge",
         reset="zero",
+        input_frac=0,
+    )
+
+
+def _at_once(
+    word: Word,
+    leak: Leak,
+    theta: np.ndarray,
+    *,
+    rounding: str = "exact",
+    spike_levels: int = 1,
+    refractory: int = 0,
+    refractory_mode: str = "silent",
+    **choices: Any,
+) -> Lif:
+    """A neuron that leaks, is charged, compares and resets in one step, as most chips do."""
+    return Lif(
+        word,
+        leak,
+        theta,
         reset_timing="same",
         reset_vs_leak="after",
         reset_vs_input="before",
-        input_frac=0,
-        rounding="exact",
-        spike_levels=1,
-        refractory=0,
-        refractory_mode="silent",
+        rounding=rounding,
+        spike_levels=spike_levels,
+        refractory=refractory,
+        refractory_mode=refractory_mode,
         output="spikes",
+        **choices,
     )
 
 

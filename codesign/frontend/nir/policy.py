@@ -54,6 +54,7 @@ _NO_RESET = {
     "loihi": ("subtract", "none"),
     "xylo": ("value", "none"),
     "hls4ml": ("none",),
+    "spiker": ("none",),
     "tinyodin": ("subtract", "none"),
 }
 
