@@ -1,4 +1,5 @@
-"""Synthesise encoders beside their estimates: the data behind hdl/spikes/encode_area.py.
+"""Synthesise encoders and Bessel decoders beside their estimates: the data behind
+hdl/spikes/encode_area.py and bessel_area.py.
 
 python -m benchmarks.calibrate_encoders
 """
@@ -6,9 +7,12 @@ python -m benchmarks.calibrate_encoders
 from __future__ import annotations
 
 from codesign.hdl.chain import Chain
+from codesign.hdl.spikes import bessel_area
 from codesign.hdl.spikes.build_encoder import encoder_of
+from codesign.hdl.spikes.decode_bessel import BesselDecoder
 from codesign.hdl.spikes.encode_area import area_of
 from codesign.hdl.top import AxisTop, to_verilog
+from codesign.spikes.bessel import Bessel, design
 from codesign.spikes.coders import Count, Delta, Direct, Latency, Rate
 from codesign.toolchain.yosys import synthesise_netlist
 
@@ -29,7 +33,39 @@ ENCODERS = [
 ]
 
 
+#: Order, cutoff, bits of coefficients and guard, least and greatest code, elements, lanes.
+DECODERS = [
+    (2, 0.25, 10, 6, 0, 1, 10, 1),
+    (2, 0.25, 10, 6, 0, 1, 4, 4),
+    (4, 0.2, 12, 8, 0, 1, 10, 2),
+    (2, 0.25, 10, 6, -2048, 2047, 10, 1),
+    (2, 0.25, 10, 6, -2048, 2047, 64, 1),
+]
+STEPS = 16
+
+
 def main() -> None:
+    encoders()
+    decoders()
+
+
+def decoders() -> None:
+    module = "codesign_top.network.decoder"
+    for order, cutoff, frac, guard, lo, hi, elements, lanes in DECODERS:
+        sections = design(order, cutoff, frac, guard)
+        made = BesselDecoder(sections, lo=lo, hi=hi, elements=elements, steps=STEPS, lanes=lanes)
+        rtl = to_verilog(AxisTop(Chain({"decoder": made})), "codesign_top")
+        netlist = synthesise_netlist(rtl, top="codesign_top", keep=[module], family="ecp5")
+        found = netlist.modules[module]
+        bits = 1 if hi == 1 else hi.bit_length() + 1
+        decoder = Bessel(STEPS, bits, 0, lo < 0, sections)
+        guess = bessel_area.area_of(decoder, lo, hi, beats=elements // lanes, lanes=lanes)
+        print(f"order {order}, {lo}..{hi}, {elements} by {lanes}: found {found}, "
+              f"LUT {guess.lut / found.lut - 1:+.0%} FF {guess.ff / found.ff - 1:+.0%} "
+              f"DSP {guess.dsp - found.dsp:+d}", flush=True)  # fmt: skip
+
+
+def encoders() -> None:
     module = "codesign_top.network.encoder"
     for encoder, elements, lanes in ENCODERS:
         made = encoder_of(encoder, encoder.span, elements=elements, lanes=lanes)

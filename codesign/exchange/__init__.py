@@ -4,7 +4,16 @@ docs/EXCHANGE.md is the specification."""
 
 from codesign.exchange import alpha, egru, lif, snu  # noqa: F401  (each enters its operator)
 from codesign.exchange.coders import encoder_node, read_encoder
-from codesign.exchange.domain import DOMAIN, VERSION, check_version, is_encoder, is_neuron
+from codesign.exchange.decoded import with_decoder
+from codesign.exchange.decoder import decoder_node, read_decoder
+from codesign.exchange.domain import (
+    DOMAIN,
+    VERSION,
+    check_version,
+    is_decoder,
+    is_encoder,
+    is_neuron,
+)
 from codesign.exchange.encoded import with_encoder
 from codesign.exchange.execute import execute
 from codesign.exchange.inline import decompose, inline, with_functions, without_functions
@@ -26,14 +35,17 @@ __all__ = [
     "StateAt",
     "StepBuilder",
     "check_version",
+    "decoder_node",
     "decompose",
     "encoder_node",
     "execute",
     "inline",
+    "is_decoder",
     "is_encoder",
     "is_neuron",
     "neuron_node",
     "neurons_of",
+    "read_decoder",
     "read_encoder",
     "read_metadata",
     "read_neuron",
@@ -43,6 +55,7 @@ __all__ = [
     "states_of",
     "to_scan",
     "to_step",
+    "with_decoder",
     "with_encoder",
     "with_functions",
     "without_functions",

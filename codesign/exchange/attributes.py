@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from onnx import AttributeProto, NodeProto
 
+from codesign.errors import UnsupportedModel
 from codesign.exchange.domain import error, printable
 
 Value = int | str
-#: What an attribute may be: any integer, a range of integers, or one of some words.
-Rule = type[int] | range | tuple[str, ...]
+#: With lists of integers, which decoders have.
+Setting = Value | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A list of ``count`` integers in ``each``."""
+
+    count: int
+    each: range
+
+
+#: What an attribute may be: any integer, a range of integers, one of some words, or a list.
+Rule = type[int] | range | tuple[str, ...] | Numbers
 
 
 def read_attributes(
@@ -21,8 +35,16 @@ def read_attributes(
 
     Raises :class:`UnsupportedModel` naming the first that is missing, unknown or wrong.
     """
+    found = read_settings(node, rules)
+    return {name: value for name, value in found.items() if not isinstance(value, tuple)}
+
+
+def read_settings(
+    node: NodeProto, rules: Callable[[Mapping[str, Value]], Mapping[str, Rule]]
+) -> dict[str, Setting]:
+    """As :func:`read_attributes`, of an operator that has lists too; ``rules`` do not see those."""
     found = {a.name: _value(node, a) for a in node.attribute}
-    wanted = rules(found)
+    wanted = rules({name: v for name, v in found.items() if not isinstance(v, tuple)})
     for name in wanted:
         if name not in found:
             hint = (
@@ -41,7 +63,7 @@ def read_attributes(
     return {name: found[name] for name in wanted}
 
 
-def _value(node: NodeProto, attribute: AttributeProto) -> Value:
+def _value(node: NodeProto, attribute: AttributeProto) -> Setting:
     if attribute.ref_attr_name:
         raise error(
             node,
@@ -52,15 +74,20 @@ def _value(node: NodeProto, attribute: AttributeProto) -> Value:
         return int(attribute.i)
     if attribute.type == AttributeProto.STRING:
         return attribute.s.decode("utf-8", "backslashreplace")
-    kind = AttributeProto.AttributeType.Name(attribute.type)
-    raise error(
-        node,
-        f"attribute '{printable(attribute.name)}' is of type {kind}",
-        "attributes of neurons are integers and strings",
-    )
+    if attribute.type == AttributeProto.INTS:
+        return tuple(int(n) for n in attribute.ints)
+    raise _mistyped(node, attribute.name, AttributeProto.AttributeType.Name(attribute.type))
 
 
-def _check(node: NodeProto, name: str, value: Value, rule: Rule) -> None:
+def _mistyped(node: NodeProto, name: str, kind: str) -> UnsupportedModel:
+    what = f"attribute '{printable(name)}' is of type {kind}"
+    return error(node, what, "docs/EXCHANGE.md has the type of each attribute")
+
+
+def _check(node: NodeProto, name: str, value: Setting, rule: Rule) -> None:
+    if isinstance(value, tuple) or isinstance(rule, Numbers):
+        _check_numbers(node, name, value, rule)
+        return
     wanted = str if isinstance(rule, tuple) else int
     if isinstance(value, wanted) and (rule is int or value in rule):  # type: ignore[operator]
         return
@@ -68,7 +95,21 @@ def _check(node: NodeProto, name: str, value: Value, rule: Rule) -> None:
     raise error(node, f"attribute '{name}' is {text}", f"give {_allowed(rule)}")
 
 
+def _check_numbers(node: NodeProto, name: str, value: Setting, rule: Rule) -> None:
+    if not isinstance(value, tuple) or not isinstance(rule, Numbers):
+        kinds = {tuple: "INTS", int: "INT", str: "STRING"}
+        raise _mistyped(node, name, kinds[type(value)])
+    if len(value) != rule.count:
+        what = f"attribute '{name}' has {len(value)} numbers"
+        raise error(node, what, f"give {_allowed(rule)}")
+    for number in value:
+        if number not in rule.each:
+            raise error(node, f"attribute '{name}' has {number}", f"give {_allowed(rule)}")
+
+
 def _allowed(rule: Rule) -> str:
+    if isinstance(rule, Numbers):
+        return f"{rule.count} integers {rule.each.start} to {rule.each.stop - 1}"
     if isinstance(rule, tuple):
         return "one of " + ", ".join(rule)
     if isinstance(rule, range):

@@ -17,9 +17,11 @@ Term = str | int
 
 
 class Body:
-    """Collects the nodes of one function. ``refused``: truth values that must not occur."""
+    """Collects the nodes of one function. ``refused``: truth values that must not occur.
+    ``prefix``: of the names of its tensors."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self.nodes: list[NodeProto] = []
         self.refused: list[str] = []
         self._constants: dict[tuple[str, bytes], str] = {}
@@ -27,7 +29,7 @@ class Body:
     def op(self, op_type: str, *inputs: Term, out: str = "", **attributes: object) -> str:
         """One operator with one result. Integers become int64 constants."""
         names = [self.integer(i) if isinstance(i, int) else i for i in inputs]
-        made = helper.make_node(op_type, names, [out or f"t{len(self.nodes)}"])
+        made = helper.make_node(op_type, names, [out or f"{self._prefix}t{len(self.nodes)}"])
         made.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
         self.nodes.append(made)
         return made.output[0]
@@ -92,7 +94,7 @@ class Body:
         """The nodes that ``outputs`` need, in order."""
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
-            if node.output[0] in needed:
+            if needed.intersection(node.output):
                 needed.update(node.input)
                 kept.append(node)
         return kept[::-1]

@@ -11,8 +11,9 @@ from onnx import AttributeProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
 from codesign.exchange.attributes import Rule, Value, read_attributes
+from codesign.exchange.decoder import codes_of
 from codesign.exchange.domain import DOMAIN, ENCODERS, VERSION, error, printable
-from codesign.exchange.wire import to_codes, to_wire
+from codesign.exchange.wire import to_wire
 from codesign.spikes import coders
 from codesign.spikes.coders import BITS, FRACS, STEPS, Encoder
 
@@ -107,17 +108,8 @@ def execute_encoder(node: NodeProto, tensors: Mapping[str, np.ndarray]) -> dict[
 
     Raises :class:`UnsupportedModel` where a value is no code of the encoder.
     """
-    encoder, name = read_encoder(node).encoder, node.input[0]
-    values = np.asarray(tensors[name])
+    encoder = read_encoder(node).encoder
+    values = np.asarray(tensors[node.input[0]])
     out_shape(node, encoder, values.shape)
-    try:
-        codes = to_codes(values, encoder.frac)
-    except ValueError as reason:
-        hint = "quantize what it reads to 'bits' bits with a scale of 2^-frac"
-        raise error(node, f"tensor '{printable(name)}': {reason}", hint) from None
-    lo, hi = encoder.span
-    wrong = codes[(codes < lo) | (codes > hi)]
-    if wrong.size:
-        what = f"tensor '{printable(name)}': code {wrong.flat[0]} lies outside {lo}..{hi}"
-        raise error(node, what, "quantize it to the bits that the encoder's attributes name")
+    codes = codes_of(node, values, encoder.frac, encoder.span)
     return {node.output[0]: to_wire(encoder.encode(codes), encoder.out_frac)}

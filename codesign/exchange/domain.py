@@ -14,10 +14,13 @@ VERSION = 1
 #: Every code on a float32 wire is an integer of at most this size, so that float32 is exact.
 LIMIT = 1 << 24
 
-#: The operators that are no neurons: they make steps of a network's input.
+#: The operators that make steps of a network's input.
 ENCODERS = frozenset(
     {"RateEncoder", "LatencyEncoder", "DirectEncoder", "CountEncoder", "DeltaEncoder"}
 )
+
+#: The operators that smooth what a network puts out.
+DECODERS = frozenset({"BesselDecoder"})
 
 
 def printable(text: str, limit: int = 80) -> str:
@@ -47,9 +50,14 @@ def is_encoder(node: NodeProto) -> bool:
     return is_ours(node) and node.op_type in ENCODERS
 
 
+def is_decoder(node: NodeProto) -> bool:
+    """Whether ``node`` is a decoder of our domain."""
+    return is_ours(node) and node.op_type in DECODERS
+
+
 def is_neuron(node: NodeProto) -> bool:
     """Whether ``node`` is an operator of our domain that has, or may have, states."""
-    return is_ours(node) and node.op_type not in ENCODERS
+    return is_ours(node) and node.op_type not in ENCODERS | DECODERS
 
 
 def graphs(graph: GraphProto) -> list[GraphProto]:

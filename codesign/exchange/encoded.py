@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from codesign.errors import UnsupportedModel
 from codesign.exchange.coders import encoder_node, out_shape, read_encoder
+from codesign.exchange.decoded import decoded, without_decoder
 from codesign.exchange.domain import DOMAIN, VERSION, error, is_encoder, printable
 from codesign.exchange.metadata import read_metadata
 from codesign.exchange.scan import scan_of
@@ -24,6 +25,7 @@ def with_encoder(model: ModelProto, encoder: Encoder) -> ModelProto:
     Raises :class:`UnsupportedModel` where the encoder makes other steps than the model takes, or
     is not what its metadata name.
     """
+    model, tail = without_decoder(model)
     scan_of(model)
     inputs = [i for i in model.graph.input if _steps_of(i, model)]
     if len(inputs) != 1:
@@ -57,7 +59,8 @@ def with_encoder(model: ModelProto, encoder: Encoder) -> ModelProto:
     rest = [i for i in graph.input if i.name != name]
     del graph.input[:]
     graph.input.extend([port(steps, (batch, encoder.steps, elements)), *rest])
-    return joined(out, front)
+    made = joined(out, front)
+    return made if tail is None else decoded(made, tail)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,22 @@
-"""What a neuron is in standard operators: a function for each set of attributes."""
+"""What an operator of ours is in standard ones: a function for each set of attributes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from onnx import FunctionProto, NodeProto, StringStringEntryProto, helper
 
+from codesign.exchange.attributes import Setting
 from codesign.exchange.body import Body
-from codesign.exchange.domain import DOMAIN, LIMIT, VERSION
+from codesign.exchange.coders import read_encoder
+from codesign.exchange.decoder import read_decoder
+from codesign.exchange.domain import DOMAIN, LIMIT, VERSION, is_decoder, is_encoder, is_neuron
 from codesign.exchange.node import attributes_of, sample_of, schema_at
 from codesign.exchange.schema import Parameter
+from codesign.exchange.time_body import GIVEN, time_body
 from codesign.exchange.trace import TableTrace, Trace, known
 from codesign.neurons import Word
 
@@ -23,7 +28,13 @@ OLDEST = 13
 
 def signature(node: NodeProto) -> str:
     """The operator and attributes of ``node`` as JSON, the same for the same attributes."""
-    return json.dumps({"op_type": node.op_type, "version": VERSION, **attributes_of(node)})
+    return json.dumps({"op_type": node.op_type, "version": VERSION, **_attributes(node)})
+
+
+def _attributes(node: NodeProto) -> Mapping[str, Setting]:
+    if is_encoder(node):
+        return read_encoder(node).attributes
+    return read_decoder(node).attributes if is_decoder(node) else attributes_of(node)
 
 
 def digest(text: str) -> str:
@@ -39,7 +50,9 @@ def function_of(node: NodeProto, opset: int) -> FunctionProto:
     no codes, codes outside of the state, bits lost where rounding is ``exact``) running the body
     fails: it reads beyond the end of a table.
     """
-    attributes, model, text = attributes_of(node), sample_of(node), signature(node)
+    if not is_neuron(node):
+        return _function(node, opset, [GIVEN], ["out"], time_body(node))
+    attributes, model = attributes_of(node), sample_of(node)
     parameters = schema_at(node).parameters(attributes)
     body = Body()
     given: tuple[Any, ...] = tuple(
@@ -55,18 +68,25 @@ def function_of(node: NodeProto, opset: int) -> FunctionProto:
         *((f"{s.name}_next", after[s.name], s.word.frac) for s in model.states),
     ]:
         body.leave(_name(body, code, given[0]), frac, name)
-    nodes = body.finish(names)
+    given_names = [*model.inputs, *states, *constants]
+    return _function(node, opset, given_names, names, body.finish(names))
+
+
+def _function(
+    node: NodeProto, opset: int, inputs: list[str], outputs: list[str], nodes: list[NodeProto]
+) -> FunctionProto:
+    text = signature(node)
     for index, made in enumerate(nodes):
         note = json.dumps({"digest": digest(text), "index": index})
         made.metadata_props.append(StringStringEntryProto(key=NOTE, value=note))
     return helper.make_function(
         DOMAIN,
         node.op_type,
-        [*model.inputs, *states, *constants],
-        names,
+        inputs,
+        outputs,
         nodes,
         [helper.make_opsetid("", opset)],
-        attributes=["version", *attributes],
+        attributes=["version", *_attributes(node)],
         overload=digest(text),
     )
 

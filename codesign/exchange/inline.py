@@ -1,4 +1,4 @@
-"""Neurons as standard operators: as functions of the file, or in the graph itself."""
+"""Operators of ours as standard ones: as functions of the file, or in the graph itself."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from onnx.inliner import inline_local_functions
 from codesign.errors import UnsupportedModel
 from codesign.exchange.domain import DOMAIN, check_version, error, graphs, is_neuron, is_ours
 from codesign.exchange.function import NOTE, OLDEST, function_of, signature
-from codesign.exchange.node import Read, read_node
+from codesign.exchange.node import read_node
 from codesign.exchange.step import constants_of
 
 
 def with_functions(model: ModelProto) -> ModelProto:
-    """A copy of ``model`` with a function for each neuron: tools that know nothing of our domain
-    (onnxruntime, onnx.inliner) can run it, and it stays as it is for those that do.
+    """A copy of ``model`` with a function for each operator of ours: tools that know nothing of
+    our domain (onnxruntime, onnx.inliner) can run it, and it stays as it is for those that do.
 
     Functions of one operator differ in their ``overload``, one for each set of attributes.
     """
     out = _copy(model)
     opset, made = _opset(out), {f.overload: f for f in out.functions if f.domain == DOMAIN}
-    for _, node, _ in _neurons(out):
+    for _, node, _ in _operators(out):
         function = function_of(node, opset)
         node.overload = function.overload
         if function.overload not in made:
@@ -34,14 +34,15 @@ def with_functions(model: ModelProto) -> ModelProto:
 
 
 def without_functions(model: ModelProto) -> ModelProto:
-    """A copy of ``model`` without the functions of neurons, the inverse of :func:`with_functions`.
+    """A copy of ``model`` without the functions of our operators, the inverse of
+    :func:`with_functions`.
 
-    Raises :class:`UnsupportedModel` for one that is not what its neuron computes.
+    Raises :class:`UnsupportedModel` for one that is not what its operator computes.
     """
     out = _copy(model)
     opset = _opset(out) if out.functions else 0
     given = {(f.name, f.overload): f for f in out.functions if f.domain == DOMAIN}
-    for _, node, _ in _neurons(out):
+    for _, node, _ in _operators(out):
         found = given.get((node.op_type, node.overload))
         if found is not None and found != function_of(node, opset):
             what = "its function in the file is not what its attributes say"
@@ -55,14 +56,14 @@ def without_functions(model: ModelProto) -> ModelProto:
 
 
 def decompose(model: ModelProto) -> ModelProto:
-    """A copy of ``model`` with standard operators in place of every neuron, also in Scan bodies.
+    """A copy of ``model`` with standard operators in place of ours, also in Scan bodies.
 
     Notes at the new nodes (``metadata_props``) let :func:`recompose` find them again.
     """
     out = without_functions(model)
     opset, taken = _opset(out), _tensors(out)
-    for graph, node, read in list(_neurons(out)):
-        nodes = _instance(function_of(node, opset), node, read, taken)
+    for graph, node, parameters in list(_operators(out)):
+        nodes = _instance(function_of(node, opset), node, parameters, taken)
         place = next(i for i, n in enumerate(graph.node) if n is node or n == node)
         rest = [NodeProto.FromString(n.SerializeToString()) for n in graph.node[place + 1 :]]
         del graph.node[place:]
@@ -71,14 +72,13 @@ def decompose(model: ModelProto) -> ModelProto:
 
 
 def inline(model: ModelProto) -> ModelProto:
-    """``model`` without neurons and without functions: standard (and other tools') operators only,
-    and an encoder where there is one.
+    """``model`` without operators of ours and without functions: standard (and other tools') ones
+    only.
 
     What it computes is the same, bit for bit; see :func:`codesign.exchange.function.function_of`.
     """
     out = inline_local_functions(decompose(model))
-    left = any(is_ours(n) for g in graphs(out.graph) for n in g.node)  # an encoder
-    kept = [o for o in out.opset_import if left or o.domain != DOMAIN]
+    kept = [o for o in out.opset_import if o.domain != DOMAIN]
     del out.opset_import[:]
     out.opset_import.extend(kept)
     return out
@@ -103,13 +103,15 @@ def _opset(model: ModelProto) -> int:
     return version
 
 
-def _neurons(model: ModelProto) -> Iterator[tuple[GraphProto, NodeProto, Read]]:
+def _operators(model: ModelProto) -> Iterator[tuple[GraphProto, NodeProto, dict[str, str]]]:
     constants: dict[str, np.ndarray] = {}
     for graph in graphs(model.graph):
         constants |= constants_of(graph)
         for node in list(graph.node):
             if is_neuron(node):
-                yield graph, node, read_node(node, constants)
+                yield graph, node, read_node(node, constants).ports.parameters
+            elif is_ours(node):
+                yield graph, node, {}
 
 
 def _tensors(model: ModelProto) -> set[str]:
@@ -121,7 +123,7 @@ def _tensors(model: ModelProto) -> set[str]:
 
 
 def _instance(
-    function: FunctionProto, node: NodeProto, read: Read, taken: set[str]
+    function: FunctionProto, node: NodeProto, parameters: dict[str, str], taken: set[str]
 ) -> list[NodeProto]:
     """The nodes of ``function`` under names of their own, in place of ``node``."""
     names = dict(zip(function.input, node.input, strict=True))
@@ -141,7 +143,7 @@ def _instance(
         made.name = f"{base}/{len(nodes)}"
         nodes.append(made)
     taken.update(name for made in nodes for name in made.output)
-    unread = {p: name for p, name in read.ports.parameters.items() if p not in used}
+    unread = {p: name for p, name in parameters.items() if p not in used}
     note = json.loads(nodes[0].metadata_props[0].value)
     note |= {"name": node.name, "op": json.loads(signature(node)), "unread": unread}
     del nodes[0].metadata_props[:]

@@ -12,6 +12,8 @@ from codesign.exchange.domain import printable
 
 #: Key in ``metadata_props``.
 KEY = "codesign.spiking"
+#: Readouts of smoothed outputs: every step, or the last.
+BESSEL = ("bessel", "bessel_last")
 
 
 class Metadata(BaseModel):
@@ -19,7 +21,8 @@ class Metadata(BaseModel):
 
     ``steps``: time steps of a window. ``dt``: seconds from one step to the next. ``encoding``: how
     an input became what each step receives. ``readout``: how the outputs of a window are read: by
-    spike counts, the last membrane, or who fires first. ``reset_at_window``: whether every window
+    spike counts, the last membrane, who fires first, or smoothed by a ``BesselDecoder`` (every
+    step, or the last). ``reset_at_window``: whether every window
     starts from the initial states; else each goes on where the last one ended.
     """
 
@@ -28,7 +31,7 @@ class Metadata(BaseModel):
     steps: int = Field(ge=1, le=1 << 16)
     dt: float = Field(gt=0, allow_inf_nan=False)
     encoding: Literal["rate", "latency", "delta", "direct", "count", "events"]
-    readout: Literal["count", "membrane", "first_spike"]
+    readout: Literal["count", "membrane", "first_spike", "bessel", "bessel_last"]
     reset_at_window: bool
 
 

@@ -11,8 +11,14 @@ from onnx.shape_inference import infer_shapes
 from qonnx.core.datatype import DataType
 from qonnx.custom_op.base import CustomOp
 
-from codesign.exchange.attributes import Rule
+from codesign.exchange.attributes import Numbers, Rule
 from codesign.exchange.coders import encoder_rules, execute_encoder, out_shape, read_encoder
+from codesign.exchange.decoder import (
+    decoded_shape,
+    decoder_rules,
+    execute_decoder,
+    read_decoder,
+)
 from codesign.exchange.domain import error, printable
 from codesign.exchange.execute import execute
 from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
@@ -21,6 +27,7 @@ from codesign.neurons import Word
 
 __all__ = [
     "Alpha",
+    "BesselDecoder",
     "CountEncoder",
     "DeltaEncoder",
     "DirectEncoder",
@@ -104,7 +111,8 @@ class EncoderOp(CustomOp):
         """(batch, F) becomes (batch, steps, F), a signal (batch, steps, F) (batch, steps, 2F)."""
         node = self.onnx_node
         shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
-        return self.make_const_shape_op(list(out_shape(node, read_encoder(node).encoder, shape)))
+        made = out_shape(node, read_encoder(node).encoder, tuple(shape))
+        return self.make_const_shape_op(list(made))
 
     def infer_node_datatype(self, model: Any) -> None:
         """Spikes, or the codes that are repeated."""
@@ -143,10 +151,46 @@ class DeltaEncoder(EncoderOp):
     """:class:`codesign.spikes.coders.Delta`."""
 
 
+class BesselDecoder(CustomOp):
+    """:class:`codesign.spikes.bessel.Bessel`, version 1."""
+
+    def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
+        """All attributes are required."""
+        return _types(decoder_rules({}))
+
+    def make_shape_compatible_op(self, model: Any) -> NodeProto:
+        """(batch, steps, ...) stays what it is."""
+        node = self.onnx_node
+        shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
+        made = decoded_shape(node, read_decoder(node).decoder, tuple(shape))
+        return self.make_const_shape_op(list(made))
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """Smoothed codes."""
+        decoder = read_decoder(self.onnx_node).decoder
+        lo, hi = decoder.out_span(*decoder.span)
+        signed = lo < 0
+        bits = max((~lo).bit_length() if signed else 1, hi.bit_length()) + signed
+        word = Word(bits, decoder.out_frac, signed, "wrap")
+        model.set_tensor_datatype(self.onnx_node.output[0], _datatype(word))
+
+    def execute_node(self, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+        """All steps, in integers."""
+        context.update(execute_decoder(self.onnx_node, context))
+
+    def verify_node(self) -> list[str]:
+        """Raises :class:`codesign.errors.UnsupportedModel` for what is wrong with the node."""
+        read_decoder(self.onnx_node)
+        return ["the attributes and ports of the node are as they must be"]
+
+
 def _types(rules: Mapping[str, Rule]) -> dict[str, tuple[Any, ...]]:
     """Rules as qonnx writes them."""
     found: dict[str, tuple[Any, ...]] = {}
     for name, rule in rules.items():
+        if isinstance(rule, Numbers):
+            found[name] = ("ints", True, [])
+            continue
         kind: tuple[Any, ...] = ("s", True, "") if isinstance(rule, tuple) else ("i", True, 0)
         listed = not isinstance(rule, type) and len(rule) <= LISTED
         found[name] = (*kind, set(rule)) if listed else kind  # type: ignore[arg-type]

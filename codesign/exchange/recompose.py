@@ -15,7 +15,16 @@ import numpy as np
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.domain import DOMAIN, LIMIT, VERSION, graphs, printable
+from codesign.exchange.domain import (
+    DECODERS,
+    DOMAIN,
+    ENCODERS,
+    LIMIT,
+    VERSION,
+    graphs,
+    is_neuron,
+    printable,
+)
 from codesign.exchange.function import NOTE, digest, function_of, signature
 from codesign.exchange.node import read_node
 from codesign.exchange.step import constants_of
@@ -36,7 +45,8 @@ def recompose(model: ModelProto) -> ModelProto:
         constants |= constants_of(graph)
         while (match := _next(graph, opset)) is not None:
             node = match.node()
-            read_node(node, constants)
+            if is_neuron(node):
+                read_node(node, constants)
             _replace(graph, match, node)
             found += 1
     if found and all(o.domain != DOMAIN for o in out.opset_import):
@@ -101,11 +111,13 @@ def _matched(graph: GraphProto, place: int, note: dict[str, Any], opset: int) ->
     numbers = [v for v in op.values() if isinstance(v, int)]
     if (
         not all(isinstance(v, str) for v in texts)
-        or not all(isinstance(v, int | str) for v in op.values())
+        or not all(isinstance(v, int | str) or _numbers(v) for v in op.values())
         or any(abs(v) > LIMIT for v in numbers)
     ):
         raise _changed(where, "their note is malformed")
-    template = helper.make_node(str(op.get("op_type")), [], [], str(note["name"]), domain=DOMAIN)
+    op_type = str(op.get("op_type"))
+    ends = (["x"], ["out"]) if op_type in ENCODERS | DECODERS else ([], [])
+    template = helper.make_node(op_type, ends[0], ends[1], str(note["name"]), domain=DOMAIN)
     template.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
     if digest(signature(template)) != note.get("digest"):
         raise _changed(where, "their note names other attributes than their digest")
@@ -119,10 +131,16 @@ def _matched(graph: GraphProto, place: int, note: dict[str, Any], opset: int) ->
     return match
 
 
+def _numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(v, int) and abs(v) < 1 << 60 for v in value
+    )  # fmt: skip
+
+
 def _follow(match: _Match, place: int, where: str) -> None:
     """Walk the function and the graph side by side, from node 0 at ``place``."""
     function, graph = match.function, match.graph
-    made = {n.output[0]: i for i, n in enumerate(function.node)}
+    made = {o: i for i, n in enumerate(function.node) for o in n.output}
     read = _readers(function.node)
     made_here = {o: i for i, n in enumerate(graph.node) for o in n.output}
     read_here = _readers(graph.node)
@@ -143,10 +161,10 @@ def _follow(match: _Match, place: int, where: str) -> None:
                 if outside not in made_here:
                     raise _changed(where, f"'{printable(outside)}' is no longer computed")
                 waiting.append((made[inside], made_here[outside]))
-        inside, outside = template.output[0], node.output[0]
-        for other in read[inside]:
-            if other not in match.places:
-                waiting.append((other, _reader(match, other, read_here[outside], where)))
+        for inside, outside in zip(template.output, node.output, strict=True):
+            for other in read[inside]:
+                if other not in match.places:
+                    waiting.append((other, _reader(match, other, read_here[outside], where)))
     _check_whole(match, read_here, where)
 
 
@@ -171,9 +189,9 @@ def _check_whole(match: _Match, read_here: dict[str, list[int]], where: str) -> 
     ends = {match.names[name] for name in match.function.output}
     seen = {o.name for o in match.graph.output}
     for place in own:
-        name = match.graph.node[place].output[0]
-        if name not in ends and (name in seen or set(read_here[name]) - own):
-            raise _changed(where, f"'{printable(name)}' is read from outside")
+        for name in match.graph.node[place].output:
+            if name not in ends and (name in seen or set(read_here[name]) - own):
+                raise _changed(where, f"'{printable(name)}' is read from outside")
 
 
 def _same(template: NodeProto, node: NodeProto) -> bool:

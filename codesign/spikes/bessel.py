@@ -14,11 +14,12 @@ codes between sections and at the output are worth ``2**-guard`` of an input cod
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 #: Fraction bits of the sums that bound a state.
-BOUND_BITS = 32
+BOUND_BITS = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,34 +110,103 @@ def ranges(sections: Sections, lo: int, hi: int, steps: int) -> list[Ranges]:
     within the sums of the positive and the negative parts of its responses to a unit of x and to
     a unit of that loss, times their ranges; both are summed in integers, rounded outward.
     """
-    now, found = (lo << sections.guard, hi << sections.guard), []
-    for section in sections.coefficients.tolist():
-        by_x = _gains(section, sections.frac, steps, 1, 0)
-        by_loss = _gains(section, sections.frac, steps, 0, -1)
+    rows = tuple(tuple(row) for row in sections.coefficients.tolist())
+    return list(_ranges(rows, sections.frac, (lo << sections.guard, hi << sections.guard), steps))
+
+
+@lru_cache(maxsize=64)
+def _ranges(
+    rows: tuple[tuple[int, ...], ...], frac: int, given: tuple[int, int], steps: int
+) -> tuple[Ranges, ...]:
+    now, found = given, []
+    for section in rows:
+        by_loss = _parts(section, frac, steps, 0, 1)
+        # Each step of a response loses less than a unit too, which is a loss like any other: its
+        # share is at most the response to ``steps`` units, and that is at most twice what is found.
+        slack = [-(-2 * steps * (up + down) >> BOUND_BITS) + 1 for up, down in by_loss]
+        by_x = _parts(section, frac, steps, 1, 0)
         spans = []
-        for (up, down), (more, less) in zip(by_x, by_loss, strict=True):
-            # now[0] <= x <= now[1] with zero among them, as before the frame; 0 <= loss <= 1
+        for (up, down), (more, less), extra in zip(by_x, by_loss, slack, strict=True):
+            # now[0] <= x <= now[1] with zero among them, as before the frame; -1 < loss <= 0
             low, high = min(now[0], 0), max(now[1], 0)
-            top = up * high - down * low + more
-            bottom = up * low - down * high - less
+            up, down, more, less = (part + extra for part in (up, down, more, less))
+            top = up * high - down * low + less
+            bottom = up * low - down * high - more
             spans.append((bottom >> BOUND_BITS, -(-top >> BOUND_BITS)))
         found.append(Ranges(now, *spans))
         now = spans[0]
-    return found
+    return tuple(found)
 
 
-def _gains(section: list[int], frac: int, steps: int, x: int, loss: int) -> list[tuple[int, int]]:
+def _parts(
+    section: tuple[int, ...], frac: int, steps: int, x: int, loss: int
+) -> list[tuple[int, int]]:
     """For y, z1 and z2: sums of the positive and negative parts of the response to a first step of
-    ``x`` and ``loss``, in units of ``2**-BOUND_BITS``, rounded up."""
+    ``x`` and ``loss``, in units of ``2**-BOUND_BITS``; y is rounded down to a unit in each step."""
     b0, b1, b2, a1, a2 = section
+    x, loss = x << BOUND_BITS, loss << BOUND_BITS
     sums = [[0, 0] for _ in range(3)]
-    z1 = z2 = 0  # worth 2**-(frac * step)
-    for k in range(steps):
-        scale = frac * k
-        y = (b0 * x << scale) + z1 + (loss << (scale + frac))  # worth 2**-(frac * (k + 1))
-        z1, z2 = (((b1 * x << scale) + z2) << frac) - a1 * y, (b2 * x << scale + frac) - a2 * y
+    z1 = z2 = 0
+    for _ in range(steps):
+        y = ((b0 * x + z1) >> frac) + loss
+        z1, z2 = b1 * x - a1 * y + z2, b2 * x - a2 * y
         for total, value in zip(sums, (y, z1, z2), strict=True):
-            part = -(-abs(value) << BOUND_BITS >> (scale + frac))
-            total[value < 0] += part
+            total[value < 0] += abs(value)
         x = loss = 0
     return [(up, down) for up, down in sums]
+
+
+#: Bits of a code, steps of a frame, fraction bits: what a decoder is limited to.
+BITS, STEPS, FRACS = range(1, 25), range(1, (1 << 16) + 1), range(-64, 65)
+#: What float32 holds exactly, and what int64 holds with room for a sum of three.
+WIRE, WORD = 1 << 24, 1 << 61
+
+
+@dataclass(frozen=True, eq=False)
+class Bessel:
+    """The filter as a decoder of windows: codes int [..., ``steps``, elements] of ``bits`` bits,
+    each worth ``2**-frac``, smoothed from zero on in every window. ``ValueError`` for other
+    numbers, or where a smoothed code could leave 24 bits."""
+
+    steps: int
+    bits: int
+    frac: int
+    signed: bool
+    sections: Sections
+
+    def __post_init__(self) -> None:
+        for name, allowed in {"steps": STEPS, "bits": BITS, "frac": FRACS}.items():
+            if getattr(self, name) not in allowed:
+                what = f"{name} is {getattr(self, name)}"
+                raise ValueError(f"{what}, a decoder's is {allowed.start} to {allowed.stop - 1}")
+        spans = ranges(self.sections, *self.span, self.steps)
+        widest = max(max(-lo, hi) for s in spans for lo, hi in (s.x, s.y, s.z1, s.z2))
+        least, most = spans[-1].y
+        if max(-least - 1, most) >= WIRE >> (least < 0) or widest >= WORD >> self.sections.frac:
+            raise ValueError(f"smoothed codes reach {least}..{most}, float32 holds 24 bits")
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Least and greatest code it takes."""
+        top = 1 << (self.bits - self.signed)
+        return (-top if self.signed else 0), top - 1
+
+    @property
+    def out_frac(self) -> int:
+        """Fraction bits of a smoothed code."""
+        return self.frac + self.sections.guard
+
+    def out_span(self, lo: int, hi: int) -> tuple[int, int]:
+        """Least and greatest smoothed code of codes in ``lo..hi``."""
+        return ranges(self.sections, lo, hi, self.steps)[-1].y
+
+    def out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape it gives for codes of ``shape``: the same; ``ValueError`` for other steps."""
+        if len(shape) < 2 or shape[0] != self.steps:
+            raise ValueError(f"it reads {self.steps} steps, ({self.steps}, ...), not {shape}")
+        return shape
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """int64 [batch, steps, ...] of codes of the same shape."""
+        flat = codes.reshape(*codes.shape[:2], -1)
+        return self.sections.apply(flat).reshape(codes.shape)

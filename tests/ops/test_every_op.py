@@ -14,6 +14,7 @@ from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.ir.serialize import load_graph
+from codesign.spikes.bessel import design
 from codesign.spikes.coders import Rate
 from tests import attention_models, branch_models, quantizer_models, recurrent_models
 from tests.cnn_models import cnn
@@ -81,6 +82,7 @@ EXAMPLES = {
     "encode": lambda: spiking.encoded_network(Rate(3, 4, 4, seed=1), (4, 3)),
     "on_grid": spiking.dense_network,
     "first_spike": lambda: spiking.dense_network(metadata={"readout": "first_spike"}, theta=[12]),
+    "bessel": lambda: spiking.smoothed_network(design(2, 0.3, 10, 4), theta=[12]),
     "event_conv": lambda: spiking.conv_network(again=True, pool=""),
     "event_dense": spiking.event_network,
     **quantizer_models.EXAMPLES,

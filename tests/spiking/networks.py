@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from codesign.exchange import Metadata, StepBuilder, to_scan, with_encoder
+from codesign.exchange import Metadata, StepBuilder, to_scan, with_decoder, with_encoder
 from codesign.neurons import Leak, Lif, Neuron, Word
+from codesign.spikes.bessel import Bessel, Sections
 from codesign.spikes.coders import Encoder
 
 QONNX = "qonnx.custom_op.general"
@@ -218,6 +219,20 @@ def encoded_network(
     known = {"encoding": encoder.kind, **(metadata or {})}
     scan = finished(net, at, sizes[-1:], encoder.steps, **known)
     return with_encoder(scan, encoder) if inside else scan
+
+
+def smoothed_network(
+    sections: Sections,
+    readout: str = "bessel_last",
+    steps: int = 7,
+    sizes: tuple[int, ...] = (6, 5, 3),
+    **changes: Any,
+) -> ModelProto:
+    """:func:`dense_network` whose outputs, spikes or membranes, go through a Bessel low-pass."""
+    model = dense_network(sizes, steps, {"readout": readout}, **changes)
+    neuron = lif(**changes)
+    word = neuron.out
+    return with_decoder(model, Bessel(steps, word.bits, word.frac, word.signed, sections))
 
 
 def unit_network(model: Neuron, size: int = 4, steps: int = 5) -> ModelProto:

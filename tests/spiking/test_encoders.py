@@ -13,7 +13,16 @@ from onnx import ModelProto
 from codesign.api import generate
 from codesign.builddir import BuildDir
 from codesign.errors import UnsupportedModel
-from codesign.exchange import check_version, inline, read_encoder, with_encoder
+from codesign.exchange import (
+    DOMAIN,
+    check_version,
+    decompose,
+    read_encoder,
+    recompose,
+    with_encoder,
+    with_functions,
+    without_functions,
+)
 from codesign.exchange.coders import encoder_node, execute_encoder
 from codesign.exchange.domain import ENCODERS, is_encoder
 from codesign.exchange.sequence import as_sequence
@@ -150,13 +159,17 @@ def test_every_encoder_is_found_in_the_estimates() -> None:
     assert area_of(CODERS["rate"], elements=16, lanes=8).lut > 1.5 * found["rate"].lut
 
 
-def test_standard_operators_leave_the_encoder_as_it_is() -> None:
-    model = encoded_network(CODERS["rate"])
-    made = inline(model)
-    assert [n.op_type for n in made.graph.node] == ["Quant", "RateEncoder", "Scan"]
-    check_version(made)
-    again, first = (import_qonnx(m).graph.nodes for m in (made, model))
-    assert [n.op.kind for n in again] == [n.op.kind for n in first]
+def test_decomposed_encoders_are_found_again() -> None:
+    """In the file, and by the importer."""
+    for encoder in CODERS.values():
+        model = encoded_network(encoder)
+        plain = decompose(model)
+        assert not any(n.domain == DOMAIN for n in plain.graph.node)
+        assert recompose(plain).graph == model.graph
+        again, first = (import_qonnx(m).graph.nodes for m in (plain, model))
+        assert [n.op.kind for n in again] == [n.op.kind for n in first]
+        check_version(with_functions(model))
+        assert without_functions(with_functions(model)) == model
 
 
 def test_windows_that_go_on_keep_their_encoder() -> None:
