@@ -93,3 +93,9 @@ class Table:
                 with m.Case(index):
                     m.d.sync += data.eq(word)
         self.data = data
+
+
+def block_rams(words: int, bits: int) -> int:
+    """Block RAMs (ECP5) of a memory in its best shape."""
+    return min(-(-words // (1 << 14 - n)) * -(-bits // wide)
+               for n, wide in enumerate((1, 2, 4, 9, 18, 36)))  # fmt: skip

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from amaranth.hdl import Module, Shape, Signal, Value
 
 from codesign.hdl.neurons.cell import scratch
-from codesign.hdl.neurons.flow import Flow, Num, constant
+from codesign.hdl.neurons.flow import Flow
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.neurons.parts import fit, leak, shift_right
 from codesign.hdl.pipeline import BLOCK_MEMORY_NS, REGISTER_NS, STAGE_NS
 from codesign.hdl.stream import range_shape

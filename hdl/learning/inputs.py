@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.learning.arithmetic import along, flow_in, from_memory, from_register
 from codesign.hdl.memories import Counter
-from codesign.hdl.neurons.flow import Flow, Num
+from codesign.hdl.neurons.flow import Flow
+from codesign.hdl.neurons.number import Num
 from codesign.hdl.spikes.aer import address_bits
 from codesign.hdl.stream import Component
 from codesign.neurons import Word

@@ -22,7 +22,7 @@ from codesign.hdl.loading.load import load_signature
 from codesign.hdl.loading.loaded_memory import LoadedMemory
 from codesign.hdl.memories import Counter, pack, style_for
 from codesign.hdl.neurons import NeuronArray
-from codesign.hdl.neurons.flow import Num, constant
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.spikes.aer import event_signature
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.learning import LearningLayer

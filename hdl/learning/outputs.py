@@ -15,7 +15,7 @@ from codesign.hdl.learning.arithmetic import (
     trace_of_output,
 )
 from codesign.hdl.memories import Counter, pack, rom, style_for
-from codesign.hdl.neurons.flow import Num, constant
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.stream import Component, range_shape, stream_signature
 from codesign.learning import LearningLayer
 from codesign.neurons.base import tiled

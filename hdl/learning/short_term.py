@@ -15,7 +15,8 @@ from codesign.hdl.loading.load import load_signature
 from codesign.hdl.loading.loaded_memory import LoadedMemory
 from codesign.hdl.memories import Counter, Table, pack, style_for
 from codesign.hdl.neurons import NeuronArray
-from codesign.hdl.neurons.flow import Flow, Num, constant
+from codesign.hdl.neurons.flow import Flow
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.neurons.parts import fit
 from codesign.hdl.spikes.aer import event_signature
 from codesign.hdl.stream import Component, range_shape, stream_signature

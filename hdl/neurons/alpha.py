@@ -1,7 +1,7 @@
 """Two synaptic currents whose difference is the membrane: codesign.neurons.Alpha as a cell."""
 
 from codesign.hdl.neurons.cell import Cell, Site
-from codesign.hdl.neurons.flow import Num, constant
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.neurons.parts import fit, leak, shift_right
 from codesign.neurons import Alpha
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from codesign.hdl.memories import style_for
+from codesign.hdl.memories import block_rams, style_for
 from codesign.hdl.neurons.array import NeuronArray
-from codesign.hdl.neurons.flow import block_rams
 
 
 @dataclass(frozen=True)

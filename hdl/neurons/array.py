@@ -11,9 +11,9 @@ from codesign.hdl.memories import Counter, pack, rom, style_for
 from codesign.hdl.neurons.alpha import AlphaCell
 from codesign.hdl.neurons.cell import Cell, Site, Sketch, parameter_at
 from codesign.hdl.neurons.egru import EgruCell
-from codesign.hdl.neurons.flow import Num
 from codesign.hdl.neurons.lif import LifCell
 from codesign.hdl.neurons.memory import StateStyle, state_memory, state_register
+from codesign.hdl.neurons.number import Num
 from codesign.hdl.neurons.snu import SnuCell
 from codesign.hdl.neurons.timing import NeuronTiming
 from codesign.hdl.pipeline import STAGE_NS

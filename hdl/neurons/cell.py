@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 from amaranth.hdl import Module, Shape, Signal, Value
 
-from codesign.hdl.neurons.flow import Flow, Num, constant
+from codesign.hdl.neurons.flow import Flow
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.pipeline import BLOCK_MEMORY_NS
 from codesign.hdl.stream import range_shape
 from codesign.neurons import Neuron

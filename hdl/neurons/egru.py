@@ -1,7 +1,7 @@
 """The event-based gated recurrent unit: codesign.neurons.Egru as a cell."""
 
 from codesign.hdl.neurons.cell import Cell, Site
-from codesign.hdl.neurons.flow import Num, constant
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.neurons.parts import fit, read, shift_right
 from codesign.neurons import Egru
 

@@ -6,52 +6,21 @@ would end too late its operands are registered first.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 
 from codesign.hdl.join import signed_digits
-from codesign.hdl.memories import rom, style_for
+from codesign.hdl.memories import block_rams, rom, style_for
+from codesign.hdl.neurons.number import ALWAYS, Num, constant
 from codesign.hdl.pipeline import BLOCK_MEMORY_NS, DSP_NS, LUT_NS, REGISTER_NS
 from codesign.hdl.stream import range_shape
 
 #: Entering a carry chain with the wire before it, and passing one of its bits: the two parts of
 #: ``adder_ns`` in hdl/pipeline.py.
 CHAIN_NS, CARRY_NS = 2.2, 0.04
-#: Stage of what is known in every stage.
-ALWAYS = -1
 #: Widest operands of one hardware multiplier.
 DSP_BITS = 18
-
-
-@dataclass(frozen=True, eq=False)
-class Num:
-    """An integer in ``lo..hi`` in stage ``stage``; its lowest bit settles ``early`` nanoseconds
-    after the clock edge, its highest ``late``. A ``parameter`` can be had in any stage from 1."""
-
-    value: Value
-    lo: int
-    hi: int
-    stage: int = ALWAYS
-    early: float = 0.0
-    late: float = 0.0
-    parameter: str = ""
-
-    @property
-    def constant(self) -> bool:
-        """Whether it is the same integer always."""
-        return self.lo == self.hi
-
-    @property
-    def bits(self) -> int:
-        """Width."""
-        return range_shape(self.lo, self.hi).width
-
-
-def constant(value: int) -> Num:
-    """A number that never changes."""
-    value = int(value)
-    return Num(Const(value, range_shape(min(value, 0), max(value, 0))), value, value)
 
 
 Times = tuple[float, float]
@@ -370,12 +339,6 @@ class Flow:
         return self.greater(x, bound, False, "over") if above else self.greater(
             bound, x, False, "under"
         )  # fmt: skip
-
-
-def block_rams(words: int, bits: int) -> int:
-    """Block RAMs (ECP5) of a memory in its best shape."""
-    return min(-(-words // (1 << 14 - n)) * -(-bits // wide)
-               for n, wide in enumerate((1, 2, 4, 9, 18, 36)))  # fmt: skip
 
 
 def _patterns(x: Num) -> list[int]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from codesign.hdl.neurons.cell import Cell, Site
-from codesign.hdl.neurons.flow import Num, constant
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.neurons.parts import after_add, fit, leak, shift_right
 from codesign.neurons import Lif
 

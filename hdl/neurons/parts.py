@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from codesign.hdl.neurons.flow import Flow, Num, constant
+from codesign.hdl.neurons.flow import Flow
+from codesign.hdl.neurons.number import Num, constant
 from codesign.neurons import Leak, Table, Word
 from codesign.neurons.leak import PRODUCTS
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from codesign.hdl.memories import style_for
-from codesign.hdl.neurons.flow import block_rams
+from codesign.hdl.memories import block_rams, style_for
 from codesign.hdl.spikes.encode_rate import product_stages, signed_digits
 from codesign.hdl.windows.delay import REGISTERS
 from codesign.spikes import coders
