@@ -76,7 +76,13 @@ def train(
     from codesign.train import recipe
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
-    course = {"epochs": epochs, "lr": lr, "batch": batch, "holdout": holdout, "seed": seed}
+    course: dict[str, Any] = {
+        "epochs": epochs,
+        "lr": lr,
+        "batch": batch,
+        "holdout": holdout,
+        "seed": seed,
+    }
     if spiking:
         if batch_norm or argmax:
             raise UsageError("--batch-norm and --argmax are not for spiking networks")
