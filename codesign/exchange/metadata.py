@@ -21,9 +21,9 @@ class Metadata(BaseModel):
 
     ``steps``: time steps of a window. ``dt``: seconds from one step to the next. ``encoding``: how
     an input became what each step receives. ``readout``: how the outputs of a window are read: by
-    spike counts, the last membrane, who fires first, or smoothed by a ``BesselDecoder`` (every
-    step, or the last). ``reset_at_window``: whether every window
-    starts from the initial states; else each goes on where the last one ended.
+    spike counts, the last membrane or the sum of all, who fires first, or smoothed by a
+    ``BesselDecoder`` (every step, or the last). ``reset_at_window``: whether every window starts
+    from the initial states; else each goes on where the last one ended.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -31,7 +31,9 @@ class Metadata(BaseModel):
     steps: int = Field(ge=1, le=1 << 16)
     dt: float = Field(gt=0, allow_inf_nan=False)
     encoding: Literal["rate", "latency", "delta", "direct", "count", "events"]
-    readout: Literal["count", "membrane", "first_spike", "bessel", "bessel_last"]
+    readout: Literal[
+        "count", "membrane", "membrane_sum", "first_spike", "bessel", "bessel_last"
+    ]  # fmt: skip
     reset_at_window: bool
 
 

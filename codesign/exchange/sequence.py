@@ -82,7 +82,7 @@ def _read_out(model: ModelProto, metadata: Metadata) -> ModelProto:
         graph.node.append(made)
         return result
 
-    if metadata.readout == "count":
+    if metadata.readout in ("count", "membrane_sum"):
         node("ReduceSum", [spikes.name, constant("axes", [1])], name, keepdims=0)
     elif metadata.readout in ("membrane", "bessel_last"):
         node("Gather", [spikes.name, constant("last", steps - 1)], name, axis=1)

@@ -10,6 +10,8 @@ import numpy as np
 from codesign.errors import MismatchError
 from codesign.formats import Real, ScaledInt
 from codesign.ir import Graph, Value
+from codesign.ops.bessel import Bessel
+from codesign.ops.encode import Encode
 from codesign.ops.neuron import Neuron, NeuronState
 from codesign.ops.quantizer import Quantizer
 from codesign.ops.reinterpret import Reinterpret
@@ -69,12 +71,12 @@ def boundaries(
     graph: Graph, names: Mapping[str, str], axes: Mapping[str, tuple[int, ...]] | None = None
 ) -> list[Boundary]:
     """Every quantizer output, codes read as if quantized otherwise, every spike and state of
-    neurons, and every graph output.
+    neurons, what is encoded and smoothed, and every graph output.
 
     ``names``: value -> ONNX tensor; ``axes``: value -> how that tensor lies in it
     (``Imported.tensor_axes``).
     """
-    kinds = Quantizer | Requant | Reinterpret | Neuron | NeuronState
+    kinds = Quantizer | Requant | Reinterpret | Neuron | NeuronState | Encode | Bessel
     picked = [n.output for n in graph.nodes if isinstance(n.op, kinds)]
     picked += [name for name in graph.outputs if name not in picked]
     layout = axes or {}

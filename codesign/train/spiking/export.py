@@ -4,15 +4,16 @@ our neurons between them, in one-step form and as a Scan."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from codesign.errors import UnsupportedModel, UsageError
-from codesign.exchange import Metadata, StepBuilder, to_scan, with_encoder
+from codesign.exchange import Metadata, StepBuilder, to_scan, with_decoder, with_encoder
 from codesign.exchange.step import NEXT, QONNX
+from codesign.spikes.bessel import Bessel, Sections
 from codesign.train.export import export_module
 from codesign.train.needs import need
 from codesign.train.spiking.encode import Encoding
@@ -28,12 +29,13 @@ QUANTIZED_INPUT = "x_q"
 class Exported:
     """Both forms of one network. ``layers``: name of each block's result in the one-step form,
     in order; its states are ``NAME.v`` and so on. ``encodes``: whether the Scan form encodes its
-    input itself."""
+    input itself. ``decoder``: what smooths the output in the Scan form."""
 
     step: onnx.ModelProto
     scan: onnx.ModelProto
     layers: tuple[str, ...]
     encodes: bool = False
+    decoder: Bessel | None = None
 
 
 def export_spiking(
@@ -44,19 +46,22 @@ def export_spiking(
     dt: float = DT,
     *,
     encodes: bool = False,
+    sections: Sections | None = None,
 ) -> Exported:
     """``net`` for inputs of ``shape`` (of one step, without batch, channels first).
 
     The file's input is what arrives each step, (1, steps, ...); in a Scan form that ``encodes``,
     the numbers before they are encoded, (1, features), or a signal, (1, steps, features).
+    ``sections``: the filter of a ``bessel`` readout.
     Raises :class:`UsageError` for a readout the format has no word for, or an encoding that has no
     encoder there; :class:`UnsupportedModel` where a layer's weights are not on the scale its
     neurons are made for.
     """
-    if readout not in ("count", "membrane", "first_spike"):
+    known = get_args(Metadata.model_fields["readout"].annotation)
+    if readout not in known:
         raise UsageError(
             f"readout '{readout}' has no place in the exchange format",
-            hint="use count, membrane or first_spike",
+            hint=f"use {', '.join(known)}",
         )
     net = net.eval()
     build = StepBuilder("spiking", (1, *shape))
@@ -80,7 +85,23 @@ def export_spiking(
     scan = to_scan(step)
     if encodes:
         scan = with_encoder(scan, encoding.in_circuit())
-    return Exported(step, scan, tuple(names), encodes)
+    decoder = None
+    if sections is not None:
+        decoder = _decoder(net, encoding.steps, sections)
+        scan = with_decoder(scan, decoder)
+    return Exported(step, scan, tuple(names), encodes, decoder)
+
+
+def _decoder(net: SpikingNet, steps: int, sections: Sections) -> Bessel:
+    """The filter for what the last layer puts out."""
+    neuron = net.blocks[-1].neuron
+    if neuron is None:
+        raise UsageError("a filter smooths what neurons put out", hint="end in a layer of neurons")
+    word = neuron.neuron().out
+    try:
+        return Bessel(steps, word.bits, word.frac, word.signed, sections)
+    except ValueError as reason:
+        raise UsageError(str(reason), hint="a readout of spikes, or fewer guard bits") from None
 
 
 def _input_quantizer(build: StepBuilder, encoding: Encoding) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from codesign.exchange import is_encoder
+from codesign.exchange.metadata import BESSEL
 from codesign.exchange.step import NEXT
 from codesign.train.golden import Golden
 from codesign.train.needs import need
@@ -68,12 +69,18 @@ def named(
     encoders = [n.output[0] for n in exported.scan.graph.node if is_encoder(n)]
     tensors |= dict.fromkeys(encoders, tensors[QUANTIZED_INPUT])
     tensors |= {inside.get(name, name): array for name, array in found.items()}
-    return tensors | {f"{last}_{readout}": read_out(found[last], readout)}
+    if exported.decoder is None:
+        return tensors | {f"{last}_{readout}": read_out(found[last], readout)}
+    decoder = exported.decoder
+    codes = np.ldexp(found[last].astype(np.float64), decoder.frac).astype(np.int64)
+    smoothed = np.ldexp(decoder.decode(codes).astype(np.float32), -decoder.out_frac)
+    tensors[f"{last}_bessel"] = smoothed
+    return tensors | {f"{last}_{readout}": smoothed[:, -1] if readout == BESSEL[1] else smoothed}
 
 
 def read_out(outs: np.ndarray, readout: str) -> np.ndarray:
     """The readout of outputs [n, steps, ...] as the exchange format computes it: [n, ...]."""
-    if readout == "count":
+    if readout in ("count", "membrane_sum"):
         return outs.sum(1, dtype=np.float32)
     if readout == "membrane":
         return outs[:, -1]
@@ -100,16 +107,17 @@ def record_spiking(
     random_x = random_inputs(encoding, x.shape[1:], random_frames, seed, numbers=numbers)
     steps, random_steps = (encoding(a) if numbers else a for a in (x, random_x))
     test, random = trace(net, steps), trace(net, random_steps)
-    guess = read_out(test[exported.layers[-1]], readout).argmax(1)
+    tensors = named(test, exported, readout, steps)
+    guess = tensors[f"{exported.layers[-1]}_{readout}"].argmax(1)
     return Golden(
         np.ascontiguousarray(x, dtype=np.float32),
         np.asarray(labels, dtype=np.int64),
         random_x,
         seed,
-        named(test, exported, readout, steps),
+        tensors,
         named(random, exported, readout, random_steps),
         float("nan"),
-        float((guess == labels).mean()) if len(labels) else float("nan"),
+        float((guess == labels).mean()) if len(labels) and guess.ndim == 1 else float("nan"),
     )
 
 

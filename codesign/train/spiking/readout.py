@@ -8,9 +8,15 @@ that learn at every step have a loss at every step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from codesign.errors import UsageError
+from codesign.spikes.bessel import Sections, design
+from codesign.train.needs import need
 
 
 class Readout(ABC):
@@ -73,11 +79,58 @@ class FirstSpike(Readout):
         return score + out * 2.0 ** (steps - 1 - t)
 
 
+#: Fraction bits of a filter's coefficients and of what it makes of spikes.
+COEFFICIENT_BITS, GUARD_BITS = 12, 8
+
+
+@dataclass(frozen=True)
+class BesselLast(Readout):
+    """The last step of the output spikes behind a Bessel low-pass of ``order`` (even), which is -3
+    dB at ``cutoff`` times half a cycle a step: late spikes count more, very early ones no more."""
+
+    order: int = 2
+    cutoff: float = 0.25
+
+    @cached_property
+    def sections(self) -> Sections:
+        """The filter in integers, as the file and the circuit have it."""
+        try:
+            return design(self.order, self.cutoff, COEFFICIENT_BITS, GUARD_BITS)
+        except ValueError as reason:
+            raise UsageError(str(reason), hint="--order 2 --cutoff 0.25") from None
+
+    @cached_property
+    def _responses(self) -> dict[int, np.ndarray]:
+        return {}
+
+    def response(self, steps: int) -> np.ndarray:
+        """float64 [steps]: what a spike of each step adds to the last smoothed value."""
+        if steps not in self._responses:
+            finer = Sections(self.sections.coefficients, COEFFICIENT_BITS, 24)
+            one = np.zeros((steps, 1), np.int64)
+            one[0] = 1
+            self._responses[steps] = finer.apply(one)[::-1, 0] * 2.0**-24
+        return self._responses[steps]
+
+    def unit(self, steps: int) -> float:
+        return float(np.abs(self.response(steps)).max())
+
+    def so_far(self, score: Any, out: Any, t: int, steps: int) -> Any:
+        return score + out * float(self.response(steps)[t])
+
+    def __call__(self, outs: Any) -> Any:
+        """As the circuit computes it: in integers, which have no gradient."""
+        torch = need("torch")
+        codes = self.sections.apply(outs.detach().numpy().astype(np.int64))[:, -1]
+        return torch.from_numpy((codes * 2.0**-GUARD_BITS).astype(np.float32))
+
+
 READOUTS: dict[str, Readout] = {
     "count": Count(),
     "membrane": Membrane(),
     "membrane_sum": MembraneSum(),
     "first_spike": FirstSpike(),
+    "bessel_last": BesselLast(),
 }
 
 

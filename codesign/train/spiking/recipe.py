@@ -20,7 +20,7 @@ from codesign.train.spiking.export import Exported, export_spiking
 from codesign.train.spiking.fused import block as fused
 from codesign.train.spiking.golden import record_spiking
 from codesign.train.spiking.network import SpikingNet
-from codesign.train.spiking.readout import readout
+from codesign.train.spiking.readout import BesselLast, Readout, readout
 from codesign.train.spiking.rules.base import Objective, Rule
 from codesign.train.spiking.rules.bptt import Bptt
 from codesign.train.spiking.rules.grapes import Grapes
@@ -50,8 +50,9 @@ class SpikingOptions:
     ``auto``: latency for pictures. ``low``: see :class:`.Encoding`; by
     default what suits the data. ``input_bits``: of an input code, see :func:`.load_task`.
     ``encoder``: who encodes, the ``host`` or the ``circuit``, whose
-    file then takes the numbers themselves. ``readout``: see :mod:`.readout`. ``grapes``: wrap the
-    optimizer. ``k``: steps learned from by sltt-k, a quarter by default. ``levels``: L of qcfs.
+    file then takes the numbers themselves. ``readout``: see :mod:`.readout`; ``order`` and
+    ``cutoff``: of its filter. ``grapes``: wrap the optimizer. ``k``: steps learned from by
+    sltt-k, a quarter by default. ``levels``: L of qcfs.
     ``activity``: what a hidden spike costs (bptt). ``epochs``, ``batch``, ``lr``, ``holdout``: see
     :class:`.Course`; by default what suits the data."""
 
@@ -73,6 +74,8 @@ class SpikingOptions:
     low: int | None = None
     input_bits: int | None = None
     encoder: str = "host"
+    order: int = 2
+    cutoff: float = 0.25
     k: int | None = None
     levels: int | None = None
     seed: int = 0
@@ -85,11 +88,20 @@ class SpikingOptions:
         self.course("")
         if self.encoder not in ("host", "circuit"):
             raise UsageError(f"unknown encoder '{self.encoder}'", hint="use host or circuit")
-        readout(self.readout)
+        self.reader  # noqa: B018 - refuses an unknown one
         if self.rule == "qcfs" and (self.neuron != "lif" or self.recurrent):
             raise UsageError("qcfs makes its own neurons, in feed-forward networks")
         if self.rule == "qcfs" and self.readout != "membrane":
             raise UsageError("qcfs reads out the membrane", hint="--readout membrane")
+
+    @property
+    def reader(self) -> Readout:
+        """How the output is read."""
+        if self.readout != "bessel_last":
+            return readout(self.readout)
+        found = BesselLast(self.order, self.cutoff)
+        found.sections  # noqa: B018 - refuses a filter that cannot be
+        return found
 
     def course(self, dataset: str) -> Course:
         """How long and how fast to learn ``dataset``."""
@@ -154,9 +166,15 @@ def finished(
     net: SpikingNet, task: Task, options: SpikingOptions, held_out: float | None = None
 ) -> SpikingResult:
     """Measure, export and record a trained network."""
-    score, given, hidden = measure(net, task.encoding, task.test_x, task.test_y, options.readout)
+    score, given, hidden = measure(net, task.encoding, task.test_x, task.test_y, options.reader)
+    reader = options.reader
     exported = export_spiking(
-        net, (task.features,), task.encoding, options.readout, encodes=options.encoder == "circuit"
+        net,
+        (task.features,),
+        task.encoding,
+        options.readout,
+        encodes=options.encoder == "circuit",
+        sections=reader.sections if isinstance(reader, BesselLast) else None,
     )
     per_frame = task.encoding.steps * (task.features + sum(_widths(net)))
     count = max(1, min(len(task.test_x), RECORDED // per_frame))
@@ -195,7 +213,7 @@ def network_config(task: Task, options: SpikingOptions) -> NetConfig:
         weight_frac=options.weights - (1 if task.features < MANY else 0),
         input_frac=task.encoding.frac,
         decay=options.decay,
-        output=readout(options.readout).neuron_output,
+        output=options.reader.neuron_output,
         recurrent=options.recurrent,
     )
     return replace(config, neuron=neuron(options.neuron, config))
@@ -223,14 +241,14 @@ def fit(
     held: HeldOut | None = None,
 ) -> float | None:
     """Train ``net``; returns the accuracy on ``held``, see :func:`.teach`."""
-    objective = Objective(readout(options.readout), GAIN)
+    objective = Objective(options.reader, GAIN)
 
     def learn(x: Any, y: Any) -> float:
         encoded = need("torch").from_numpy(task.encoding(x.numpy()))
         return rule.gradients(net, encoded, y, objective)
 
     def score(x: np.ndarray, y: np.ndarray) -> float:
-        return measure(net, task.encoding, x, y, options.readout)[0]
+        return measure(net, task.encoding, x, y, options.reader)[0]
 
     return _teach(net, learn, score, task, options, progress, held)
 
@@ -279,11 +297,11 @@ def clamp_weights(net: Any) -> None:
 
 
 def measure(
-    net: SpikingNet, encoding: Encoding, x: np.ndarray, y: np.ndarray, name: str
+    net: SpikingNet, encoding: Encoding, x: np.ndarray, y: np.ndarray, read: Readout
 ) -> tuple[float, float, float]:
-    """Of samples ``x`` with labels ``y``, read out as ``name`` says: accuracy, input spikes a
-    frame, hidden spikes a frame."""
-    torch, read = need("torch"), readout(name)
+    """Of samples ``x`` with labels ``y``, read out by ``read``: accuracy, input spikes a frame,
+    hidden spikes a frame."""
+    torch = need("torch")
     right, given, hidden = 0, 0.0, 0.0
     with torch.no_grad():
         for start in range(0, len(x), 500):
@@ -315,7 +333,7 @@ def _converted(
 
     def score(x: np.ndarray, y: np.ndarray) -> float:
         spiking = convert(net, config, options.steps)
-        return measure(spiking, task.encoding, x, y, options.readout)[0]
+        return measure(spiking, task.encoding, x, y, options.reader)[0]
 
     best = _teach(net, learn, score, task, options, progress, held)
     return convert(net, config, options.steps), best

@@ -89,7 +89,7 @@ def counted(kind: str, steps: int) -> int:
         raise UsageError(f"a network runs at least 1 time step, got T = {steps}")
     if kind == "bitwise":
         return min(steps, 16)
-    return min((steps + 1).bit_length() - 1 if kind == "binary" else steps.bit_length() + 1, 16)
+    return min((steps + 1).bit_length() - 1 if kind == "binary" else steps.bit_length(), 16)
 
 
 def _signals(

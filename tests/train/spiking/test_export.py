@@ -14,6 +14,7 @@ from codesign.neurons import Lif
 from codesign.reference import run
 from codesign.reference.boundaries import boundaries
 from codesign.reference.states import with_states
+from codesign.spikes.bessel import design
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas.nn")
@@ -67,6 +68,9 @@ NETS = {
     "spikes counted": (lambda: dense(output="spikes", threshold=0.5), "rate", "count"),
     "first spike": (lambda: dense(output="spikes", threshold=0.5), "rate", "first_spike"),
     "constant input": (lambda: dense(input_frac=3), "direct", "membrane"),
+    "membranes added": (dense, "latency", "membrane_sum"),
+    "smoothed": (lambda: dense(output="spikes", threshold=0.5), "rate", "bessel_last"),
+    "smoothed membranes": (dense, "rate", "bessel"),
 }
 
 
@@ -76,13 +80,14 @@ def test_the_file_computes_what_pytorch_recorded(kind: str) -> None:
     net, shape = make()
     encoding = Encoding(encoder, 5, bits=3)
     x = encoding(np.random.default_rng(3).random((12, *shape)))
-    exported = export_spiking(net, shape, encoding, readout)
+    sections = design(2, 0.3, 12, 4) if "bessel" in readout else None
+    exported = export_spiking(net, shape, encoding, readout, sections=sections)
     golden = record_spiking(net, exported, encoding, readout, x, np.zeros(12), random_frames=9)
     imported = import_qonnx(exported.scan)
     graph = with_states(imported.graph)
     found = boundaries(graph, imported.tensor_names, imported.tensor_axes)
     assert {b.tensor for b in found} == set(golden.test)
-    assert len(found) == 2 + 2 * len(net.blocks)
+    assert len(found) == 2 + 2 * len(net.blocks) + (readout == "bessel_last")
     for floats, recorded in ((golden.test_x, golden.test), (golden.random_x, golden.random)):
         ours = run(graph, {imported.graph.inputs[0]: floats}, keep=[b.value.name for b in found])
         for b in found:
@@ -218,7 +223,7 @@ def test_a_scale_that_is_no_power_of_two_is_refused() -> None:
         export_spiking(net, shape, Encoding("latency", 5), "membrane")
 
 
-def test_a_summed_membrane_has_no_word_in_the_format() -> None:
+def test_a_readout_without_a_word_in_the_format_is_refused() -> None:
     net, shape = dense()
-    with pytest.raises(UsageError, match="readout 'membrane_sum' has no place"):
-        export_spiking(net, shape, Encoding("latency", 5), "membrane_sum")
+    with pytest.raises(UsageError, match="readout 'vote' has no place"):
+        export_spiking(net, shape, Encoding("latency", 5), "vote")

@@ -16,7 +16,7 @@ pytest.importorskip("brevitas.nn")
 from codesign.train.spiking.build import NetConfig, dense_net, quant_linear  # noqa: E402
 from codesign.train.spiking.layer import SpikingLayer  # noqa: E402
 from codesign.train.spiking.network import Block, SpikingNet  # noqa: E402
-from codesign.train.spiking.readout import readout  # noqa: E402
+from codesign.train.spiking.readout import READOUTS, readout  # noqa: E402
 from codesign.train.spiking.rules.base import Objective, Rule  # noqa: E402
 from codesign.train.spiking.rules.bptt import Bptt  # noqa: E402
 from codesign.train.spiking.rules.grapes import Grapes, importance  # noqa: E402
@@ -204,7 +204,7 @@ def test_no_steps_is_an_error() -> None:
 
 def test_loss_of_a_uniform_guess() -> None:
     out = torch.zeros(3, 5, 4)
-    for name in ("count", "membrane", "membrane_sum", "first_spike"):
+    for name in READOUTS:
         objective = Objective(readout(name))
         loss = objective.loss(objective.readout(out), torch.tensor([0, 1, 2]), 5)
         assert math.isclose(float(loss), math.log(4), rel_tol=1e-6)
