@@ -16,6 +16,7 @@ from codesign.builddir import BoardInfo, Edge, Fifo, Layer, Manifest, Port, Tap,
 from codesign.emit.registers import (
     address_bits,
     check_loadable,
+    describe_learning,
     describe_regions,
     load_regions,
 )
@@ -24,13 +25,17 @@ from codesign.errors import UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.class_only import class_only
-from codesign.ir import Value
+from codesign.ir import Graph, Value
 from codesign.ir.plan import Plan
 from codesign.ir.serialize import save_graph
+from codesign.learnfile import LearnFile
 from codesign.ops.area import fifo_cost
+from codesign.ops.event_learning import EventLearning
+from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
 from codesign.passes import AbsorbBias, EventSynapses, lower, run_passes
 from codesign.passes.event_synapses import expected_spikes
+from codesign.passes.teach import Teach
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.activity import activity_of
@@ -53,6 +58,9 @@ from codesign.reference.states import state_values
 from codesign.train.golden import load_golden
 
 Progress = Callable[[str], None]
+
+#: The streams of a layer that learns that show what it writes.
+LOGS = ("log_pre", "log_post", "log_weights")
 
 
 @dataclass(frozen=True)
@@ -86,12 +94,14 @@ def generate_into(
     runtime_weights: bool = False,
     softmax: str = "host",
     activity: float | None = None,
+    learn: LearnFile | None = None,
     progress: Progress = lambda _: None,
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
 
     ``activity``: layers between spikes become event-driven, planned for this share of their inputs
     spiking in a step.
+    ``learn``: layers whose weights change on the chip, and how (:mod:`codesign.learnfile`).
     ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
     ``runtime_weights``: the weights of all layers can be written while the circuit exists.
     """
@@ -104,7 +114,9 @@ def generate_into(
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
     graph = lower(imported.graph, runtime_weights=runtime_weights)
-    if activity is not None:
+    if learn is not None:
+        graph = taught(graph, learn, activity, runtime_weights)
+    elif activity is not None:
         graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity))])
     circuit = partition(graph)
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
@@ -127,6 +139,25 @@ def generate_into(
         manifest = describe(planned, hashlib.sha256(blob).hexdigest(), *accuracies)
         (work / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     return manifest
+
+
+#: Share of spikes that layers that learn are planned for where nobody says another.
+LEARNING_ACTIVITY = 0.2
+
+
+def taught(graph: Graph, learn: LearnFile, activity: float | None, runtime: bool) -> Graph:
+    """``graph`` (lowered) with the layers of ``learn`` learning; the dense layers behind them, if
+    any, are event-driven where ``activity`` is given."""
+    if runtime:
+        raise UsageError(
+            "--runtime-weights and --learn exclude each other",
+            hint="leave out --runtime-weights: the weights of layers that learn can be written",
+        )
+    source = partition(graph).source
+    graph = run_passes(graph, [Teach(learn, source.name, activity or LEARNING_ACTIVITY)])
+    if activity is not None and any(isinstance(n.op, MatVec) for n in graph.nodes):
+        graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity))])
+    return graph
 
 
 def write_rtl(planned: Planned, folder: Path) -> None:
@@ -167,6 +198,8 @@ def describe(
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
         edges=_edges(circuit, planned.flow),
         registers=describe_regions(circuit, plans),
+        learning=describe_learning(circuit, plans),
+        logs=[tap for layer in circuit.layers for tap in _logs(planned, layer)],
         axil_address_bits=address_bits(load_regions(circuit, plans)),
         latency=cycles.latency,
         ii=cycles.ii,
@@ -220,6 +253,32 @@ def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str]) -> list[Tap]:
         )
         for value in state_values(node, list(layer.sources))
     ]
+
+
+def _logs(planned: Planned, layer: PlannedLayer) -> list[Tap]:
+    """What a layer that learns writes: traces of inputs, of outputs, weights."""
+    if not isinstance(layer.head, EventLearning):
+        return []
+    circuit, plan, node = planned.circuit, planned.plans[layer.name], layer.nodes[0]
+    part = layer.head.rtl(circuit.graph.ins(node), circuit.graph.out(node), plan)
+    path = [*instance_path(planned.flow, layer), layer.head.kind]
+    found = []
+    for name in LOGS:
+        shape = getattr(part, name).payload.shape()["data"].shape
+        bits, signed = shape.elem_shape.width, shape.elem_shape.signed
+        lo, hi = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        entry = Port(
+            tensor=f"{layer.name}.{name}",
+            elements=shape.length,
+            lanes=shape.length,
+            bits=bits,
+            signed=signed,
+            lo=lo,
+            hi=hi,
+            data_bits=shape.length * bits,
+        )
+        found.append(Tap(port=entry, path=path, stream=name, waits=False))
+    return found
 
 
 def _rows(planned: Planned) -> list[Layer]:

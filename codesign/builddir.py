@@ -48,6 +48,7 @@ __all__ = [
     "Evidence",
     "Fifo",
     "Layer",
+    "LearningRegion",
     "Manifest",
     "Mismatch",
     "Port",
@@ -188,6 +189,25 @@ class WeightRegion(Strict):
     starts: WeightMemory
 
 
+class LearningRegion(Strict):
+    """A layer that learns, and its weights on the bus.
+
+    Word ``group * inputs + j`` of ``weights`` holds the weights, ``weight_bits`` each, two's
+    complement, of input ``j`` to the ``lanes`` outputs from ``group * lanes`` on, the first lowest.
+    ``classes``: of its learning signal; ``steps``: T.
+    """
+
+    layer: str
+    inputs: int = Field(gt=0)
+    outputs: int = Field(gt=0)
+    lanes: int = Field(gt=0)
+    weight_bits: int = Field(gt=0)
+    weight_frac: int
+    classes: int = Field(gt=1)
+    steps: int = Field(gt=0)
+    weights: WeightMemory
+
+
 class Activity(Strict):
     """What a design costs whose cycles depend on its spikes: cycles between frames in which
     nothing spikes, and in which everything does. ``expected``: layer -> spikes a step that
@@ -223,7 +243,9 @@ class Manifest(Strict):
     and sink never waiting. ``ii``: cycles between frames in steady state. ``registers``: layers
     with run-time weights; then the top has AXI4-Lite ports ``s_axil_*`` with byte addresses of
     ``axil_address_bits``. ``activity``: for designs whose cycles depend on data.
-    ``frames_depend``: states go on from frame to frame, from reset on.
+    ``frames_depend``: states go on from frame to frame, from reset on. ``learning``: layers that
+    learn, whose weights are on the bus too; ``logs``: streams that show what they write, a beat
+    for each word, as many as the data decide.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -237,6 +259,8 @@ class Manifest(Strict):
     fifos: list[Fifo] = []
     edges: list[Edge]
     registers: list[WeightRegion] = []
+    learning: list[LearningRegion] = []
+    logs: list[Tap] = []
     axil_address_bits: int = 0
     latency: int
     ii: int
@@ -248,6 +272,16 @@ class Manifest(Strict):
     float_accuracy: float | None = None
     quantized_accuracy: float | None = None
     versions: dict[str, str]
+
+    @property
+    def has_bus(self) -> bool:
+        """Whether the top has AXI4-Lite ports."""
+        return bool(self.registers or self.learning)
+
+    @property
+    def watched(self) -> list[Tap]:
+        """All streams inside that the native harness observes."""
+        return [*self.taps, *self.logs]
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -116,7 +116,7 @@ class Circuit:
             )
             for tap, record in zip(manifest.taps, self.records, strict=False)
         ]
-        self._axil = AxiLite(dut, self._edge) if manifest.registers else None
+        self._axil = AxiLite(dut, self._edge) if manifest.has_bus else None
         slowest = manifest.activity.dense_ii if manifest.activity else manifest.ii
         self.watchdog = 10_000 + 4 * (manifest.latency + slowest)
 

@@ -58,7 +58,7 @@ def tap_wires(tap: Tap) -> list[str]:
 def check_names(manifest: Manifest) -> None:
     """Refuse names that must not reach generated C++ or a control file."""
     checked_identifier(manifest.top, "manifest.json: top")
-    for k, tap in enumerate(manifest.taps):
+    for k, tap in enumerate(manifest.watched):
         if not tap.path:
             raise UsageError("an empty instance path", where=f"manifest.json: taps[{k}]")
         checked_identifier(tap.stream, f"manifest.json: taps[{k}].stream")
@@ -110,13 +110,13 @@ def control_file(build: BuildDir, *, writable: bool) -> str:
     lines = ["`verilator_config"]
     if writable:
         inputs, outputs = list(TOP_INPUTS), list(TOP_OUTPUTS)
-        if manifest.registers:
+        if manifest.has_bus:
             inputs += [f"s_axil_{name}" for name in AXIL_INPUTS]
             outputs += [f"s_axil_{name}" for name in AXIL_OUTPUTS]
         lines += [f'public_flat_rw -module "{manifest.top}" -var "{v}"' for v in inputs]
         lines += [f'public_flat_rd -module "{manifest.top}" -var "{v}"' for v in outputs]
     public: list[str] = []
-    for tap in manifest.taps:
+    for tap in manifest.watched:
         module = module_of(tree, manifest.top, tap.path)
         if '"' in module or "\\" in module:
             raise UsageError(f"module name {module!r} cannot be used", where=str(build.root))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codesign.builddir import WeightMemory, WeightRegion
+from codesign.builddir import LearningRegion, WeightMemory, WeightRegion
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.hdl.loading.load_map import Region, map_bits, place
 from codesign.hdl.loading.loaded_memory import slots
 from codesign.hdl.stream import range_shape
 from codesign.ir.plan import Plan
+from codesign.ops.event_learning import EventLearning
 from codesign.ops.weighted import Weighted
 from codesign.plan.partition import Circuit, Layer
 
@@ -48,12 +49,47 @@ def check_loadable(circuit: Circuit, unrolled: Sequence[str]) -> None:
 
 def load_regions(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, Region]:
     """Where each loadable layer lies, in 32-bit words."""
-    return place(
-        {
-            layer.name: _unit(circuit, layer, plans).region_bits + 1
-            for layer in loadable_layers(circuit)
-        }
-    )
+    sizes = {
+        layer.name: _unit(circuit, layer, plans).region_bits + 1
+        for layer in loadable_layers(circuit)
+    }
+    for layer in learning_layers(circuit):
+        memory = _taught(circuit, layer, plans).core.memory
+        sizes[layer.name] = (memory.depth * memory.slots - 1).bit_length()
+    return place(sizes)
+
+
+def learning_layers(circuit: Circuit) -> list[Layer]:
+    """The layers that learn, in order."""
+    return [layer for layer in circuit.layers if isinstance(layer.head, EventLearning)]
+
+
+def _taught(circuit: Circuit, layer: Layer, plans: Mapping[str, Plan]) -> Any:
+    node = layer.nodes[0]
+    return layer.head.rtl(circuit.graph.ins(node), circuit.graph.out(node), plans[layer.name])
+
+
+def describe_learning(circuit: Circuit, plans: Mapping[str, Plan]) -> list[LearningRegion]:
+    """The manifest's rows of layers that learn."""
+    regions, rows = load_regions(circuit, plans), []
+    for layer in learning_layers(circuit):
+        core, op = _taught(circuit, layer, plans).core, layer.head
+        assert isinstance(op, EventLearning)
+        base, word = regions[layer.name].base * BYTES, op.layer.rule.weight
+        rows.append(
+            LearningRegion(
+                layer=layer.name,
+                inputs=op.layer.inputs,
+                outputs=op.layer.outputs,
+                lanes=core.lanes,
+                weight_bits=word.bits,
+                weight_frac=word.frac,
+                classes=op.rival.classes,
+                steps=op.steps,
+                weights=_memory(base, core.memory.depth, word.bits * core.lanes),
+            )
+        )
+    return rows
 
 
 def address_bits(regions: Mapping[str, Region]) -> int:

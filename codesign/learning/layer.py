@@ -51,8 +51,9 @@ class LearningLayer:
     """``inputs`` spikes (0 or 1) to ``outputs`` neurons. One step:
 
     1. ``current = x @ w`` with the weights the step before left, exactly; the neurons' step.
-    2. ``Psi`` of the membrane that was compared with the threshold, which is the state ``v``
-       where the reset comes in the next step (``reset_timing = next``) or never.
+    2. ``Psi`` of the membrane that was compared with the threshold (:meth:`distance`): the state
+       ``v`` where the reset comes in the next step (``reset_timing = next``) or never, ``v`` and
+       what its spike took away where a reset subtracts in the ``same`` step.
     3. The learning signal ``m``, codes of ``rule.signal``, which may depend on the spikes of 1.
     4. Traces, factors and weights as :class:`~codesign.learning.tess.Tess` says.
 
@@ -71,10 +72,12 @@ class LearningLayer:
                 f"{model.channels} channels of neurons do not divide {self.outputs} outputs "
                 f"of {self.inputs} inputs"
             )
-        if model.reset != "none" and model.reset_timing != "next":
+        if not _compared_is_known(model):
             raise ValueError(
-                "a learning layer looks at the membrane that was compared: use reset_timing "
-                f"'next' (or reset 'none'), got '{model.reset_timing}'"
+                "a learning layer looks at the membrane that was compared, which reset "
+                f"'{model.reset}', reset_timing '{model.reset_timing}', reset_vs_leak "
+                f"'{model.reset_vs_leak}' do not keep: use reset_timing 'next', or reset "
+                "'subtract' with reset_timing 'same' and reset_vs_leak 'after', or reset 'none'"
             )
         if model.adaptation or model.spike_levels > 1 or model.output != "spikes":
             raise ValueError(
@@ -107,9 +110,20 @@ class LearningLayer:
             raise ValueError(f"a step takes {self.inputs} spikes of 0 and 1, got {x.shape}")
         rule = self.rule
         spikes, states = self.neuron.step((x @ state.weights,), state.states)
-        psi = rule.psi.of(states["v"] - tiled(self.neuron.theta, self.outputs))
+        psi = rule.psi.of(self.distance(states["v"], spikes))
         pre, post = rule.decay(state.pre, x), rule.gather(state.post, psi)
         return LayerState(state.weights, pre, post, psi, x, spikes, states)
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether a spike took the threshold from the membrane in its own step."""
+        return self.neuron.reset == "subtract" and self.neuron.reset_timing == "same"
+
+    def distance(self, v: np.ndarray, spikes: np.ndarray) -> np.ndarray:
+        """How far the membrane that was compared lay above the threshold, int64 [outputs], of the
+        state ``v`` and the spikes of a step."""
+        theta = tiled(self.neuron.theta, self.outputs)
+        return v - theta * (1 - spikes) if self.gives_back else v - theta
 
     def learn(self, state: LayerState, m: np.ndarray) -> LayerState:
         """The weights for the next step; ``m``: int64 [outputs], codes of ``rule.signal``."""
@@ -134,3 +148,14 @@ class LearningLayer:
                 record.enter(state, error)
             weights = state.weights
         return weights, record
+
+
+def _compared_is_known(model: Lif) -> bool:
+    """Whether the state after a step and its spike tell what was compared with the threshold."""
+    if model.reset_timing == "same" and model.reset_vs_leak == "before":
+        return False
+    return (
+        model.reset == "none"
+        or model.reset_timing == "next"
+        or (model.reset == "subtract" and model.reset_timing == "same")
+    )

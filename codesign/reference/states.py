@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from codesign.ir import Graph, Node, Value
+from codesign.ops.event_learning import EventLearning, LearningState
 from codesign.ops.neuron import Neuron, NeuronState, state_name
 
 
@@ -21,6 +22,13 @@ def with_states(graph: Graph) -> Graph:
 
 
 def _observers(node: Node, ins: list[Value]) -> list[Node]:
+    if isinstance(node.op, EventLearning):
+        states = node.op.layer.neuron.states
+        return [
+            Node(name, LearningState(node.op, s.name), node.inputs, (name,))
+            for s in states
+            for name in [state_name(node.name, s.name)]
+        ]
     if not isinstance(node.op, Neuron):
         return []
     names = {s.name: state_name(node.name, s.name) for s in node.op.model.states}

@@ -66,7 +66,7 @@ class LearningDense(Component):
         self.synapses = PlasticDense(weights, span=span, steps=steps, lanes=lanes)
         self.neurons = NeuronArray(
             layer.neuron, elements=layer.outputs, steps=steps, lanes=lanes, persistent=False,
-            ranges=[(self.synapses.lo, self.synapses.hi)],
+            ranges=[(self.synapses.lo, self.synapses.hi)], tells=True,
         )  # fmt: skip
         self.groups, bits = layer.outputs // lanes, rule.weight.bits
         words = [pack([(int(w), bits) for w in row]) for row in self.synapses.words]
@@ -99,19 +99,27 @@ class LearningDense(Component):
         """Cycles from a step's first event to that of the next, where the step learns and nobody
         waits. ``events``: how many; ``active``: inputs that spike or have a trace from the step
         before; ``changes``: whether any factor of the step is not 0."""
-        walk = 0
-        if active:
-            walk = 2 + self.inputs.depth + active * (self.groups if changes else 1)
-        if active and changes:
-            walk += 1 + self.update.depth
-        return events * self.groups + self._until_walk + walk + 1
+        return events * self.groups + self._until_walk + self.walk_cycles(active, changes) + 1
+
+    def walk_cycles(self, active: int, changes: bool) -> int:
+        """Cycles in which the traces and weights of a step change; see :meth:`step_cycles`."""
+        if not active:
+            return 0
+        walk = 2 + self.inputs.depth + active * (self.groups if changes else 1)
+        return walk + (1 + self.update.depth if changes else 0)
+
+    @property
+    def clearing(self) -> int:
+        """Cycles after reset in which no event is taken: memories are cleared."""
+        store = self.synapses.store
+        return max(self.layer.inputs, store.words if store.banked else 0)
 
     @property
     def _until_walk(self) -> int:
         """Cycles from the end of a step to its first new trace: currents, neurons, Psi; signal,
         factors."""
         synapses = self.synapses.depth + self.synapses.store.latency + 1
-        neurons = self.neurons.sketch.next["v"].stage + self.groups - 1
+        neurons = self.neurons.latency - 1 + self.groups - 1
         signal = self.groups - 1 + 1 + self.outputs.factor_depth
         return synapses + neurons + 1 + self.outputs.gather_depth + 2 + signal + 2
 
@@ -170,13 +178,13 @@ class LearningDense(Component):
     def _control(self, m: Module, steps: Steps) -> Value:
         """Phases; high while weights change."""
         i, inputs, outputs = self.i, self.inputs, self.outputs
-        state = self.neurons.state_v  # type: ignore[attr-defined]
+        told = self.neurons.told  # type: ignore[attr-defined]
         m.d.comb += [
             steps.ready.eq(inputs.ready),
             steps.learn.eq(self.learn),
             steps.taken.eq(i.valid & i.ready),
             steps.step_end.eq(i.payload.data.step_end),
-            steps.step_left.eq(state.valid & self._last_beat(m, state.valid)),
+            steps.step_left.eq(told.valid & self._last_beat(m, told.valid)),
             steps.gathered.eq(outputs.gathered),
             steps.made.eq(outputs.made),
             steps.walked.eq(inputs.done & ~self.update.busy),
@@ -189,8 +197,9 @@ class LearningDense(Component):
             inputs.final.eq(steps.final),
             inputs.skip.eq(~outputs.some),
             outputs.fresh.eq(steps.fresh),
-            outputs.membrane_valid.eq(state.valid & steps.gather),
-            outputs.membrane.eq(state.payload.data.as_value()),
+            outputs.membrane_valid.eq(told.valid & steps.gather),
+            outputs.membrane.eq(told.v),
+            outputs.spikes.eq(told.spikes),
             outputs.open.eq(steps.open),
         ]
         return steps.walk

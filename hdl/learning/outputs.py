@@ -24,8 +24,9 @@ from codesign.neurons.base import tiled
 class OutputTraces(Component):
     """``groups`` words of ``lanes`` outputs each.
 
-    ``membrane``: the states v of this step, group after group, each for one cycle; of each Psi and
-    its trace (from 0 if ``fresh``) are kept. ``gathered``: a cycle after the last of them is.
+    ``membrane``: the states v of this step, group after group, each for one cycle, with their
+    ``spikes``; of each Psi and its trace (from 0 if ``fresh``) are kept.
+    ``gathered``: a cycle after the last of them is.
     ``signal``: then the learning signal of each group, taken while ``open``. ``made``: a cycle
     after the factors of the last group are kept; ``some``: whether one of them is not 0.
     ``factors``: of ``group``, a cycle later: per lane G, then H.
@@ -44,6 +45,7 @@ class OutputTraces(Component):
                 "fresh": In(1),
                 "membrane_valid": In(1),
                 "membrane": In(word.bits * lanes),
+                "spikes": In(lanes),
                 "gathered": Out(1),
                 "open": In(1),
                 "signal": In(stream_signature(signed(rule.signal.bits), lanes)),
@@ -62,7 +64,7 @@ class OutputTraces(Component):
         self._theta = range_shape(int(theta.min()), int(theta.max()))
         #: Registers from a membrane to its trace, and from a signal to its factors.
         self.gather_depth = self._gather_lane(
-            None, Signal(word.bits), 0, Const(0), Const(0, rule.post.bits)
+            None, Signal(word.bits), Signal(), 0, Const(0), Const(0, rule.post.bits)
         ).ends
         self.factor_depth = self._factor_lane(
             None,
@@ -94,15 +96,22 @@ class OutputTraces(Component):
         rule, lanes = self._rule, self._lanes
         group = Counter(m, "group_of_membrane", self.groups, self.membrane_valid)
         held = Signal.like(self.membrane, name="membrane_held", reset_less=True)
+        fired = Signal.like(self.spikes, name="spikes_held", reset_less=True)
         valid, index = Signal(name="membrane_here"), Signal.like(self.group, name="membrane_group")
-        m.d.sync += [held.eq(self.membrane), valid.eq(self.membrane_valid), index.eq(group.value)]
+        m.d.sync += [
+            held.eq(self.membrane),
+            fired.eq(self.spikes),
+            valid.eq(self.membrane_valid),
+            index.eq(group.value),
+        ]
         theta = self._thresholds(m, group)
         width, wide = self._layer.neuron.word.bits, rule.psi.word.bits + rule.post.bits
         built = []
         for lane in range(lanes):
             old = data[lane * wide + rule.psi.word.bits :][: rule.post.bits]
             old = Mux(self.fresh, 0, old)
-            built.append(self._gather_lane(m, held[lane * width :][:width], lane, theta[lane], old))
+            own = held[lane * width :][:width]
+            built.append(self._gather_lane(m, own, fired[lane], lane, theta[lane], old))
         final = self.gather_depth
         valids = along(m, valid, final, "gathers")
         indices = along(m, index, final, "gather_group")
@@ -140,7 +149,9 @@ class OutputTraces(Component):
         lanes = [Value.cast(data)[n * width :][:width] for n in range(self._lanes)]
         return [code.as_signed() if self._theta.signed else code for code in lanes]
 
-    def _gather_lane(self, m: Module | None, v: Value, lane: int, theta: Value, old: Value) -> Lane:
+    def _gather_lane(
+        self, m: Module | None, v: Value, fired: Value, lane: int, theta: Value, old: Value
+    ) -> Lane:
         inner = None
         if m is not None:
             inner = m.submodules[f"lane{lane}"] = Module()
@@ -148,6 +159,8 @@ class OutputTraces(Component):
         found = self._layer.neuron.theta
         lo, hi = int(found.min()), int(found.max())
         level = constant(lo) if lo == hi else from_register(theta, lo, hi)
+        if self._layer.gives_back:  # a spike has taken the threshold from v already
+            level = flow.mux(from_register(fired, 0, 1), constant(0), level, "missing")
         membrane = from_register(v.as_signed() if word.signed else v, word.lo, word.hi)
         psi = psi_of(flow, rule, membrane, level)
         # The trace before is there a cycle after the membrane.

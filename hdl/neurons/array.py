@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import stream
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.memories import Counter, pack, rom, style_for
@@ -54,6 +54,9 @@ class NeuronArray(Component):
     cycle and never after the output of the same step.
 
     A step takes ``max(beats, loop)`` cycles: a beat waits until the states it needs are written.
+
+    ``tells``: ``told`` shows the new membrane ``v`` of each beat together with its spikes, for one
+    cycle, ``latency - 1`` enabled cycles after the beat was taken.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class NeuronArray(Component):
         lanes: int,
         persistent: bool,
         ranges: Sequence[tuple[int, int]],
+        tells: bool = False,
     ) -> None:
         if elements < 1 or steps < 1:
             raise ValueError(f"needs an element and a step or more, got {elements} and {steps}")
@@ -90,6 +94,11 @@ class NeuronArray(Component):
             shape = range_shape(s.word.lo, s.word.hi)
             probe = stream.Signature(beat(shape, lanes), always_ready=True)
             ports[f"state_{s.name}"] = Out(probe)
+        self.tells = tells
+        if tells:
+            word = next(s.word for s in model.states if s.name == "v")
+            told = {"valid": 1, "v": word.bits * lanes, "spikes": out.width * lanes}
+            ports["told"] = Out(wiring.Signature({n: Out(bits) for n, bits in told.items()}))
         super().__init__({**ports, "o": Out(stream_signature(out, lanes))})
 
     def _plan(self) -> Sketch:
@@ -158,6 +167,8 @@ class _Builder:
             m.submodules[f"lane{j}"] = lane.m
             cell_of(self.model).build(lane)
         self._states(lanes)
+        if array.tells:
+            self._tell(lanes)
         o = array.o
         with m.If(self.ce):
             m.d.sync += [
@@ -285,6 +296,21 @@ class _Builder:
                 probe.valid.eq(self.ce & self.along("valid", stage)),
                 probe.payload.last.eq(self.along("last", stage)),
             ]
+
+    def _tell(self, lanes: "list[_Lane]") -> None:
+        told, stage = self.array.told, self.array.latency - 1
+        word = next(s.word for s in self.model.states if s.name == "v")
+        shape, membranes = range_shape(word.lo, word.hi), []
+        for j, lane in enumerate(lanes):
+            code = Signal(shape, name=f"told_v{j}")
+            self.m.d.comb += code.eq(lane.at(lane.next["v"], stage).value)
+            membranes.append(code)
+        out = range_shape(*self.model.span).width
+        self.m.d.comb += [
+            told.valid.eq(self.ce & self.along("valid", stage)),
+            told.v.eq(Cat(*membranes)),
+            told.spikes.eq(Cat(*(Value.cast(lane.out.value)[:out] for lane in lanes))),
+        ]
 
 
 class _Lane(Site):

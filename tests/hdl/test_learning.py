@@ -135,11 +135,11 @@ def compare(layer, part, seen, record, frames):
     assert (at, row) == (len(seen.pre), len(seen.rows))
 
 
-def build(seed, inputs, outputs, lanes, steps, rule, theta=None, rate=0.4, frames=3):
+def build(seed, inputs, outputs, lanes, steps, rule, theta=None, rate=0.4, frames=3, timing="next"):
     """(layer, part, frames, signals) of random numbers."""
     rng = np.random.default_rng(seed)
     frac = rule.weight.frac
-    layer = LearningLayer(lif(frac, theta), rule, inputs, outputs)
+    layer = LearningLayer(lif(frac, theta, reset_timing=timing), rule, inputs, outputs)
     weights = rng.integers(-(1 << frac) // 2, 1 << frac, (inputs, outputs))
     part = LearningDense(layer, weights, steps=steps, lanes=lanes)
     part.initial = weights
@@ -169,14 +169,15 @@ def payloads(part, x, m):
     ),
     stalls=st.sampled_from([(0.0, 0.0, 0.0), (0.4, 0.4, 0.0), (0.0, 0.0, 0.6), (0.3, 0.3, 0.3)]),
     each=st.booleans(),
+    timing=st.sampled_from(["next", "same"]),
 )  # fmt: skip
 def test_every_word_of_a_training_run(
-    seed, inputs, shape, steps, rounding, post_shift, leak, stalls, each
+    seed, inputs, shape, steps, rounding, post_shift, leak, stalls, each, timing
 ):
     outputs, lanes = shape
     rule = tess(4, 1, rounding=rounding, post_shift=post_shift, pre_leak=leak, post_leak=leak)
     theta = np.random.default_rng(seed).integers(8, 24, outputs) if each else None
-    layer, part, x, m = build(seed, inputs, outputs, lanes, steps, rule, theta)
+    layer, part, x, m = build(seed, inputs, outputs, lanes, steps, rule, theta, timing=timing)
     end, record = layer.run(part.initial, x, m)
     seen = run(part, *payloads(part, x, m), stalls=stalls, seed=seed)
     compare(layer, part, seen, record, x)

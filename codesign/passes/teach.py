@@ -1,0 +1,159 @@
+"""Teach: dense layers of spiking neurons become layers that learn on the chip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+
+from codesign.errors import UnsupportedModel, UsageError
+from codesign.ir import Graph, Node, Value
+from codesign.learnfile import LayerRule, LearnFile
+from codesign.learning import LearningLayer
+from codesign.learning.header import header_rows
+from codesign.neurons import Lif
+from codesign.ops.event_learning import EventLearning
+from codesign.ops.first_spike import SPIKES
+from codesign.ops.matvec import MatVec
+from codesign.ops.neuron import Neuron
+from codesign.passes.base import Pass
+
+
+class Teach(Pass):
+    """The layers of ``file``, which begin at the circuit's input ``source``; ``activity``: the
+    share of their inputs that spike in a step. The graph then begins at that input: frames of codes with a header
+    (:mod:`codesign.learning.header`)."""
+
+    name = "teach"
+
+    def __init__(self, file: LearnFile, source: str, activity: float) -> None:
+        if not 0 < activity <= 1:
+            raise UsageError(f"activity is the share of inputs that spike, got {activity}")
+        self._file, self._source, self._activity = file, source, activity
+
+    def call(self, graph: Graph) -> Graph:
+        source = graph.values[self._source]
+        row = self._row(graph, source)
+        names = [neurons.name for _, neurons in row]
+        missing = [name for name in self._file.layers if name not in names]
+        if missing:
+            raise UsageError(
+                f"the rule names layer '{missing[0]}', the network has "
+                f"{', '.join(names) or 'no dense layer of neurons at its input'}",
+                hint="'codesign learning-rule' writes a file for a network",
+            )
+        taught = [pair for pair in row if pair[1].name in self._file.layers]
+        if taught != row[: len(taught)]:
+            raise UnsupportedModel(
+                f"layer '{row[0][1].name}' does not learn, a layer behind it does",
+                where=f"layer '{row[0][1].name}'",
+                hint="what is said of a frame reaches a layer through those before it: let all "
+                "layers up to the last one that learns learn (rate_shift 40 keeps weights)",
+            )
+        rows = header_rows(self._file.classes, source.shape[1])
+        entry = Value(source.name, (rows + source.shape[0], source.shape[1]), SPIKES)
+        nodes, values = self._replaced(graph, taught, entry)
+        kept = replace(graph, inputs=(source.name,))
+        return kept.with_nodes(nodes, values)
+
+    def _row(self, graph: Graph, source: Value) -> list[tuple[Node, Node]]:
+        """(synapses, neurons) one after the other from the circuit's input on."""
+        if len(source.shape) != 2 or source.format != SPIKES:
+            raise UnsupportedModel(
+                f"layers that learn read spikes (steps, features); the circuit's input is "
+                f"{source.shape} {source.format.label()}",
+                where=f"value '{source.name}'",
+                hint="train with --encoder host, so that spikes are the network's input",
+            )
+        found, value = [], source.name
+        while True:
+            readers = graph.consumers(value)
+            if len(readers) != 1 or not isinstance(readers[0].op, MatVec):
+                if any(isinstance(r.op, MatVec) for r in readers):
+                    raise UnsupportedModel(
+                        f"'{value}' is read by {len(readers)} nodes: branches do not learn",
+                        where=f"node '{readers[0].name}'",
+                    )
+                return found
+            (synapses,) = readers
+            after = graph.consumers(synapses.output)
+            if len(after) != 1 or not isinstance(after[0].op, Neuron):
+                return found
+            found.append((synapses, after[0]))
+            value = after[0].output
+
+    def _replaced(
+        self, graph: Graph, taught: list[tuple[Node, Node]], entry: Value
+    ) -> tuple[list[Node], list[Value]]:
+        made: dict[str, Node] = {}
+        gone, values, x = set(), [entry], entry
+        for index, (synapses, neurons) in enumerate(taught):
+            op = self._op(graph, synapses, neurons, index < len(taught) - 1)
+            node = Node(neurons.name, op, (x.name,), neurons.outputs)
+            made[neurons.name] = node
+            gone.add(synapses.name)
+            x = Value(node.output, *op.infer(x))
+            values.append(x)
+        first = next(n for n, node in enumerate(graph.nodes) if node.name == taught[0][0].name)
+        nodes = [made.get(n.name, n) for n in graph.nodes[first:] if n.name not in gone]
+        return nodes, values
+
+    def _op(self, graph: Graph, synapses: Node, neurons: Node, passes: bool) -> EventLearning:
+        """The layer that learns, with the weights of the model."""
+        rule, where = self._file.layers[neurons.name], f"layer '{neurons.name}'"
+        matrix, op = synapses.op, neurons.op
+        assert isinstance(matrix, MatVec) and isinstance(op, Neuron)
+        model = op.model
+        if not isinstance(model, Lif):
+            raise UnsupportedModel(
+                f"neurons of type {type(model).__name__} do not learn on the chip",
+                where=where,
+                hint="use Lif neurons (LIF and current-based LIF)",
+            )
+        if op.persistent or matrix.bias.any():
+            what = "states that go on from frame to frame" if op.persistent else "a bias as weights"
+            raise UnsupportedModel(
+                f"a layer with {what} cannot learn",
+                where=where,
+                hint="reset the states at each window, and give the bias to the neurons",
+            )
+        try:
+            layer, weights = _layer(rule, model, matrix, where)
+            rival = rule.signal(layer.outputs, self._file.classes)
+            _check_signal(rule, rival.span)
+        except ValueError as error:
+            raise UsageError(str(error), where=where, hint="see docs/LEARNING.md") from error
+        expected = ceil(self._activity * layer.inputs)
+        return EventLearning(layer, rival, weights, op.steps, passes, expected)
+
+
+def _layer(
+    rule: LayerRule, model: Lif, matrix: MatVec, where: str
+) -> tuple[LearningLayer, np.ndarray]:
+    """The layer, and the model's weights int64 [inputs, outputs] with the rule's fraction bits."""
+    tess, finer = rule.rule(), rule.weight.frac - model.input_frac
+    if finer < 0:
+        raise UsageError(
+            f"the model's weights have {model.input_frac} fraction bits, the rule's word "
+            f"{rule.weight.frac}",
+            where=where,
+            hint=f"give weight.frac at least {model.input_frac}",
+        )
+    weights = np.asarray(matrix.weights, np.int64).T << finer
+    word = tess.weight
+    if weights.min() < word.lo or weights.max() > word.hi:
+        raise UsageError(
+            f"the model's weights are {weights.min()}..{weights.max()} in steps of "
+            f"2^-{word.frac}, the rule's word holds {word.lo}..{word.hi}",
+            where=where,
+            hint="give weight more bits",
+        )
+    neuron = model.with_input_fracs((word.frac,))
+    return LearningLayer(neuron, tess, *weights.shape), weights
+
+
+def _check_signal(rule: LayerRule, span: tuple[int, int]) -> None:
+    most = 1 << (rule.signal_bits - 1)
+    if span[0] < -most or span[1] >= most:
+        raise ValueError(f"the signs make signals {span[0]}..{span[1]}; give signal_bits more bits")

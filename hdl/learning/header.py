@@ -1,0 +1,177 @@
+"""What is said of a frame, as spikes before its own: whether to learn it, and its target."""
+
+from collections.abc import Iterable
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out
+
+from codesign.hdl.events import Process, Stage, Wire
+from codesign.hdl.learning.rival import frame_layout
+from codesign.hdl.memories import Counter
+from codesign.hdl.stream import Component, stream_signature
+from codesign.learning.header import header_bits, header_rows
+
+
+class HeaderStrip(Component):
+    """``i``: frames of ``rows`` header rows and ``steps`` rows of ``elements`` spikes, ``lanes`` (a
+    divisor) a beat. ``o``: the same without the headers, of which ``frame`` tells each. What a
+    header holds beyond its bits is not looked at."""
+
+    def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
+        if lanes < 1 or elements % lanes:
+            raise ValueError(f"{lanes} lanes do not divide a vector of {elements} spikes")
+        rows = header_rows(classes, elements)
+        self._lanes, self._classes = lanes, classes
+        self._head, self._body = rows * elements // lanes, steps * elements // lanes
+        signature = stream_signature(unsigned(1), lanes)
+        layout = frame_layout(classes)
+        super().__init__(
+            {"i": In(signature), "o": Out(signature), "frame": Out(stream.Signature(layout))}
+        )
+
+    def timing(self) -> "StripTiming":
+        """The event model of this component."""
+        return StripTiming(self._head, self._body)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        taken, heading = Signal(), Signal()
+        m.d.comb += taken.eq(self.i.valid & self.i.ready)
+        beat = Counter(m, "beat", self._head + self._body, taken)
+        m.d.comb += [
+            heading.eq(beat.value < self._head),
+            self.i.ready.eq(Mux(heading, ~self.frame.valid, self.o.ready)),
+            self.o.valid.eq(self.i.valid & ~heading),
+            self.o.payload.eq(self.i.payload),
+        ]
+        spikes = self.i.payload.data.as_value()
+        bits = [Signal(name=f"header{n}") for n in range(header_bits(self._classes))]
+        for n, bit in enumerate(bits):
+            with m.If(taken & (beat.value == n // self._lanes)):
+                m.d.sync += bit.eq(spikes[n % self._lanes])
+        with m.If(self.frame.ready):
+            m.d.sync += self.frame.valid.eq(0)
+        with m.If(taken & (beat.value == self._head - 1)):
+            m.d.sync += self.frame.valid.eq(1)
+        m.d.comb += [
+            self.frame.payload.learn.eq(bits[0]),
+            self.frame.payload.target.eq(Cat(*bits[1:])),
+        ]
+        return m
+
+
+class HeaderInsert(Component):
+    """The reverse: ``o`` is the header that ``frame`` says, then ``steps`` rows of ``i``."""
+
+    def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
+        rows = header_rows(classes, elements)
+        self._lanes, self._classes = lanes, classes
+        self._head, self._body = rows * elements // lanes, steps * elements // lanes
+        signature = stream_signature(unsigned(1), lanes)
+        layout = frame_layout(classes)
+        super().__init__(
+            {"i": In(signature), "o": Out(signature), "frame": In(stream.Signature(layout))}
+        )
+
+    def timing(self) -> "InsertTiming":
+        """The event model of this component."""
+        return InsertTiming(self._head, self._body)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        given, heading = Signal(), Signal()
+        m.d.comb += given.eq(self.o.valid & self.o.ready)
+        beat = Counter(m, "beat", self._head + self._body, given)
+        said = self.frame.payload
+        bits = Cat(said.learn, said.target)
+        wide = self._head * self._lanes
+        padded = Cat(bits, Const(0, max(1, wide - len(bits))))[:wide]
+        data = Signal(self._lanes)
+        with m.Switch(beat.value):
+            for n in range(self._head):
+                with m.Case(n):
+                    m.d.comb += data.eq(padded[n * self._lanes :][: self._lanes])
+        m.d.comb += [
+            heading.eq(beat.value < self._head),
+            self.o.valid.eq(Mux(heading, self.frame.valid, self.i.valid)),
+            self.o.payload.data.as_value().eq(Mux(heading, data, self.i.payload.data.as_value())),
+            self.o.payload.last.eq(beat.last),
+            self.i.ready.eq(~heading & self.o.ready),
+            self.frame.ready.eq(given & (beat.value == self._head - 1)),
+        ]
+        return m
+
+
+class StripTiming(Stage):
+    """Event model of :class:`HeaderStrip`."""
+
+    frame: Wire
+
+    def __init__(self, head: int, body: int) -> None:
+        self._head, self._body = head, body
+
+    def processes(self) -> Iterable[Process]:
+        yield self._run()
+
+    def _run(self) -> Process:
+        i, o, frame = self.i, self.o, self.frame
+        n, previous, told, given = 0, -1, 0, 0
+        while True:
+            for beat in range(self._head + self._body):
+                if len(i.valid.at) <= n:
+                    yield i.valid, n
+                t = max(i.valid.at[n], previous + 1)
+                if beat < self._head:
+                    if told:  # the header before must have been taken
+                        if len(frame.taken.at) < told:
+                            yield frame.taken, told - 1
+                        t = max(t, frame.taken.at[told - 1] + 1)
+                else:
+                    o.valid.put(t)
+                    if len(o.taken.at) <= given:
+                        yield o.taken, given
+                    t = o.taken.at[given]
+                    given += 1
+                i.taken.put(t)
+                n, previous = n + 1, t
+                if beat == self._head - 1:
+                    frame.valid.put(t + 1)
+                    told += 1
+
+
+class InsertTiming(Stage):
+    """Event model of :class:`HeaderInsert`."""
+
+    frame: Wire
+
+    def __init__(self, head: int, body: int) -> None:
+        self._head, self._body = head, body
+
+    def processes(self) -> Iterable[Process]:
+        yield self._run()
+
+    def _run(self) -> Process:
+        i, o, frame = self.i, self.o, self.frame
+        n, previous, number, given = 0, -1, 0, 0
+        while True:
+            for beat in range(self._head + self._body):
+                if beat < self._head:
+                    if len(frame.valid.at) <= number:
+                        yield frame.valid, number
+                    t = max(frame.valid.at[number], previous + 1)
+                else:
+                    if len(i.valid.at) <= n:
+                        yield i.valid, n
+                    t = max(i.valid.at[n], previous + 1)
+                o.valid.put(t)
+                if len(o.taken.at) <= given:
+                    yield o.taken, given
+                previous = o.taken.at[given]
+                given += 1
+                if beat == self._head - 1:
+                    frame.taken.put(previous)
+                    number += 1
+                if beat >= self._head:
+                    i.taken.put(previous)
+                    n += 1
