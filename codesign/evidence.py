@@ -132,6 +132,37 @@ class SpikingReport(Strict):
     traces: list[Trace] = []
 
 
+class LearningPoint(Strict):
+    """Share of right answers among the last frames up to number ``frame``, each answered before
+    its weights changed for good: what it says while it learns."""
+
+    frame: int
+    accuracy: float
+
+
+class LearningReport(Strict):
+    """A training run on the simulated circuit: ``frames`` that learned in ``passes`` over ``data``.
+
+    ``before``, ``after``: share of ``test_frames`` other frames answered right without learning.
+    ``cycles_passing``, ``cycles_learning``: between frames, measured. ``weights``: how many there
+    are, ``weights_changed``: of which the run changed so many. ``words``: of traces, Psi and
+    weights that were compared as they were written.
+    """
+
+    data: str
+    passes: int
+    frames: int
+    test_frames: int
+    before: float
+    after: float
+    curve: list[LearningPoint]
+    cycles_passing: float | None
+    cycles_learning: float | None
+    weights: int
+    weights_changed: int
+    words: int
+
+
 class VerifyReport(Strict):
     """Result of ``codesign verify``."""
 
@@ -142,6 +173,7 @@ class VerifyReport(Strict):
     accuracy: float | None = None
     accuracy_frames: int = 0
     spiking: SpikingReport | None = None
+    learning: LearningReport | None = None
     versions: dict[str, str]
 
     @property

@@ -38,7 +38,7 @@ PARTS = [Path(__file__).with_name(name) for name in ("native_parts.h", "native_a
 def native_key(tool: Verilator, build: BuildDir) -> str:
     """Cache key of the harness: RTL, streams, flags, tools."""
     manifest = build.manifest
-    shape = manifest.model_dump_json(include={"top", "input", "output", "taps"})
+    shape = manifest.model_dump_json(include={"top", "input", "output", "taps", "logs"})
     tools = [tool.version, str(tool.cxx), tool.compiler_version(), *VERILATE, *COMMON, *FAST]
     code: tuple[str | Path, ...] = (design_header(manifest), HARNESS, *PARTS)
     return digest([shape, *tools, *code, *build.rtl_files()])

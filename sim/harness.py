@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from codesign.builddir import BuildDir, Manifest, Port
+from codesign.builddir import BuildDir, Manifest, Port, Tap
 from codesign.errors import ToolError, UsageError
 from codesign.sim.hierarchy import tap_member, tap_wires
 from codesign.sim.packing import words_per_beat
@@ -23,8 +23,12 @@ def design_header(manifest: Manifest) -> str:
             _stream(f"Tap{k}", tap.port, k, last=True, ahead=tap.ahead)
             for k, tap in enumerate(manifest.taps)
         ),
-        f"constexpr bool kRegisters = {str(bool(manifest.registers)).lower()};",
-        _files(len(manifest.taps)),
+        *(
+            _stream(f"Log{k}", tap.port, len(manifest.taps) + 1 + k, last=True)
+            for k, tap in enumerate(manifest.logs)
+        ),
+        f"constexpr bool kRegisters = {str(manifest.has_bus).lower()};",
+        _files(len(manifest.taps), len(manifest.logs)),
         _checks(manifest),
         "}  // namespace design\n",
     ]
@@ -47,16 +51,18 @@ def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: bool = Fal
     )
 
 
-def _files(taps: int) -> str:
-    """The vector files: input, output and one per tap."""
+def _files(taps: int, logs: int) -> str:
+    """The vector files: input, output, one per tap, and of any length one per log."""
     names = ["input", "output", *(f"tap{k}" for k in range(taps))]
     opens = [
         f'{n}(folder + "/{n}.bin", frames * {n.capitalize()}::beats * {n.capitalize()}::words)'
         for n in names
     ]
+    logged = [f"log{k}" for k in range(logs)]
+    opens += [f'{n}(F::entries(folder + "/{n}.bin", {n.capitalize()}::words))' for n in logged]
     return (
         "template <class F> struct Files {\n"
-        f"    F {', '.join(names)};\n"
+        f"    F {', '.join([*names, *logged])};\n"
         "    Files(const std::string& folder, std::size_t frames)\n"
         f"        : {', '.join(opens)} {{}}\n}};"
     )
@@ -64,10 +70,16 @@ def _files(taps: int) -> str:
 
 def _checks(manifest: Manifest) -> str:
     """The checkers of all streams, and the loop over the taps, unrolled."""
-    taps = range(len(manifest.taps))
+    taps, logs = range(len(manifest.taps)), range(len(manifest.logs))
     members = "".join(f"    C<Tap{k}, true> tap{k};\n" for k in taps)
+    members += "".join(f"    C<Log{k}, true> log{k};\n" for k in logs)
     starts = "".join(f" tap{k}.start(files.tap{k}.words, begin, frames);" for k in taps)
-    looks = "".join(_look(manifest, k) for k in taps)
+    starts += "".join(
+        f" log{k}.start(files.log{k}.words, 0, files.log{k}.count / Log{k}::words);" for k in logs
+    )
+    looks = "".join(_look(manifest.top, tap, f"tap{k}") for k, tap in enumerate(manifest.taps))
+    looks += "".join(_look(manifest.top, tap, f"log{k}") for k, tap in enumerate(manifest.logs))
+    ends = "".join(f" log{k}.finish(f);" for k in logs)
     records = "".join(f' tap{k}.record(folder + "/seen{k}.bin");' for k in taps)
     counts = ", ".join([*(f"tap{k}.frames_done()" for k in taps), "output.frames_done()"])
     return (
@@ -76,26 +88,26 @@ def _checks(manifest: Manifest) -> str:
         "    template <class F> void start(const F& files, uint64_t begin, uint64_t frames) {\n"
         f"        output.start(files.output.words, begin, frames);{starts}\n    }}\n"
         f"    void record(const std::string& folder) {{ (void)folder;{records} }}\n"
+        f"    void finish_logs(Findings& f) const {{ (void)f;{ends} }}\n"
         "    template <class R> inline void observe_taps(R& r, Findings& f) {\n"
         f"        (void)r; (void)f;\n{looks}    }}\n"
         f"    std::vector<uint64_t> frames_done() const {{ return {{{counts}}}; }}\n}};"
     )
 
 
-def _look(manifest: Manifest, k: int) -> str:
-    """Observe tap ``k``: a transfer is valid and, where the stream can wait, ready."""
-    tap = manifest.taps[k]
+def _look(top: str, tap: Tap, name: str) -> str:
+    """Observe ``tap``: a transfer is valid and, where the stream can wait, ready."""
     valid, ready, payload = (
-        tap_member(manifest.top, tap, tap.wire(w)) for w in ("valid", "ready", "payload")
+        tap_member(top, tap, tap.wire(w)) for w in ("valid", "ready", "payload")
     )
     transfer = f"r.{valid} & r.{ready}" if tap.waits else f"r.{valid}"
-    return f"        if ({transfer}) tap{k}.see(r.{payload}, f);\n"
+    return f"        if ({transfer}) {name}.see(r.{payload}, f);\n"
 
 
 def check_root(header: str, build: BuildDir) -> None:
     """Every tap is a member of the verilated root, and as wide as the manifest says."""
     manifest = build.manifest
-    for tap in manifest.taps:
+    for tap in manifest.watched:
         bits = tap.port.lanes * tap.port.bits + 1
         need = {wire: bits if wire.endswith("payload") else 1 for wire in tap_wires(tap)}
         for wire, bits in need.items():

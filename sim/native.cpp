@@ -26,7 +26,7 @@ constexpr uint64_t kProgressMask = 8191;
 
 struct Options {
     std::string folder;
-    uint64_t frames = 0, watchdog = 100000, drain = 64, seed = 0, writes = 0;
+    uint64_t frames = 0, watchdog = 100000, drain = 64, seed = 0, writes = 0, reads = 0;
     unsigned threads = 1;
     bool stalls = false, record = false;
 };
@@ -60,6 +60,8 @@ public:
         }
         if (options_.stalls) loop<true>(begin, options_.seed + number * 7919);
         else loop<false>(begin, 0);
+        checks_.finish_logs(findings);
+        if (options_.reads) dump();
         seen = checks_.frames_done();
         received = output().frames_done();
         // here, not in main: a model's destructor uses the context of the calling thread
@@ -88,6 +90,19 @@ private:
             edge();
         }
         top_->aresetn = 1;
+    }
+
+    // The words at the addresses of reads.bin, as the run left them.
+    void dump() {
+        const File addresses(options_.folder + "/reads.bin", options_.reads);
+        std::vector<uint32_t> found(options_.reads);
+        load_errors += axil().dump(addresses.words, options_.reads, found.data());
+        std::FILE* file = std::fopen((options_.folder + "/read.bin").c_str(), "wb");
+        if (!file || std::fwrite(found.data(), 4, found.size(), file) != found.size()) {
+            std::perror("read.bin");
+            std::exit(2);
+        }
+        std::fclose(file);
     }
 
     template <bool kStalls> void loop(uint64_t begin, uint64_t seed) {
@@ -197,6 +212,7 @@ bool parse(int argc, char** argv, Options& o) {
         else if (key == "--watchdog") o.watchdog = std::stoull(value);
         else if (key == "--drain") o.drain = std::stoull(value);
         else if (key == "--writes") o.writes = std::stoull(value);
+        else if (key == "--reads") o.reads = std::stoull(value);
         else if (key == "--record") o.record = value == "1";
         else if (key == "--stalls") { o.stalls = true; o.seed = std::stoull(value); }
         else return false;

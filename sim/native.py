@@ -31,6 +31,7 @@ KINDS = (
     "a beat beyond the last frame",
     "tvalid dropped while waiting for tready",
     "data changed while waiting for tready",
+    "words of the log are missing",
 )
 
 
@@ -42,7 +43,8 @@ class SimResult:
     ``latency`` and ``ii`` are cycles as the manifest defines them, None when not measurable
     (random stalls, a single frame, a hang). ``seconds`` is the simulation loop alone.
     ``first_frame``: with ``record``, the codes int64 [elements] of every tap, by tensor.
-    ``load_errors``: register accesses that were refused or read back other data.
+    ``load_errors``: register accesses that were refused or read back other data. ``read``: the
+    32-bit words at the addresses asked for, after the run.
     """
 
     frames: int
@@ -59,6 +61,7 @@ class SimResult:
     message: str = ""
     load_errors: int = 0
     first_frame: Mapping[str, NDArray] = field(default_factory=dict)
+    read: Sequence[int] = ()
 
     @property
     def ok(self) -> bool:
@@ -82,6 +85,7 @@ def run_native(
     watchdog: int | None = None,
     writes: Sequence[tuple[int, int]] = (),
     record: bool = False,
+    reads: Sequence[int] = (),
 ) -> SimResult:
     """Run every frame of ``inputs`` through the circuit and compare with ``expected``.
 
@@ -89,30 +93,39 @@ def run_native(
     output to codes [n, elements]. ``threads`` 0 uses every core. ``stall_seed`` makes source and
     sink wait at random. ``progress`` is called with the number of frames done. ``writes``: (byte
     address, data) written over AXI4-Lite before the first frame, and read back. ``record``: keep
-    what the circuit itself had at every tap in the first frame.
+    what the circuit itself had at every tap in the first frame. ``reads``: byte addresses read
+    over AXI4-Lite after the last frame. ``expected`` has the design's logs too: codes
+    [entries, elements], as many as there are; they need one thread.
     """
     manifest = build.manifest
     streams = vectors(manifest, inputs, expected)
     frames = len(streams[0][1])
     program, build_seconds = native_program(build)
-    if writes and not manifest.registers:
+    if (writes or reads) and not manifest.has_bus:
         raise UsageError("this design has no registers to write", where=str(build.root))
     workers = min(threads or len(os.sched_getaffinity(0)), frames)
+    if manifest.frames_depend:
+        workers = 1  # each thread begins at a reset
     with tempfile.TemporaryDirectory(prefix="codesign-native-") as scratch:
         folder = Path(scratch)
         _write_vectors(folder, streams)
+        _write_logs(folder, manifest, expected)
         command = _command(program, folder, frames, workers, manifest, watchdog)
         if writes:
             np.array(writes, dtype="<u4").tofile(folder / "writes.bin")
             command += ["--writes", str(len(writes))]
+        if reads:
+            np.array(reads, dtype="<u4").tofile(folder / "reads.bin")
+            command += ["--reads", str(len(reads))]
         if stall_seed is not None:
             command += ["--stalls", str(stall_seed % 2**63)]
         if record:
             command += ["--record", "1"]
         answer = _execute(command, progress)
         seen = _recorded(folder, manifest) if record else {}
+        found = np.fromfile(folder / "read.bin", dtype="<u4").tolist() if reads else []
     result = _result(manifest, answer, frames, workers, build_seconds, stall_seed is not None)
-    return replace(result, first_frame=seen)
+    return replace(result, first_frame=seen, read=found)
 
 
 def _recorded(folder: Path, manifest: Manifest) -> dict[str, NDArray]:
@@ -170,6 +183,15 @@ def _write_vectors(folder: Path, streams: list[Stream]) -> None:
         packed.astype("<u4", copy=False).tofile(folder / f"{name}.bin")
 
 
+def _write_logs(folder: Path, manifest: Manifest, expected: Mapping[str, NDArray]) -> None:
+    """log0.bin ...: an entry a beat."""
+    for k, tap in enumerate(manifest.logs):
+        port = tap.port
+        entries = np.asarray(expected[port.tensor], np.int64).reshape(-1, port.elements)
+        packed = packing.pack(entries, port, last=True)
+        packed.astype("<u4", copy=False).tofile(folder / f"log{k}.bin")
+
+
 def _command(
     program: Path, folder: Path, frames: int, workers: int, manifest: Manifest, watchdog: int | None
 ) -> list[str]:
@@ -180,9 +202,14 @@ def _command(
         "--frames": frames,
         "--threads": workers,
         "--watchdog": watchdog or max(100_000, 16 * frame_cycles),
-        "--drain": frame_cycles + 16,
+        "--drain": frame_cycles + 16 + _learning(manifest),
     }
     return [str(program), *(str(word) for pair in options.items() for word in pair)]
+
+
+def _learning(manifest: Manifest) -> int:
+    """Cycles that learning may go on for after the last beat."""
+    return manifest.activity.dense_ii if manifest.learning and manifest.activity else 0
 
 
 def _execute(command: list[str], progress: Callable[[int], None] | None) -> dict[str, list[str]]:
@@ -243,7 +270,11 @@ def _first(manifest: Manifest, values: list[str] | None, stalled: bool) -> Misma
     if values is None:
         return None
     frame, tensor, index, expected, actual, kind = (int(v) for v in values)
-    ports = [*(tap.port for tap in manifest.taps), manifest.output]
+    ports = [
+        *(tap.port for tap in manifest.taps),
+        manifest.output,
+        *(tap.port for tap in manifest.logs),
+    ]
     engine = ENGINE + (", random stalls" if stalled else "")
     return Mismatch(
         tensor=ports[tensor].tensor,

@@ -17,7 +17,7 @@
 
 namespace {
 
-enum Kind : int { kCode, kLast, kExtra, kDropped, kChanged };
+enum Kind : int { kCode, kLast, kExtra, kDropped, kChanged, kMissing };
 
 // ---- wires as 32-bit words -------------------------------------------------------------------
 template <std::size_t N>
@@ -37,7 +37,17 @@ inline void store(T& wire, const uint32_t* words) {
 
 struct File {
     const uint32_t* words = nullptr;
-    explicit File(const std::string& path, std::size_t need) {
+    std::size_t count = 0;  // words in it
+    // `per` words an entry, as many entries as there are.
+    static File entries(const std::string& path, std::size_t per) {
+        struct stat info{};
+        if (::stat(path.c_str(), &info) || info.st_size % (4 * per)) {
+            std::fprintf(stderr, "error: %s: missing or not entries of %zu words\n", path.c_str(), per);
+            std::exit(2);
+        }
+        return File(path, info.st_size / 4);
+    }
+    explicit File(const std::string& path, std::size_t need) : count(need) {
         const int fd = ::open(path.c_str(), O_RDONLY);
         struct stat info{};
         if (fd < 0 || ::fstat(fd, &info) || static_cast<std::size_t>(info.st_size) != need * 4) {
@@ -106,6 +116,10 @@ public:
             for (unsigned b = 0; b < (final ? used : full); ++b) mask_[final][b / 32] |= 1u << (b % 32);
             if (kPayloadLast) mask_[final][full / 32] |= 1u << (full % 32);
         }
+    }
+    // A log: `entries` of one beat each must have come by the end.
+    void finish(Findings& findings) const {
+        if (left_) findings.add({true, frame_, S::tensor, 0, 0, 0, kMissing});
     }
     bool done() const { return left_ == 0; }
     bool final_beat() const { return beat_ == S::beats - 1; }

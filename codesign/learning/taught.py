@@ -12,15 +12,20 @@ from codesign.learning.rival import Rival
 
 @dataclass
 class Log:
-    """What learning writes, in the order of writing. Rows of ``pre``: input, trace; of ``post``:
-    group, Psi of each lane, its trace; of ``weights``: row of the memory, weight of each lane.
-    ``active``, ``changes``: of every step of every frame."""
+    """What learning writes, in the order of writing: arrays int32, a row for each word. Of ``pre``:
+    input, trace; of ``post``: group, Psi of each lane, its trace; of ``weights``: row of the
+    memory, weight of each lane. ``active``, ``changes``: of every step of every frame."""
 
-    pre: list[list[int]] = field(default_factory=list)
-    post: list[list[int]] = field(default_factory=list)
-    weights: list[list[int]] = field(default_factory=list)
+    pre: list[np.ndarray] = field(default_factory=list)
+    post: list[np.ndarray] = field(default_factory=list)
+    weights: list[np.ndarray] = field(default_factory=list)
     active: list[int] = field(default_factory=list)
     changes: list[bool] = field(default_factory=list)
+
+    def rows(self, name: str, lanes: int) -> np.ndarray:
+        """All rows of ``pre``, ``post`` or ``weights``, int32 [words, columns]."""
+        columns = {"pre": 2, "post": 1 + 2 * lanes, "weights": 1 + lanes}[name]
+        return np.concatenate([np.zeros((0, columns), np.int32), *getattr(self, name)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,21 +99,20 @@ class Taught:
         self, log: Log, state: LayerState, m: np.ndarray, listed: list[int], final: bool
     ) -> list[int]:
         """Logs a step; the inputs that keep a trace."""
-        fresh = np.flatnonzero(state.x)
         had = set(listed)
-        listed = [*listed, *(int(j) for j in fresh if int(j) not in had)]
+        listed = [*listed, *(j for j in np.flatnonzero(state.x).tolist() if j not in had)]
         g, h = self.layer.rule.factors(m, state.psi, state.post)
         changes = bool(g.any() or h.any())
         lanes, groups = self.lanes, self.layer.outputs // self.lanes
-        for group in range(groups):
-            own = slice(group * lanes, (group + 1) * lanes)
-            log.post.append([group, *state.psi[own].tolist(), *state.post[own].tolist()])
-        for j in listed:
-            log.pre.append([j, 0 if final else int(state.pre[j])])
-            for group in range(groups) if changes else ():
-                own = slice(group * lanes, (group + 1) * lanes)
-                row = group * self.layer.inputs + j
-                log.weights.append([row, *state.weights[j, own].tolist()])
+        parts = [np.arange(groups)[:, None], state.psi.reshape(-1, lanes)]
+        log.post.append(np.hstack([*parts, state.post.reshape(-1, lanes)]).astype(np.int32))
+        rows = np.array(listed, np.int64)
+        traces = 0 * rows if final else state.pre[rows]
+        log.pre.append(np.stack([rows, traces], axis=1).astype(np.int32))
+        if changes:
+            places = rows[:, None] + np.arange(groups) * self.layer.inputs
+            codes = state.weights[rows].reshape(-1, lanes)
+            log.weights.append(np.hstack([places.reshape(-1, 1), codes]).astype(np.int32))
         log.active.append(len(listed))
         log.changes.append(changes)
         return [] if final else [j for j in listed if state.pre[j]]

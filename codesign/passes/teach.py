@@ -22,8 +22,8 @@ from codesign.passes.base import Pass
 
 class Teach(Pass):
     """The layers of ``file``, which begin at the circuit's input ``source``; ``activity``: the
-    share of their inputs that spike in a step. The graph then begins at that input: frames of codes with a header
-    (:mod:`codesign.learning.header`)."""
+    share of their inputs that spike in a step. The graph then begins at that input: frames of
+    codes with a header (:mod:`codesign.learning.header`)."""
 
     name = "teach"
 

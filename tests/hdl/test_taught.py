@@ -59,15 +59,12 @@ def compare(part, run, seen, passes, learn, target, classes):
         out = with_header(out, learn.astype(int), target, classes)
     assert (bench.dense_of(seen.words, part.o, frames) == out.reshape(frames, -1)).all()
     ports = [part.state_v, part.log_pre, part.log_post, part.log_weights]
-    wanted = [
-        run.states["v"].reshape(-1, part.core.lanes),
-        run.log.pre,
-        run.log.post,
-        run.log.weights,
-    ]
+    lanes, log = part.core.lanes, run.log
+    logs = [log.rows(name, lanes) for name in ("pre", "post", "weights")]
+    wanted = [run.states["v"].reshape(-1, lanes), *logs]
     for port, words, expected in zip(ports, seen.taps, wanted, strict=True):
         lanes, shape = harness.layout_of(port)
-        assert [harness.from_beat(w, lanes, shape)[0] for w in words] == np.array(expected).tolist()
+        assert [harness.from_beat(w, lanes, shape)[0] for w in words] == expected.tolist()
 
 
 @FEW

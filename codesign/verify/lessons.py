@@ -1,0 +1,95 @@
+"""Labelled spikes to learn from, and to test with: an ``.npz`` of plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codesign.errors import UsageError
+from codesign.train.golden import load_golden
+
+FORMAT = (
+    "an .npz with frames (samples, steps, inputs) of 0 and 1 and labels (samples), optionally "
+    "test_frames and test_labels; 'codesign learning-data' writes one"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """``x``: int64 [n, steps, inputs]; ``y``: int64 [n]; and the same to test with. ``name``: what
+    the report calls them."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+
+def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
+    """Those of a file, checked for a network of ``shape`` (steps, inputs); without a test split
+    every fifth sample is for test."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except OSError as error:
+        raise UsageError(f"cannot read: {error}", where=str(path), hint=FORMAT) from error
+    except (ValueError, EOFError, AttributeError) as error:
+        raise UsageError(f"not an .npz of arrays: {error}", where=str(path), hint=FORMAT) from error
+    for name in ("frames", "labels"):
+        if name not in found:
+            raise UsageError(f"array '{name}' is missing", where=str(path), hint=FORMAT)
+    x, y = _checked(found, "frames", "labels", shape, classes, path)
+    if "test_frames" in found:
+        return Lessons(path.name, x, y, *_checked(
+            found, "test_frames", "test_labels", shape, classes, path
+        ))  # fmt: skip
+    return _cut(path.name, x, y)
+
+
+def recorded_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
+    """The test split recorded with the model, cut in two."""
+    if not path.exists():
+        raise UsageError(
+            "nothing was recorded with this model to learn from", hint=f"give --data: {FORMAT}"
+        )
+    golden = load_golden(path)
+    arrays = {"frames": golden.test_x, "labels": golden.test_y}
+    return _cut("recorded split", *_checked(arrays, "frames", "labels", shape, classes, path))
+
+
+def _cut(name: str, x: np.ndarray, y: np.ndarray) -> Lessons:
+    test = np.arange(len(x)) % 5 == 4
+    return Lessons(name, x[~test], y[~test], x[test], y[test])
+
+
+def _checked(
+    found: dict[str, np.ndarray],
+    frames: str,
+    labels: str,
+    shape: tuple[int, int],
+    classes: int,
+    path: Path,
+) -> tuple[np.ndarray, np.ndarray]:
+    if labels not in found:
+        raise UsageError(f"array '{labels}' is missing", where=str(path), hint=FORMAT)
+    x, y = found[frames], found[labels]
+    if x.dtype.kind not in "iubf" or y.dtype.kind not in "iub":
+        raise UsageError(f"'{frames}' and '{labels}' hold numbers", where=str(path), hint=FORMAT)
+    if x.ndim != 3 or x.shape[1:] != shape or y.shape != (len(x),) or len(x) < 5:
+        raise UsageError(
+            f"'{frames}' is {x.shape} and '{labels}' {y.shape}; the network takes "
+            f"(samples, {shape[0]}, {shape[1]}), 5 samples or more",
+            where=str(path),
+            hint=FORMAT,
+        )
+    if ((x != 0) & (x != 1)).any():
+        at = np.argwhere((x != 0) & (x != 1))[0].tolist()
+        raise UsageError(f"'{frames}' holds {x[tuple(at)]} at {at}: spikes are 0 and 1")
+    outside = np.flatnonzero((y < 0) | (y >= classes))
+    if outside.size:
+        first = int(outside[0])
+        raise UsageError(f"label {first} is {int(y[first])}, the network has classes 0..{classes - 1}")
+    return x.astype(np.int64), y.astype(np.int64)
