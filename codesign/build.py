@@ -59,7 +59,8 @@ from codesign.train.golden import load_golden
 
 Progress = Callable[[str], None]
 
-#: The streams of a layer that learns that show what it writes.
+#: Of a layer that learns: where its neurons lie, and the streams that show what it writes.
+STATES = ("core", "neurons")
 LOGS = ("log_pre", "log_post", "log_weights")
 
 
@@ -244,6 +245,8 @@ def _taps(planned: Planned, layer: PlannedLayer) -> list[Tap]:
 def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str]) -> list[Tap]:
     """Every word of state, as it is written."""
     node = layer.nodes[0]
+    if isinstance(layer.head, EventLearning):
+        path = [*path, *STATES]
     return [
         Tap(
             port=port(value, plan.pe, axis=False),

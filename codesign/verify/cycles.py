@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -85,6 +86,16 @@ def _seen(graph: Graph, circuit: Circuit, codes: np.ndarray) -> dict[str, np.nda
     sources = {layer.nodes[0].name: layer.source for layer in by_data(circuit)}
     found = run(graph, given, keep=[value.name for value in sources.values()])
     return {node: found[value.name].reshape(-1, *value.shape) for node, value in sources.items()}
+
+
+def seen_by_events(
+    graph: Graph, circuit: Circuit, codes: np.ndarray, without: set[str]
+) -> dict[str, np.ndarray]:
+    """As :func:`_seen`, but for the layers ``without``."""
+    others = replace(
+        circuit, layers=tuple(x for x in circuit.layers if x.nodes[0].name not in without)
+    )
+    return _seen(graph, others, codes) if by_data(others) else {}
 
 
 def _affordable(spikes: list[np.ndarray]) -> int:

@@ -13,11 +13,9 @@ from codesign.frontend import import_qonnx
 from codesign.ops.event_learning import EventLearning
 from codesign.passes import lower
 from codesign.plan import partition
-from codesign.reference import run
 from codesign.reference.boundaries import boundaries
 from codesign.reference.states import with_states
 from codesign.verify.golden import golden_vectors
-from codesign.verify.subject import Subject
 from codesign.verify.lessons import Lessons
 from codesign.verify.vectors import VectorSet
 
@@ -31,7 +29,7 @@ COMPARED, BENCHED = 400, 40
 def model_links(pupil: Pupil, lessons: Lessons) -> list[Evidence]:
     """PyTorch = reference (what was recorded), qonnx = reference, and that reference = layers that
     do not learn, on the test frames."""
-    from codesign.verify.chain_links import reference_codes, software_links
+    from codesign.verify import Subject, reference_codes, software_links
 
     root = pupil.build.root / "model"
     imported = import_qonnx(root / "model.onnx")

@@ -17,7 +17,6 @@ import numpy as np
 
 from codesign.builddir import BuildDir, Evidence, Manifest, Mismatch, VerifyReport
 from codesign.evidence import LearningPoint, LearningReport
-from codesign.formats import Real
 from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
 from codesign.learning.header import header_rows, with_header
@@ -188,9 +187,7 @@ def _training(
     return evidence, report
 
 
-def _stalled(
-    pupil: Pupil, lessons: Lessons, seed: int, progress: Progress
-) -> list[Evidence]:
+def _stalled(pupil: Pupil, lessons: Lessons, seed: int, progress: Progress) -> list[Evidence]:
     """Frames of which some learn and some do not, under random stalls."""
     rng = np.random.default_rng(seed)
     some = min(STALLED, len(lessons.x))
@@ -247,7 +244,11 @@ def compared(
     )
     wrong, first, note = _weights(pupil, result, found)
     hang = 1 if result.hang and not result.mismatches else 0
-    link = {"vectors": name, "frames": len(frames), "seed": seed if seed is not None else stall_seed}
+    link = {
+        "vectors": name,
+        "frames": len(frames),
+        "seed": seed if seed is not None else stall_seed,
+    }
     return [
         Evidence(
             link="reference = RTL",

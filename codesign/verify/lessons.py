@@ -91,5 +91,7 @@ def _checked(
     outside = np.flatnonzero((y < 0) | (y >= classes))
     if outside.size:
         first = int(outside[0])
-        raise UsageError(f"label {first} is {int(y[first])}, the network has classes 0..{classes - 1}")
+        raise UsageError(
+            f"label {first} is {int(y[first])}, the network has classes 0..{classes - 1}"
+        )
     return x.astype(np.int64), y.astype(np.int64)

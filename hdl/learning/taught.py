@@ -29,9 +29,9 @@ class TaughtDense(Component):
     the outputs' spikes, ``lanes`` a beat, with a header of their own where ``passes`` says so.
     ``load``: the weights; an access waits until the weights of the last frame are written.
 
-    ``state_NAME`` shows every word of state. ``log_pre`` (input, trace), ``log_post`` (group, Psi
+    States are shown by ``core.neurons``. ``log_pre`` (input, trace), ``log_post`` (group, Psi
     and its trace of each lane) and ``log_weights`` (row, the weight of each lane) show every word
-    that learning writes, each for one cycle, in the order of
+    that learning writes, each for one cycle (a cycle later), in the order of
     :class:`codesign.learning.taught.Taught`.
     """
 
@@ -59,7 +59,6 @@ class TaughtDense(Component):
         self.insert = HeaderInsert(layer.outputs, steps, lanes, classes) if passes else None
         self.slice = RegisterSlice(self.strip.i.payload.shape())
         self.steps, self.classes, self.layout = steps, classes, layout
-        self._states = [n for n in self.core.signature.members if n.startswith("state_")]
         core, rule = self.core, layer.rule
         post = max(rule.psi.word.bits, rule.post.bits, len(core.probe_post.group))
         row = max(rule.weight.bits, 1 + len(core.probe_weights.row))
@@ -74,7 +73,6 @@ class TaughtDense(Component):
                 "i": In(stream_signature(unsigned(1), simd)),
                 "o": Out(stream_signature(unsigned(1), lanes)),
                 "load": In(load_signature()),
-                **{name: core.signature.members[name] for name in self._states},
                 **{n: Out(stream.Signature(s, always_ready=True)) for n, s in logs.items()},
             }
         )
@@ -142,8 +140,6 @@ class TaughtDense(Component):
 
     def _show(self, m: Module) -> None:
         core, rule = self.core, self.core.rule
-        for name in self._states:
-            wiring.connect(m, getattr(core, name), wiring.flipped(getattr(self, name)))
         pre, post, rows = core.probe_pre, core.probe_post, core.probe_weights
         psi_bits, post_bits, bits = rule.psi.word.bits, rule.post.bits, rule.weight.bits
         lanes = range(core.lanes)
@@ -164,8 +160,9 @@ class TaughtDense(Component):
         }
         for name, (valid, codes) in said.items():
             port = getattr(self, name)
-            m.d.comb += [port.valid.eq(valid), port.payload.last.eq(1)]
-            m.d.comb += [port.payload.data[n].eq(code) for n, code in enumerate(codes)]
+            # Registers that nobody reads: simulation sees their names, synthesis drops them.
+            m.d.sync += [port.valid.eq(valid), port.payload.last.eq(1)]
+            m.d.sync += [port.payload.data[n].eq(code) for n, code in enumerate(codes)]
 
 
 class TaughtTiming(Stage):

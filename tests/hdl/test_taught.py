@@ -58,7 +58,7 @@ def compare(part, run, seen, passes, learn, target, classes):
     if passes:
         out = with_header(out, learn.astype(int), target, classes)
     assert (bench.dense_of(seen.words, part.o, frames) == out.reshape(frames, -1)).all()
-    ports = [part.state_v, part.log_pre, part.log_post, part.log_weights]
+    ports = [part.core.neurons.state_v, part.log_pre, part.log_post, part.log_weights]
     lanes, log = part.core.lanes, run.log
     logs = [log.rows(name, lanes) for name in ("pre", "post", "weights")]
     wanted = [run.states["v"].reshape(-1, lanes), *logs]
@@ -87,7 +87,7 @@ def test_every_word_and_every_cycle(seed, shape, steps, passes, reset, stalls):
     words = bench.dense_words(whole.reshape(len(x), -1), part.i)
     rows = header_rows(classes, outputs) if passes else 0
     beats = len(x) * (steps + rows) * outputs // lanes
-    taps = (part.state_v, part.log_pre, part.log_post, part.log_weights)
+    taps = (part.core.neurons.state_v, part.log_pre, part.log_post, part.log_weights)
     seen = bench.run(part, words, beats, stalls=stalls, seed=seed, taps=taps)
     if stalls == (0.0, 0.0):
         work = work_of(x, learn, run.log, simd)
