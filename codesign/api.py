@@ -16,6 +16,7 @@ from codesign.errors import MismatchError, UnsupportedModel, UsageError
 from codesign.formats import parse_format
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.survey import Survey, survey
+from codesign.learnfile import LearnFile, read_learning
 from codesign.passes import lower
 from codesign.plan import Goal, partition
 from codesign.plan.planfile import PlanFile, read_plan
@@ -103,6 +104,7 @@ def generate(
     runtime_weights: bool = False,
     softmax: str = "host",
     activity: float | None = None,
+    learn: str | Path | LearnFile | None = None,
     progress: Progress = lambda _: None,
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
@@ -114,6 +116,7 @@ def generate(
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
     ``activity``: layers between spikes become event-driven, planned for this share of spikes.
+    ``learn``: a rule file (or its schema), by which dense layers of neurons learn on the chip.
     ``softmax``: one at the end is computed on the ``host``, or is replaced by ``argmax``.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
@@ -127,6 +130,7 @@ def generate(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
             input_format=parse_format(input_format) if input_format else None,
             runtime_weights=runtime_weights, softmax=softmax, activity=activity,
+            learn=read_learning(Path(learn)) if isinstance(learn, str | Path) else learn,
             progress=progress,
         )  # fmt: skip
     finally:

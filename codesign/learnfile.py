@@ -93,7 +93,9 @@ class Signs(Strict):
 
 class LayerRule(Strict):
     """A layer: :class:`codesign.learning.Tess` field by field, and its signal's signs and margin.
-    ``post_shift`` is ``"none"`` where only the input's trace counts (e-prop)."""
+    ``post_shift`` is ``"none"`` where only the input's trace counts (e-prop). Where learned
+    weights are finer than the membrane and the model's neurons say ``exact``,
+    ``current_rounding`` says how a sum is rounded; else it is ``model``."""
 
     pre: WordChoice
     pre_leak: LeakChoice
@@ -103,6 +105,7 @@ class LayerRule(Strict):
     signal_bits: Annotated[int, Field(ge=2, le=16)]
     factor: WordChoice
     weight: WordChoice
+    current_rounding: Literal["model", "floor", "trunc0", "half_even"]
     pre_shift: Shift
     post_shift: Shift | Literal["none"]
     rate_shift: Shift

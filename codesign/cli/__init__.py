@@ -10,7 +10,7 @@ import sys
 import typer
 
 from codesign import __version__
-from codesign.cli import nir, verbs
+from codesign.cli import learning, nir, verbs
 from codesign.cli.ui import errors, report_error
 from codesign.errors import CodesignError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for _verb in (*verbs.ALL, *nir.ALL):
+for _verb in (*verbs.ALL, *learning.ALL, *nir.ALL):
     app.command(_verb.__name__.replace("_", "-"))(_verb)
 
 

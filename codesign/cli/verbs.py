@@ -68,6 +68,9 @@ def generate(
         float | None,
         typer.Option(help="Event-driven spiking layers, for this share of spikes a step."),
     ] = None,
+    learn: Annotated[
+        Path | None, typer.Option(help="A rule by which layers learn on the chip (TOML or JSON).")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -81,6 +84,8 @@ def generate(
       codesign generate model.onnx -o build/ --unrolled
 
       codesign generate model.onnx -o build/ --fps 1e6 --clock 100
+
+      codesign generate spiking.onnx -o build/ --learn learning.toml
     """
     from codesign import api
     from codesign.report.terminal import design_table
@@ -101,6 +106,7 @@ def generate(
             runtime_weights=runtime_weights,
             softmax=softmax,
             activity=activity,
+            learn=learn,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))
@@ -121,6 +127,10 @@ def verify(
     waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (cocotb).")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit results here.")] = None,
     cocotb: Annotated[bool, typer.Option(help="Run the cocotb benches as well.")] = True,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled frames (.npz) for a design that learns.")
+    ] = None,
+    passes: Annotated[int, typer.Option(help="Passes over them of the training run.", min=1)] = 1,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -134,6 +144,8 @@ def verify(
       codesign verify build/ --inputs x.npy --waves --junit results.xml
 
       codesign verify build/ --weights retrained.onnx
+
+      codesign verify build/ --data digits.npz --passes 3
     """
     from codesign.api import Design, describe_failure
     from codesign.report.terminal import verify_table
@@ -156,6 +168,8 @@ def verify(
             waves=waves,
             junit=junit,
             cocotb=cocotb,
+            data=data,
+            passes=passes,
             progress=ui.step,
         )
     ui.result(report, verify_table(report))

@@ -34,7 +34,7 @@ class Teach(Pass):
 
     def call(self, graph: Graph) -> Graph:
         source = graph.values[self._source]
-        row = self._row(graph, source)
+        row = neuron_row(graph, source)
         names = [neurons.name for _, neurons in row]
         missing = [name for name in self._file.layers if name not in names]
         if missing:
@@ -56,32 +56,6 @@ class Teach(Pass):
         nodes, values = self._replaced(graph, taught, entry)
         kept = replace(graph, inputs=(source.name,))
         return kept.with_nodes(nodes, values)
-
-    def _row(self, graph: Graph, source: Value) -> list[tuple[Node, Node]]:
-        """(synapses, neurons) one after the other from the circuit's input on."""
-        if len(source.shape) != 2 or source.format != SPIKES:
-            raise UnsupportedModel(
-                f"layers that learn read spikes (steps, features); the circuit's input is "
-                f"{source.shape} {source.format.label()}",
-                where=f"value '{source.name}'",
-                hint="train with --encoder host, so that spikes are the network's input",
-            )
-        found, value = [], source.name
-        while True:
-            readers = graph.consumers(value)
-            if len(readers) != 1 or not isinstance(readers[0].op, MatVec):
-                if any(isinstance(r.op, MatVec) for r in readers):
-                    raise UnsupportedModel(
-                        f"'{value}' is read by {len(readers)} nodes: branches do not learn",
-                        where=f"node '{readers[0].name}'",
-                    )
-                return found
-            (synapses,) = readers
-            after = graph.consumers(synapses.output)
-            if len(after) != 1 or not isinstance(after[0].op, Neuron):
-                return found
-            found.append((synapses, after[0]))
-            value = after[0].output
 
     def _replaced(
         self, graph: Graph, taught: list[tuple[Node, Node]], entry: Value
@@ -128,6 +102,33 @@ class Teach(Pass):
         return EventLearning(layer, rival, weights, op.steps, passes, expected)
 
 
+def neuron_row(graph: Graph, source: Value) -> list[tuple[Node, Node]]:
+    """(synapses, neurons) one after the other from the circuit's input on."""
+    if len(source.shape) != 2 or source.format != SPIKES:
+        raise UnsupportedModel(
+            f"layers that learn read spikes (steps, features); the circuit's input is "
+            f"{source.shape} {source.format.label()}",
+            where=f"value '{source.name}'",
+            hint="train with --encoder host, so that spikes are the network's input",
+        )
+    found, value = [], source.name
+    while True:
+        readers = graph.consumers(value)
+        if len(readers) != 1 or not isinstance(readers[0].op, MatVec):
+            if any(isinstance(r.op, MatVec) for r in readers):
+                raise UnsupportedModel(
+                    f"'{value}' is read by {len(readers)} nodes: branches do not learn",
+                    where=f"node '{readers[0].name}'",
+                )
+            return found
+        (synapses,) = readers
+        after = graph.consumers(synapses.output)
+        if len(after) != 1 or not isinstance(after[0].op, Neuron):
+            return found
+        found.append((synapses, after[0]))
+        value = after[0].output
+
+
 def _layer(
     rule: LayerRule, model: Lif, matrix: MatVec, where: str
 ) -> tuple[LearningLayer, np.ndarray]:
@@ -149,8 +150,24 @@ def _layer(
             where=where,
             hint="give weight more bits",
         )
-    neuron = model.with_input_fracs((word.frac,))
+    neuron = _rounded(rule, model).with_input_fracs((word.frac,))
     return LearningLayer(neuron, tess, *weights.shape), weights
+
+
+def _rounded(rule: LayerRule, model: Lif) -> Lif:
+    """``model`` with a rounding for sums that are finer than its membrane."""
+    coarse = model.synapse.word.frac if model.synapse else model.word.frac
+    chosen, own = rule.current_rounding, model.rounding
+    if own != "exact":
+        if chosen not in ("model", own):
+            raise ValueError(f"current_rounding: the model's neurons round '{own}', not '{chosen}'")
+        return model
+    if chosen == "model" and rule.weight.frac > coarse:
+        raise ValueError(
+            f"sums of weights of {rule.weight.frac} fraction bits must be rounded to the neurons' "
+            f"{coarse}, but these say 'exact': give current_rounding"
+        )
+    return model if chosen == "model" else replace(model, rounding=chosen)
 
 
 def _check_signal(rule: LayerRule, span: tuple[int, int]) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from codesign.builddir import BenchResult, BuildDir, Evidence, Manifest, VerifyReport
+from codesign.errors import UsageError
 from codesign.evidence import SpikingReport
 from codesign.plan.activity import by_data
 from codesign.reference import run
 from codesign.verify.chain import Codes
 from codesign.verify.golden import golden_vectors
 from codesign.verify.hardware import cocotb_benches, cycle_links, hardware_links, spiking_part
+from codesign.verify.learning import verify_learning
 from codesign.verify.software import software_links
 from codesign.verify.subject import Subject, reference_codes, taps_of
 from codesign.verify.vectors import VectorSet, random_inputs, random_vectors, user_vectors
@@ -44,6 +46,8 @@ def verify(
     cocotb: bool = True,
     waves: bool = False,
     junit: Path | None = None,
+    data: Path | None = None,
+    passes: int = 1,
     progress: Progress = lambda _: None,
 ) -> VerifyReport:
     """Run the whole chain and write ``reports/verify.json``.
@@ -53,9 +57,35 @@ def verify(
     the trained ones, which such a design has from the start and gets again over its bus.
     ``random_frames``: random frames with every corner; by default 10,000, fewer where a frame
     takes long.
+    ``data``, ``passes``: for a design that learns, see :func:`.learning.verify_learning`.
     ``threads``: of the native simulation, 0 for all cores. Nothing is raised for a mismatch:
     see :attr:`VerifyReport.ok` and the evidence.
     """
+    if build.manifest.learning:
+        if inputs is not None or weights is not None:
+            raise UsageError(
+                "--inputs and --weights are not for designs that learn",
+                where=str(build.root),
+                hint="give labelled frames with --data",
+            )
+        return verify_learning(
+            build,
+            data=data,
+            passes=passes,
+            random_frames=random_frames,
+            seed=seed,
+            cocotb=cocotb,
+            waves=waves,
+            junit=junit,
+            versions=_versions(),
+            progress=progress,
+        )
+    if data is not None or passes != 1:
+        raise UsageError(
+            "--data and --passes are for designs that learn",
+            where=str(build.root),
+            hint="generate the design with --learn, or give --inputs",
+        )
     subject = Subject.open(build, weights)
     frames = random_frames or _affordable_frames(subject.manifest)
     sets = _vector_sets(subject, inputs, frames, seed)

@@ -17,6 +17,8 @@ from codesign.reference.boundaries import boundaries
 from codesign.reference.states import with_states
 from codesign.verify.golden import golden_vectors
 from codesign.verify.lessons import Lessons
+from codesign.verify.software import software_links
+from codesign.verify.subject import Subject, reference_codes
 from codesign.verify.vectors import VectorSet
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ COMPARED, BENCHED = 400, 40
 def model_links(pupil: Pupil, lessons: Lessons) -> list[Evidence]:
     """PyTorch = reference (what was recorded), qonnx = reference, and that reference = layers that
     do not learn, on the test frames."""
-    from codesign.verify import Subject, reference_codes, software_links
-
     root = pupil.build.root / "model"
     imported = import_qonnx(root / "model.onnx")
     graph = lower(imported.graph)

@@ -33,12 +33,14 @@ from codesign.reference.learning import (
     to_words,
 )
 from codesign.sim.native import SimResult, run_native
-from codesign.verify.lessons import Lessons, read_lessons, recorded_lessons
+from codesign.verify.lessons import Lessons, random_lessons, read_lessons, recorded_lessons
 
 Progress = Callable[[str], None]
 
 #: Frames of the run with stalls, of the one from written weights, and of those that are timed.
 STALLED, WRITTEN, TIMED = 300, 100, 24
+#: Random frames where there are no others.
+RANDOM = 400
 #: Points of the curve.
 POINTS = 20
 
@@ -101,6 +103,7 @@ def verify_learning(
     *,
     data: Path | None = None,
     passes: int = 1,
+    random_frames: int | None = None,
     seed: int = 1,
     cocotb: bool = True,
     waves: bool = False,
@@ -109,15 +112,18 @@ def verify_learning(
     progress: Progress = lambda _: None,
 ) -> VerifyReport:
     """Run the proof of a design that learns. ``data``: labelled frames (:mod:`.lessons`), by
-    default those recorded with the model; ``passes`` over them are the training run."""
+    default those recorded with the model, or ``random_frames`` random ones; ``passes`` over them
+    are the training run."""
     from codesign.verify.frozen import frozen_benches, model_links
 
     pupil = Pupil.open(build)
-    if data is None:
-        golden = build.root / "model" / "golden.npz"
+    golden = build.root / "model" / "golden.npz"
+    if data is not None:
+        lessons = read_lessons(data, pupil.shape, pupil.classes)
+    elif golden.exists() and random_frames is None:
         lessons = recorded_lessons(golden, pupil.shape, pupil.classes)
     else:
-        lessons = read_lessons(data, pupil.shape, pupil.classes)
+        lessons = random_lessons(random_frames or RANDOM, pupil.shape, pupil.classes, seed)
     progress("the model before it learns")
     evidence = model_links(pupil, lessons)
     found, report = _training(pupil, lessons, passes, progress)

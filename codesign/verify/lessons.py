@@ -10,6 +10,8 @@ import numpy as np
 from codesign.errors import UsageError
 from codesign.train.golden import load_golden
 
+#: Fewer frames could not be timed.
+FEWEST = 10
 FORMAT = (
     "an .npz with frames (samples, steps, inputs) of 0 and 1 and labels (samples), optionally "
     "test_frames and test_labels; 'codesign learning-data' writes one"
@@ -51,13 +53,17 @@ def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
 
 def recorded_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
     """The test split recorded with the model, cut in two."""
-    if not path.exists():
-        raise UsageError(
-            "nothing was recorded with this model to learn from", hint=f"give --data: {FORMAT}"
-        )
     golden = load_golden(path)
     arrays = {"frames": golden.test_x, "labels": golden.test_y}
     return _cut("recorded split", *_checked(arrays, "frames", "labels", shape, classes, path))
+
+
+def random_lessons(count: int, shape: tuple[int, int], classes: int, seed: int) -> Lessons:
+    """``count`` frames of spikes and their classes at random, silence and dense spikes too."""
+    rng = np.random.default_rng(seed)
+    rate = rng.choice([0.0, 0.05, 0.2, 0.5, 1.0], count, p=[0.05, 0.3, 0.4, 0.2, 0.05])
+    x = (rng.random((count, *shape)) < rate[:, None, None]).astype(np.int64)
+    return _cut("random spikes", x, rng.integers(0, classes, count))
 
 
 def _cut(name: str, x: np.ndarray, y: np.ndarray) -> Lessons:
@@ -78,10 +84,10 @@ def _checked(
     x, y = found[frames], found[labels]
     if x.dtype.kind not in "iubf" or y.dtype.kind not in "iub":
         raise UsageError(f"'{frames}' and '{labels}' hold numbers", where=str(path), hint=FORMAT)
-    if x.ndim != 3 or x.shape[1:] != shape or y.shape != (len(x),) or len(x) < 5:
+    if x.ndim != 3 or x.shape[1:] != shape or y.shape != (len(x),) or len(x) < FEWEST:
         raise UsageError(
             f"'{frames}' is {x.shape} and '{labels}' {y.shape}; the network takes "
-            f"(samples, {shape[0]}, {shape[1]}), 5 samples or more",
+            f"(samples, {shape[0]}, {shape[1]}), {FEWEST} samples or more",
             where=str(path),
             hint=FORMAT,
         )

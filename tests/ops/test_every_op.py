@@ -14,6 +14,8 @@ from codesign.api import generate
 from codesign.frontend import import_qonnx
 from codesign.ir import REGISTRY
 from codesign.ir.serialize import load_graph
+from codesign.learnstart import starting_rule
+from codesign.passes import lower
 from codesign.spikes.bessel import design
 from codesign.spikes.coders import Rate
 from tests import attention_models, branch_models, quantizer_models, recurrent_models
@@ -38,6 +40,11 @@ def chained(*steps: tuple[str, object], flatten: bool = False) -> object:
     return b.model([2, 3] if flatten else 6, b.quant(x, "y", 0.25, 0, 4, **QUANT), 4, False)
 
 
+def learning_rule(model: object) -> object:
+    """How the layers of a spiking network learn."""
+    return starting_rule(lower(import_qonnx(model).graph))
+
+
 def softmaxed() -> object:
     """A layer and a Softmax, which the host computes from the circuit's sums."""
     b = Builder(7)
@@ -48,7 +55,11 @@ def softmaxed() -> object:
 
 
 #: What ``generate`` is told beside the target.
-OPTIONS = {"event_conv": {"activity": 0.2}, "event_dense": {"activity": 0.2}}
+OPTIONS = {
+    "event_conv": {"activity": 0.2},
+    "event_dense": {"activity": 0.2},
+    "event_learning": {"learn": learning_rule(spiking.event_network()), "target_ii": None},
+}
 PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
 EXAMPLES = {
     "quant": lambda: chained(),
@@ -85,6 +96,7 @@ EXAMPLES = {
     "bessel": lambda: spiking.smoothed_network(design(2, 0.3, 10, 4), theta=[12]),
     "event_conv": lambda: spiking.conv_network(again=True, pool=""),
     "event_dense": spiking.event_network,
+    "event_learning": spiking.event_network,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
@@ -108,7 +120,7 @@ def kinds_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], set[st
         key = f"{sha256(model.SerializeToString(deterministic=True)).hexdigest()} {options}"
         if key not in proven:
             folder = tmp_path_factory.mktemp(kind) / "build"
-            design = generate(model, folder, target_ii=12, **options)
+            design = generate(model, folder, **{"target_ii": 12, **options})
             assert design.verify(random_frames=200, cocotb=False).ok
             imported, built = import_qonnx(model).graph, load_graph(design.path / "model")
             proven[key] = {n.op.kind for n in (*imported.nodes, *built.nodes)}
