@@ -248,4 +248,5 @@ class LearningState(Op):
         return (self.of.steps, self.of.layer.outputs), found
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
-        return self.of.run(*arrays).states[self.state]
+        (x,) = arrays
+        return self.of.run(x).states[self.state]

@@ -111,7 +111,8 @@ def neuron_row(graph: Graph, source: Value) -> list[tuple[Node, Node]]:
             where=f"value '{source.name}'",
             hint="train with --encoder host, so that spikes are the network's input",
         )
-    found, value = [], source.name
+    found: list[tuple[Node, Node]] = []
+    value = source.name
     while True:
         readers = graph.consumers(value)
         if len(readers) != 1 or not isinstance(readers[0].op, MatVec):

@@ -250,31 +250,31 @@ def compared(
     )
     wrong, first, note = _weights(pupil, result, found)
     hang = 1 if result.hang and not result.mismatches else 0
-    link = {
-        "vectors": name,
-        "frames": len(frames),
-        "seed": seed if seed is not None else stall_seed,
-    }
+    known = seed if seed is not None else stall_seed
     return [
         Evidence(
             link="reference = RTL",
+            vectors=name,
+            frames=len(frames),
             tensors=list(codes),
             codes=sum(array.size for array in codes.values()),
             mismatches=result.mismatches + hang,
+            seed=known,
             seconds=result.seconds,
             note="the circuit stopped answering" if result.hang else "",
             first=result.first,
-            **link,
         ),
         Evidence(
             link="weights over AXI4-Lite",
+            vectors=name,
+            frames=len(frames),
             tensors=[region.layer for region in regions],
             codes=sum(region.inputs * region.outputs for region in regions),
             mismatches=wrong + result.load_errors,
+            seed=known,
             seconds=0.0,
             note=note,
             first=first,
-            **link,
         ),
     ]
 
