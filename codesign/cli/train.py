@@ -11,6 +11,8 @@ from codesign.cli.ui import Json, Quiet, Ui, Verbose
 from codesign.errors import UsageError
 
 SPIKING = "Spiking networks"
+#: For --encoding, beside events, which need none.
+ENCODINGS = ("latency", "rate", "direct", "delta", "binary", "ternary", "bitwise")
 
 
 def _spiking(help: str, *names: str) -> Any:
@@ -22,7 +24,9 @@ def train(
     context: typer.Context,
     dataset: Annotated[
         str,
-        typer.Argument(help="digits, or mnist with --data; spiking: edges, poisson, events too."),
+        typer.Argument(
+            help="digits, or mnist with --data; spiking: edges, poisson, events, waves, signals."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write the QONNX file.")],
     weights: Annotated[int, typer.Option(help="Weight bits.", min=2, max=8)] = 4,
@@ -45,9 +49,17 @@ def train(
     steps: Annotated[int, _spiking("T, time steps of an input.")] = 4,
     rule: Annotated[str, _spiking("bptt, sltt, sltt-k, ostl, tess or qcfs.")] = "bptt",
     neuron: Annotated[str, _spiking("lif, or a preset: xylo, loihi, spiker, ...")] = "lif",
-    encoding: Annotated[str, _spiking("latency, rate, direct; auto: as the data ask.")] = "auto",
+    encoding: Annotated[str, _spiking(f"{', '.join(ENCODINGS)}; auto: as the data ask.")] = "auto",
     encoder: Annotated[str, _spiking("Who encodes: host, or circuit, in the model.")] = "host",
-    readout: Annotated[str, _spiking("membrane, membrane_sum, count or first_spike.")] = "membrane",
+    input_bits: Annotated[int | None, _spiking("Bits of an input code, 1 to 16.")] = None,
+    low: Annotated[
+        int | None, _spiking("Least code that spikes (latency), or change (delta).")
+    ] = None,
+    readout: Annotated[
+        str, _spiking("membrane, membrane_sum, count, first_spike or bessel_last.")
+    ] = "membrane",
+    order: Annotated[int, _spiking("Of the Bessel filter: 2, 4, ...")] = 2,
+    cutoff: Annotated[float, _spiking("Of the Bessel filter, a share of half a step rate.")] = 0.25,
     k: Annotated[int | None, _spiking("Steps learned from by sltt-k; T / 4.")] = None,
     grapes: Annotated[bool, _spiking("Scale updates by GRAPES.", "--grapes")] = False,
     activity: Annotated[float, _spiking("What a hidden spike costs (bptt): 0.002.")] = 0.0,
@@ -71,6 +83,8 @@ def train(
 
       codesign train mnist --spiking --data mnist.npz -o snn.onnx
 
+      codesign train waves --spiking --steps 12 --encoder circuit --readout bessel_last -o wave.onnx
+
       codesign train digits --spiking --lr 0.02 --epochs 60 --holdout 0.2 --seed 3 -o tried.onnx
     """
     from codesign.train import recipe
@@ -92,7 +106,11 @@ def train(
             "neuron": neuron,
             "encoding": encoding,
             "encoder": encoder,
+            "input_bits": input_bits,
+            "low": low,
             "readout": readout,
+            "order": order,
+            "cutoff": cutoff,
             "grapes": grapes,
             "activity": activity,
             "weights": weights,
