@@ -122,6 +122,7 @@ def test_a_file_that_encodes_computes_what_pytorch_recorded(kind: str) -> None:
         net, shape = vary(dense_net(NetConfig((14, 6, 4), weight_frac=3))), (5, 7)
     x = rng.random((12, *shape)).astype(np.float32)
     x = 2 * x - 1 if encoding.signed else x
+    x[0], x[1], x[2] = 3.0, -3.0, 0.0  # the first two saturate
     given = (14,) if encoding.kind == "delta" else shape
     exported = export_spiking(net, given, encoding, "membrane", encodes=True)
     golden = record_spiking(net, exported, encoding, "membrane", x, np.zeros(12), random_frames=9)
