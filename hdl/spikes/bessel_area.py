@@ -24,7 +24,7 @@ class Area:
 def area_of(decoder: Bessel, lo: int, hi: int, *, beats: int, lanes: int) -> Area:
     """An estimate for codes ``lo..hi``: in each section and lane four sums, the states in
     distributed memory, products in multiplier blocks but where the code is a bit. Against yosys'
-    synth_ecp5 on five decoders (``python -m benchmarks.calibrate_encoders``) within 13 %,
+    synth_ecp5 on five decoders (``python -m benchmarks.calibrate_encoders``) within 10 %,
     multipliers equal."""
     counted = 2 * (beats - 1).bit_length() + (decoder.steps - 1).bit_length()
     lut = ff = dsp = 0.0
