@@ -56,12 +56,13 @@ def import_snntorch(
     ``module``: an ``nn.Sequential`` (which may nest) of Linear, Conv1d, Conv2d, pools, Flatten
     and snnTorch cells, with plain or Brevitas-quantized weights; or any module, whose
     ``layers`` are then named in the order its ``forward`` calls them. ``input_shape``: of one
-    step, without batch. ``time.readout`` "membrane": the last cell puts out its membrane.
+    step, without batch. ``time.readout`` "membrane" or "membrane_sum": the last cell puts out its
+    membrane.
 
     Raises :class:`UsageError` for a module without order, :class:`UnsupportedModel` naming the
     layer and what of it has no meaning here or does not fit.
     """
-    network = _Converter(formats, time.readout == "membrane").run(
+    network = _Converter(formats, time.readout.startswith("membrane")).run(
         list(_layers_of(module, layers)), tuple(input_shape)
     )
     return build(network, formats, time)

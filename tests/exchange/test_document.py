@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 from codesign.exchange import DOMAIN, Metadata, with_functions
+from codesign.exchange.coders import encoder_rules
+from codesign.exchange.decoder import decoder_rules
+from codesign.exchange.domain import DECODERS, ENCODERS
 from codesign.exchange.metadata import KEY
 from codesign.exchange.schema import SCHEMAS
 from codesign.neurons import LEAKS, OVERFLOWS, ROUNDINGS
@@ -36,6 +39,12 @@ def test_every_choice_field_and_parameter_is_named() -> None:
         largest = {n: r[-1] if isinstance(r, tuple) else r.start for n, r in rules.items()}
         largest |= {n: v for n, v in flags.items() if n in rules}
         names += [p.name for p in SCHEMAS[op_type].parameters(largest)]
+    assert [name for name in names if f"`{name}`" not in TEXT] == []
+
+
+def test_every_encoder_and_decoder_is_described() -> None:
+    names = [*ENCODERS, *DECODERS, *decoder_rules({"order": 2})]
+    names += [name for op_type in ENCODERS for name in encoder_rules(op_type)]
     assert [name for name in names if f"`{name}`" not in TEXT] == []
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from codesign.errors import UnsupportedModel, UsageError
-from codesign.exchange import neurons_of
+from codesign.exchange import neurons_of, read_metadata, with_decoder, with_encoder, write_metadata
 from codesign.frontend.nir import NirPolicy, export_nir, import_nir, read_nir
 from codesign.frontend.spiking.policy import parse
+from codesign.spikes.bessel import Bessel, design
+from codesign.spikes.coders import Latency
 from tests.frontend.step_runner import run_steps
 
 nir = pytest.importorskip("nir")
@@ -505,6 +507,19 @@ def test_export_warns() -> None:
         "leak is mul_floor with 4 bits",
     ):
         assert says in warnings
+
+
+def test_export_leaves_out_encoder_and_decoder() -> None:
+    made = import_nir(chain(nir.Linear(W), lif(4)), policy(preset="snntorch_default")).scan
+    plain = export_nir(made)
+    said = read_metadata(made)
+    write_metadata(made, said.model_copy(update={"encoding": "latency", "readout": "bessel"}))
+    smooth = with_decoder(made, Bessel(said.steps, 1, 0, False, design(2, 0.3, 10, 4)))
+    whole = export_nir(with_encoder(smooth, Latency(said.steps, 4, 4, low=1)))
+    assert set(whole.graph.nodes) == set(plain.graph.nodes)
+    assert [w.split(":")[0] for w in whole.warnings[:2]] == [
+        "NIR has no LatencyEncoder", "NIR has no BesselDecoder",
+    ]  # fmt: skip
 
 
 def test_the_documentation_names_all() -> None:

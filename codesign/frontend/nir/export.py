@@ -11,6 +11,8 @@ from onnx import ModelProto, NodeProto, helper
 
 from codesign.errors import UnsupportedModel
 from codesign.exchange import is_neuron, read_metadata, read_node, states_of, to_step
+from codesign.exchange.decoded import without_decoder
+from codesign.exchange.encoded import split
 from codesign.exchange.step import constants_of, shape_of
 from codesign.frontend.names import printable
 from codesign.frontend.nir.continuous import node_of, warnings_of
@@ -41,13 +43,18 @@ def export_nir(model: ModelProto) -> Exported:
 
     Raises :class:`UnsupportedModel` naming an operator or a neuron that NIR has no primitive for.
     """
+    model, decoder = without_decoder(model)
+    model, front = split(model)
     if any(node.op_type == "Scan" for node in model.graph.node):
         model = to_step(model)
-    return _Exporter(model).run()
+    coders = [front.nodes[-1]] if front is not None else []
+    coders += [decoder] if decoder is not None else []
+    left_out = [f"NIR has no {n.op_type}: '{printable(n.name)}' is left out" for n in coders]
+    return _Exporter(model, left_out).run()
 
 
 class _Exporter:
-    def __init__(self, model: ModelProto) -> None:
+    def __init__(self, model: ModelProto, warnings: list[str]) -> None:
         self._graph, self._time = model.graph, read_metadata(model)
         self._constants = {k: np.asarray(v) for k, v in constants_of(model.graph).items()}
         self._nodes: dict[str, Any] = {}
@@ -55,7 +62,7 @@ class _Exporter:
         #: tensor -> NIR nodes whose values it is the sum of
         self._from: dict[str, tuple[str, ...]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._warnings: list[str] = []
+        self._warnings = warnings
         self._late: dict[str, str] = {}
 
     def run(self) -> Exported:

@@ -165,7 +165,7 @@ flatten = "nir"                # axes of Flatten: after the batch (nir), with it
 steps = 16
 dt = 1e-4                      # seconds
 encoding = "rate"              # rate, latency, delta, direct, events
-readout = "count"              # count, membrane, first_spike
+readout = "count"              # count, membrane, membrane_sum, first_spike
 reset_at_window = true
 
 [formats]
