@@ -12,6 +12,7 @@ from codesign.neurons import Leak, Lif, Word
 from codesign.train.needs import need
 from codesign.train.spiking.layer import SpikingLayer
 from codesign.train.spiking.network import Block, SpikingNet
+from codesign.train.spiking.ste import Grid
 
 
 @dataclass(frozen=True)
@@ -121,17 +122,19 @@ def quant_conv(channels: int, out: int, kernel: int, bits: int, frac: int, **mor
 def weight_quant(bits: int, frac: int) -> Any:
     """A Brevitas weight quantizer with the constant scale ``2**-frac``."""
     base = need("brevitas.quant.fixed_point").Int8WeightPerTensorFixedPoint
-    top = 2.0 ** (bits - 1 - frac)
+    top = Grid(bits, frac).top
     return base.let(scaling_impl_type="const", scaling_init=top, bit_width=bits)
 
 
 def initialize(layer: Any, bits: int, frac: int) -> None:
-    """Normal, of the usual size for its fan-in but no smaller than half a step."""
+    """Normal, of the usual size for its fan-in but no smaller than half a step; the layer then
+    knows its :class:`.Grid`."""
     torch = need("torch")
     fan_in = layer.weight[0].numel()
     size = max((2.0 / fan_in) ** 0.5, 0.5 * 2.0**-frac)
+    layer.grid = grid = Grid(bits, frac)
     with torch.no_grad():
-        layer.weight.normal_(0, size).clamp_(-(2.0 ** (bits - 1 - frac)), 2.0 ** (bits - 1 - frac))
+        layer.weight.normal_(0, size).clamp_(-grid.top, grid.top)
 
 
 def dense_net(config: NetConfig) -> SpikingNet:

@@ -110,6 +110,31 @@ class Plain:
                 )
         return out, u
 
+    def derive(
+        self, given: Any, u: Any, theta: bool, bias: bool, spikes: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Derivatives by the currents, the thresholds and the biases (None unless wanted), from
+        those by the outputs and the membranes before their clamp, all [steps, batch, ...].
+        ``spikes``: the outputs, if derivatives go through time."""
+        m, neuron = self.neuron.model, self.neuron
+        p = u.clamp(m.word.lo, m.word.hi)
+        inside = None if torch.equal(p, u) else p == u
+        if m.output == "membrane":
+            grad, to_theta = given * neuron.gain, None
+        else:
+            unit = self.theta.detach().abs().clamp_min(1)
+            p.sub_(self.theta.detach()).div_(unit)
+            grad = neuron.shape.surrogate(p, neuron.shape.slope).mul_(given).div_(unit)
+            to_theta = -grad.flatten(0, 1).sum_to_size(self.theta.shape) if theta else None
+        if spikes is not None:
+            reset = _back_through_time(self, grad, spikes, inside)
+            if to_theta is not None and m.reset == "subtract":
+                to_theta -= reset.sum_to_size(self.theta.shape)
+        elif inside is not None:
+            grad.mul_(inside)
+        to_bias = grad.flatten(0, 1).sum_to_size(self.bias.shape) if bias else None
+        return grad.mul_(2.0**m.word.frac), to_theta, to_bias
+
     def _decayed(self, v: Any, out: Any) -> Any:
         """``v`` after the leak, in ``out``."""
         kind = self.neuron.model.leak.kind
@@ -169,7 +194,7 @@ class _Steps(torch.autograd.Function):  # type: ignore[misc, name-defined]
         out = every if picks is None else every[picks]
         u = u if picks is None else u[picks]
         ctx.layer, ctx.through_time = layer, through_time
-        ctx.save_for_backward(u, theta, bias, *([out] if through_time else []))
+        ctx.save_for_backward(u, *([out] if through_time else []))
         if picks is None:
             return out, None
         ctx.mark_non_differentiable(every)
@@ -177,27 +202,9 @@ class _Steps(torch.autograd.Function):  # type: ignore[misc, name-defined]
 
     @staticmethod
     def backward(ctx: Any, given: Any, _: Any) -> Any:
-        u, theta, bias, *spikes = ctx.saved_tensors
-        neuron = ctx.layer.neuron
-        m = neuron.model
-        p = u.clamp(m.word.lo, m.word.hi)
-        inside = None if torch.equal(p, u) else p == u
-        if m.output == "membrane":
-            grad, to_theta = given * neuron.gain, None
-        else:
-            unit = theta.abs().clamp_min(1)
-            p.sub_(theta).div_(unit)
-            grad = neuron.shape.surrogate(p, neuron.shape.slope).mul_(given).div_(unit)
-            needed = ctx.needs_input_grad[1]
-            to_theta = -grad.flatten(0, 1).sum_to_size(theta.shape) if needed else None
-        if ctx.through_time:
-            reset = _back_through_time(ctx.layer, grad, spikes[0], inside)
-            if to_theta is not None and m.reset == "subtract":
-                to_theta -= reset.sum_to_size(theta.shape)
-        elif inside is not None:
-            grad.mul_(inside)
-        to_bias = grad.flatten(0, 1).sum_to_size(bias.shape) if ctx.needs_input_grad[2] else None
-        return grad.mul_(2.0**m.word.frac), to_theta, to_bias, *[None] * 5
+        u, *spikes = ctx.saved_tensors
+        wants = ctx.needs_input_grad[1:3]
+        return *ctx.layer.derive(given, u, *wants, *spikes), *[None] * 5
 
 
 def _back_through_time(layer: Plain, grad: Any, spikes: Any, inside: Any) -> Any:

@@ -291,9 +291,14 @@ def clamp_weights(net: Any) -> None:
     torch = need("torch")
     with torch.no_grad():
         for layer in weight_layers(net):
-            quantized = layer.quant_weight()
-            top = float(quantized.scale.max()) * 2.0 ** (float(quantized.bit_width) - 1)
+            grid = getattr(layer, "grid", None)
+            top = grid.top if grid is not None else _top(layer.quant_weight())
             layer.weight.clamp_(-top, top)
+
+
+def _top(quantized: Any) -> float:
+    """One step beyond the largest weight of a Brevitas quantizer."""
+    return float(quantized.scale.max()) * 2.0 ** (float(quantized.bit_width) - 1)
 
 
 def measure(

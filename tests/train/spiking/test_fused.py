@@ -14,37 +14,26 @@ from codesign.neurons import Leak, Lif, Synapse, Word
 torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas.nn")
 
-from codesign.train.spiking.build import NetConfig, dense_net  # noqa: E402
+from codesign.train.spiking.build import NetConfig, dense_net, quant_linear  # noqa: E402
+from codesign.train.spiking.chain import is_chain  # noqa: E402
 from codesign.train.spiking.fused import Plain, is_plain  # noqa: E402
 from codesign.train.spiking.layer import SpikingLayer  # noqa: E402
+from codesign.train.spiking.network import Block, SpikingNet  # noqa: E402
 from codesign.train.spiking.readout import readout  # noqa: E402
 from codesign.train.spiking.rules import sltt  # noqa: E402
 from codesign.train.spiking.rules.base import Objective  # noqa: E402
 from codesign.train.spiking.rules.bptt import Bptt  # noqa: E402
+from codesign.train.spiking.rules.leaves import quantized  # noqa: E402
 from codesign.train.spiking.rules.sltt import Sltt  # noqa: E402
 from codesign.train.spiking.surrogate import SURROGATES  # noqa: E402
+from tests.train.spiking.examples import lif_of  # noqa: E402
 
 CHANNELS, BATCH, STEPS = 3, 4, 7
 
 
 def plain(**change: object) -> Lif:
-    base = Lif(
-        word=Word(7, 3, True, "sat_step"),
-        leak=Leak("mul_floor", np.array([14]), 4),
-        theta=np.array([9, 12, 20]),
-        compare="ge",
-        reset="subtract",
-        reset_timing="same",
-        reset_vs_leak="after",
-        reset_vs_input="before",
-        input_frac=4,
-        rounding="floor",
-        spike_levels=1,
-        refractory=0,
-        refractory_mode="silent",
-        output="spikes",
-    )
-    return replace(base, **change)  # type: ignore[arg-type]
+    base = lif_of(Word(7, 3, True, "sat_step"), np.array([9, 12, 20]), input_frac=4)
+    return replace(base, **{"rounding": "floor", **change})  # type: ignore[arg-type]
 
 
 @st.composite
@@ -195,21 +184,49 @@ def test_sltt_of_plain_neurons_keeps_two_numbers_a_neuron_and_step() -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 6])
 @pytest.mark.parametrize("chunk", [1, 4, 9])
+@pytest.mark.parametrize("read", ["membrane_sum", "count"])
 def test_sltt_of_plain_neurons_is_sltt_of_any(
-    k: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+    k: int, chunk: int, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As a chain, layer by layer with steps at once, and step by step."""
     torch.manual_seed(0)
-    net = dense_net(NetConfig((7, 12, 6, 4), weight_frac=3, threshold=0.5))
+    emits = readout(read).neuron_output
+    net = dense_net(NetConfig((7, 12, 6, 4), weight_frac=3, threshold=0.5, output=emits))
     x = (torch.rand(9, 6, 7) < 0.4).float()
     y, found = torch.randint(0, 4, (9,)), []
-    for fused in (True, False):
+    assert is_chain(net)
+    for chain, fused in ((True, True), (False, True), (False, False)):
+        monkeypatch.setattr(sltt, "is_chain", lambda _, chain=chain: chain)
         monkeypatch.setattr(sltt, "is_plain", is_plain if fused else lambda _: False)
         net.zero_grad()
         torch.manual_seed(3)
-        loss = Sltt(k, chunk).gradients(net, x, y, Objective(readout("membrane_sum")))
+        loss = Sltt(k, chunk).gradients(net, x, y, Objective(readout(read)))
         grads = [p.grad for p in net.parameters() if p.grad is not None]
         assert all(grad.abs().max() > 0 for grad in grads)
         found.append([torch.tensor(loss), *grads])
-    assert len(found[0]) == len(found[1]) == 1 + 3 + 5
-    for one, two in zip(*found, strict=True):
-        assert torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+    assert [len(f) for f in found] == [1 + 3 + (5 if emits == "membrane" else 6)] * 3
+    for others in found[1:]:
+        for one, two in zip(found[0], others, strict=True):
+            assert torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_no_chain() -> None:
+    assert not is_chain(dense_net(NetConfig((7, 6, 4), recurrent=True)))
+    hidden = Block(torch.nn.Sequential(quant_linear(7, 6, 4, 3)), SpikingLayer(plain()))
+    assert not is_chain(SpikingNet(hidden))
+    assert not is_chain(SpikingNet(Block(torch.nn.Flatten(), SpikingLayer(plain()))))
+    late = SpikingLayer(plain(reset_timing="next"))
+    assert not is_chain(SpikingNet(Block(quant_linear(7, 6, 4, 3), late)))
+
+
+@pytest.mark.parametrize(("bits", "frac"), [(2, 0), (4, 3), (8, 9)])
+def test_weights_on_their_grid_are_brevitas(bits: int, frac: int) -> None:
+    """Values of every code, tie and overflow, and derivatives."""
+    layer = quant_linear(3 * 2 ** (bits + 2) + 1, 1, bits, frac)
+    count = layer.weight.numel() // 2
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(-count, count + 1) * 2.0 ** -(frac + 3) * 2)
+    one, two = layer.quant_weight().value, quantized(layer)
+    assert torch.equal(one, two) and len(one.unique()) == 2**bits - 1
+    given = torch.randn_like(one)
+    assert torch.equal(*(torch.autograd.grad(v, layer.weight, given)[0] for v in (one, two)))

@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 
 from codesign.train.spiking.layer import SpikingLayer  # noqa: E402
 from codesign.train.spiking.surrogate import SURROGATES  # noqa: E402
+from tests.train.spiking.examples import lif_of  # noqa: E402
 
 CHANNELS = 3
 #: Of states other than the membrane.
@@ -25,22 +26,7 @@ INNER = tuple(o for o in OVERFLOWS if o != "sat_change")
 
 def simple(**change: object) -> Lif:
     """A plain LIF: 8 bits, decay 7/8, soft reset in the same step."""
-    base = Lif(
-        word=Word(8, 3, True, "sat_step"),
-        leak=Leak("mul_floor", np.array([14]), 4),
-        theta=np.array([8]),
-        compare="ge",
-        reset="subtract",
-        reset_timing="same",
-        reset_vs_leak="after",
-        reset_vs_input="before",
-        input_frac=3,
-        rounding="exact",
-        spike_levels=1,
-        refractory=0,
-        refractory_mode="silent",
-        output="spikes",
-    )
+    base = lif_of(Word(8, 3, True, "sat_step"), np.array([8]), input_frac=3)
     return replace(base, **change)  # type: ignore[arg-type]
 
 

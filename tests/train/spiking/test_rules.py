@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from codesign.errors import UsageError
-from codesign.neurons import Adaptation, Leak, Lif, Synapse, Word
+from codesign.neurons import Adaptation, Leak, Synapse, Word
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas.nn")
@@ -23,6 +24,7 @@ from codesign.train.spiking.rules.grapes import Grapes, importance  # noqa: E402
 from codesign.train.spiking.rules.ostl import Ostl  # noqa: E402
 from codesign.train.spiking.rules.sltt import Sltt  # noqa: E402
 from codesign.train.spiking.rules.tess import Tess  # noqa: E402
+from tests.train.spiking.examples import lif_of  # noqa: E402
 
 #: Its score is the output of the step: the loss of a step depends on that step's output.
 NOW = Objective(readout("membrane"))
@@ -35,23 +37,8 @@ def batch(steps: int = 6, features: int = 7, classes: int = 4) -> tuple[object, 
 
 
 def one_layer(**change: object) -> SpikingNet:
-    fields: dict[str, object] = {
-        "word": Word(9, 4, True, "sat_step"),
-        "leak": Leak("mul_floor", np.array([13]), 4),
-        "theta": np.array([14]),
-        "compare": "ge",
-        "reset": "subtract",
-        "reset_timing": "same",
-        "reset_vs_leak": "after",
-        "reset_vs_input": "before",
-        "input_frac": 3,
-        "rounding": "floor",
-        "spike_levels": 1,
-        "refractory": 0,
-        "refractory_mode": "silent",
-        "output": "spikes",
-    }
-    model = Lif(**{**fields, **change})  # type: ignore[arg-type]
+    base = lif_of(Word(9, 4, True, "sat_step"), np.array([14]), input_frac=3, decay=13)
+    model = replace(base, **{"rounding": "floor", **change})  # type: ignore[arg-type]
     torch.manual_seed(2)
     learn = ("theta", "leak", "bias")
     layer = SpikingLayer(model, learn=learn, features=4, through_reset=True)

@@ -31,17 +31,14 @@ def _bar(rng: np.random.Generator, direction: int) -> np.ndarray:
     across = np.arange(low, int(rng.integers(low + 4, SIDE + 1)))
     speed = rng.uniform(0.05, 0.09)  # pixels a tick
     begin = rng.uniform(0, 40)
-    found = []
-    for along in range(SIDE):
-        for polarity, place in ((1, along), (0, along + width)):
-            when = begin + place / speed + rng.normal(0, 2, len(across))
-            ticks = np.floor(when).astype(np.int64)
-            seen = (ticks >= 0) & (ticks < DURATION)
-            at = along if direction % 2 == 0 else SIDE - 1 - along
-            pixels = across * SIDE + at if direction < 2 else at * SIDE + across
-            rows = np.stack([ticks, pixels, np.full(len(across), polarity)], axis=1)
-            found.append(rows[seen])
-    return np.concatenate(found)
+    along, polarity = np.repeat(np.arange(SIDE), 2), np.tile([1, 0], SIDE)
+    place = np.where(polarity == 1, along, along + width)
+    jitter = rng.normal(0, 2, (len(along), len(across)))
+    ticks = np.floor(begin + (place / speed)[:, None] + jitter).astype(np.int64)
+    at = (along if direction % 2 == 0 else SIDE - 1 - along)[:, None]
+    pixels = across * SIDE + at if direction < 2 else at * SIDE + across
+    events = np.stack([ticks, pixels, np.broadcast_to(polarity[:, None], ticks.shape)], axis=-1)
+    return np.asarray(events[(ticks >= 0) & (ticks < DURATION)])
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:

@@ -18,19 +18,36 @@ from codesign.train.spiking.network import SpikingNet, plain
 torch = need("torch")
 
 
-def weight_layers(module: Any) -> list[Any]:
-    """Linear and 2-D convolution layers with a Brevitas weight quantizer and nothing else
-    quantized: those whose forward pass is their quantized weights' product."""
-    kinds = (torch.nn.Linear, torch.nn.Conv2d)
-    return [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, kinds)
+def is_weight_layer(layer: Any) -> bool:
+    """Whether this is a linear or 2-D convolution layer with a Brevitas weight quantizer and
+    nothing else quantized, so that its forward pass is its quantized weights' product."""
+    return (
+        isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
         and getattr(getattr(layer, "weight_quant", None), "is_quant_enabled", False)
         and layer.bias is None
         and not layer.input_quant.is_quant_enabled
         and not layer.output_quant.is_quant_enabled
-    ]
+    )
+
+
+def weight_layers(module: Any) -> list[Any]:
+    """Those that are such layers, ``module`` itself included."""
+    return [layer for layer in _layers(module) if is_weight_layer(layer)]
+
+
+def _layers(module: Any) -> Iterator[Any]:
+    """Modules, without the many that a quantized layer consists of: this runs for every batch."""
+    yield module
+    if not isinstance(module, SpikingLayer) and not is_weight_layer(module):
+        for part in module.children():
+            yield from _layers(part)
+
+
+def quantized(layer: Any) -> Any:
+    """The quantized weights of a weight layer, with derivatives: by its :class:`.Grid` where
+    :mod:`.build` gave it one, else by Brevitas."""
+    grid = getattr(layer, "grid", None)
+    return plain(layer.quant_weight()) if grid is None else grid.nearest(layer.weight)
 
 
 @contextmanager
@@ -38,10 +55,11 @@ def leaves(net: SpikingNet) -> Iterator[dict[int, Any]]:
     """Yields the leaf weights by ``id`` of their layer."""
     pairs: list[tuple[Any, Any]] = []
     held: dict[int, Any] = {}
-    layers = weight_layers(net)
-    neurons = [m for m in net.modules() if isinstance(m, SpikingLayer)]
+    parts = list(_layers(net))
+    layers = [part for part in parts if is_weight_layer(part)]
+    neurons = [part for part in parts if isinstance(part, SpikingLayer)]
     for layer in layers:
-        value = plain(layer.quant_weight())
+        value = quantized(layer)
         held[id(layer)] = leaf = value.detach().requires_grad_()
         pairs.append((value, leaf))
         layer.forward = _product(layer, leaf)

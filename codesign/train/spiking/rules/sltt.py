@@ -8,6 +8,7 @@ from typing import Any
 
 from codesign.errors import UsageError
 from codesign.train.needs import need
+from codesign.train.spiking.chain import Chain, is_chain
 from codesign.train.spiking.fused import Plain, is_plain
 from codesign.train.spiking.network import Block, SpikingNet, check_steps
 from codesign.train.spiking.rules.base import Objective, Rule
@@ -25,7 +26,8 @@ class Sltt(Rule):
     As nothing connects steps, ``chunk`` of them are backpropagated as one larger batch: first
     their states without gradients, then the derivatives of all their spikes at once. Memory
     is that of ``chunk`` steps, whatever T is; gradients do not depend on it. Recurrent networks
-    go step by step. Plain neurons run as in :mod:`codesign.train.spiking.fused`.
+    go step by step. Plain neurons run as in :mod:`codesign.train.spiking.fused`, dense networks of
+    them as in :mod:`codesign.train.spiking.chain`.
     """
 
     k: int | None = None
@@ -41,15 +43,13 @@ class Sltt(Rule):
         loops = any(block.recurrent is not None for block in net.blocks)
         chunk = 1 if loops else self.chunk
         scores = _Scores(objective, y, steps, k)
-        with leaves(net):
-            layers = [_layer(block) for block in net.blocks]
+        with leaves(net) as held:
+            run = Chain.of(net, held) if is_chain(net) else _Layers(net)
             for start in range(0, steps, chunk):
                 span = range(start, min(start + chunk, steps))
                 picks = [t - start for t in span if t in chosen]
                 outs = x[:, start : span.stop].transpose(0, 1).contiguous()
-                learned: Any = _some(outs, picks) if picks else None
-                for layer in layers:
-                    outs, learned = layer.steps(outs, learned, picks)
+                outs, learned = run.steps(outs, picks)
                 scores.learn(span, picks, outs, learned)
         return scores.total
 
@@ -65,18 +65,31 @@ class _Scores:
     def learn(self, span: range, picks: list[int], outs: Any, learned: Any) -> None:
         """Backpropagate the losses after the steps ``picks`` of ``span``, all of the same weight;
         outputs [steps, batch, classes] without gradients, and ``learned`` with theirs."""
-        read = self.objective.readout
-        now: list[Any] = []
+        read, now = self.objective.readout, []
+        rows = iter(learned.unbind(0)) if picks else iter(())
         for i, t in enumerate(span):
             if i in picks:
-                now.append(read.so_far(self.score, learned[len(now)], t, self.steps))
-            with torch.no_grad():
-                self.score = read.so_far(self.score, outs[i], t, self.steps)
+                now.append(read.so_far(self.score, next(rows), t, self.steps))
+            self.score = read.so_far(self.score, outs[i], t, self.steps)
         if now:
             mean = self.objective.loss(torch.cat(now), self.y.repeat(len(now)), self.steps)
             loss = mean * (len(now) / self.k)
             loss.backward()
             self.total += float(loss.detach())
+
+
+class _Layers:
+    """A network of any blocks."""
+
+    def __init__(self, net: SpikingNet) -> None:
+        self.layers = [_layer(block) for block in net.blocks]
+
+    def steps(self, x: Any, picks: list[int]) -> tuple[Any, Any]:
+        """As :meth:`.Chain.steps`."""
+        learned: Any = _some(x, picks) if picks else None
+        for layer in self.layers:
+            x, learned = layer.steps(x, learned, picks)
+        return x, learned
 
 
 def _layer(block: Block) -> _Layer:
