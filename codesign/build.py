@@ -12,7 +12,17 @@ from pathlib import Path
 import onnx
 
 from codesign.boards import get as get_board
-from codesign.builddir import BoardInfo, Edge, Fifo, Layer, Manifest, Port, Tap, staged
+from codesign.builddir import (
+    BoardInfo,
+    Edge,
+    EventPort,
+    Fifo,
+    Layer,
+    Manifest,
+    Port,
+    Tap,
+    staged,
+)
 from codesign.emit.registers import (
     address_bits,
     check_loadable,
@@ -26,7 +36,7 @@ from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.class_only import class_only
 from codesign.ir import Graph, Value
-from codesign.ir.plan import Plan
+from codesign.ir.plan import Dense, Events, Form, Plan
 from codesign.ir.serialize import save_graph
 from codesign.learnfile import LearnFile
 from codesign.ops.area import fifo_cost
@@ -42,11 +52,12 @@ from codesign.plan.activity import activity_of
 from codesign.plan.dataflow import (
     Dataflow,
     FifoBlock,
+    data_bits,
     dataflow,
     fifo_name,
-    lanes_out,
+    form_out,
     node_plans,
-    value_lanes,
+    value_forms,
 )
 from codesign.plan.fifos import fifo_depths
 from codesign.plan.folding import layer_cost, unrolled_layers
@@ -168,8 +179,9 @@ def write_rtl(planned: Planned, folder: Path) -> None:
     network = build_network(planned.circuit, planned.plans, planned.flow)
     folder.mkdir(parents=True, exist_ok=True)
     regions = load_regions(planned.circuit, planned.plans)
-    lanes = planned.flow.source_lanes
-    top = AxisTop(network, regions, -(-planned.circuit.source.elements // lanes))
+    form, source = planned.flow.source_form, planned.circuit.source
+    beats = -(-source.elements // form.lanes) if isinstance(form, Dense) else source.shape[0]
+    top = AxisTop(network, regions, beats)
     (folder / "codesign_top.v").write_text(to_verilog(top, "codesign_top"))
 
 
@@ -187,13 +199,13 @@ def describe(
 ) -> Manifest:
     """The manifest: ports, taps, layers and exact cycle counts."""
     circuit, plans = planned.circuit, planned.plans
-    lanes = value_lanes(circuit, plans)
+    forms = value_forms(circuit, plans)
     cycles = measure(circuit, plans, planned.flow)
     return Manifest(
         name=circuit.graph.name,
         rtl=["codesign_top.v"],
-        input=port(circuit.source, lanes[circuit.source.name], axis=True),
-        output=port(circuit.target, lanes[circuit.target.name], axis=True),
+        input=port(circuit.source, forms[circuit.source.name], axis=True),
+        output=port(circuit.target, forms[circuit.target.name], axis=True),
         taps=[tap for layer in circuit.layers for tap in _taps(planned, layer)],
         layers=_rows(planned),
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
@@ -215,14 +227,17 @@ def describe(
     )
 
 
-def port(value: Value, lanes: int, *, axis: bool) -> Port:
-    """How ``value`` travels in beats of ``lanes`` codes."""
+def port(value: Value, form: Form, *, axis: bool) -> Port:
+    """How ``value`` travels in ``form``."""
     format: Format = value.format
-    wire = lanes * format.bits
+    wire = data_bits(value, form)
     return Port(
         tensor=value.name,
         elements=value.elements,
-        lanes=lanes,
+        lanes=form.lanes if isinstance(form, Dense) else 1,
+        events=EventPort(steps=value.shape[0], levels=form.levels)
+        if isinstance(form, Events)
+        else None,
         bits=format.bits,
         signed=format.signed,
         lo=format.lo,
@@ -235,7 +250,7 @@ def port(value: Value, lanes: int, *, axis: bool) -> Port:
 def _taps(planned: Planned, layer: PlannedLayer) -> list[Tap]:
     """What the layer writes, and the states of its neurons."""
     plan = planned.plans[layer.name]
-    stream = port(layer.target, lanes_out(layer, plan), axis=False)
+    stream = port(layer.target, form_out(layer, plan), axis=False)
     path = instance_path(planned.flow, layer)
     ahead = layer.name in early_layers(planned.circuit)
     written = Tap(port=stream, path=path, waits=plan.style != "unrolled", ahead=ahead)
@@ -249,7 +264,7 @@ def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str]) -> list[Tap]:
         path = [*path, *STATES]
     return [
         Tap(
-            port=port(value, plan.pe, axis=False),
+            port=port(value, Dense(plan.pe), axis=False),
             path=path,
             stream=f"state_{value.name.rpartition('.')[2]}",
             waits=False,
@@ -285,11 +300,11 @@ def _logs(planned: Planned, layer: PlannedLayer) -> list[Tap]:
 
 
 def _rows(planned: Planned) -> list[Layer]:
-    rows, lanes = [], value_lanes(planned.circuit, planned.plans)
+    rows, forms = [], value_forms(planned.circuit, planned.plans)
     for layer in planned.circuit.layers:
         plan = planned.plans[layer.name]
         cycles = layer_cycles(planned.circuit, layer, plan)
-        given = [lanes[source.name] for source in layer.sources]
+        given = [forms[source.name] for source in layer.sources]
         rows.append(
             Layer(
                 name=layer.name,

@@ -45,6 +45,7 @@ __all__ = [
     "Cost",
     "CriticalPath",
     "Edge",
+    "EventPort",
     "Evidence",
     "Fifo",
     "Layer",
@@ -65,8 +66,24 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 
+class EventPort(Strict):
+    """What more is to say of a tensor of spikes (``steps``, ...) that travels as address events.
+
+    A beat holds, from bit 0 on, the address of an element in its step, its count (where ``levels``
+    is more than 1) and the mark that ends a step, with which the other two mean nothing.
+    """
+
+    steps: int = Field(gt=0)
+    levels: int = Field(gt=0, lt=256)
+
+    def count_bits(self) -> int:
+        """Bits of the count."""
+        return self.levels.bit_length() if self.levels > 1 else 0
+
+
 class Port(Strict):
-    """A tensor as it travels: ``beats`` beats of ``lanes`` elements of ``bits`` bits a frame.
+    """A tensor as it travels: ``beats`` beats of ``lanes`` elements of ``bits`` bits a frame, or
+    ``events``, as many as there are spikes and steps.
 
     Lane 0 sits in the low bits. The last beat is padded when ``elements`` is no multiple of
     ``lanes``; padding is ignored. ``data_bits`` is the width of the wire: ``lanes * bits``, for
@@ -82,11 +99,27 @@ class Port(Strict):
     hi: int
     data_bits: int
     label: str = ""
+    events: EventPort | None = None
 
     @property
     def beats(self) -> int:
-        """Beats per frame."""
+        """Beats per frame; ``ValueError`` for events, of which there are more or fewer."""
+        if self.events is not None:
+            raise ValueError(f"'{self.tensor}' travels as events: its beats depend on the data")
         return -(-self.elements // self.lanes)
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of an event's address."""
+        assert self.events is not None
+        return max(1, (self.elements // self.events.steps - 1).bit_length())
+
+    @property
+    def payload_bits(self) -> int:
+        """Bits of a beat that mean something, ``last`` not counted."""
+        if self.events is None:
+            return self.lanes * self.bits
+        return self.address_bits + self.events.count_bits() + 1
 
 
 class Tap(Strict):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from codesign.builddir import Manifest
 from codesign.sim import packing
 from codesign.sim.axil import AxiLite
+from codesign.sim.events import EventRecord, pack_events
 from codesign.sim.record import Record, earliest
 
 DEPOSIT = 0
@@ -106,7 +107,10 @@ class Circuit:
         self._valid = _read(dut.m_axis_tvalid)
         self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
         ports = [*((t.port, True, t.ahead) for t in manifest.taps), (manifest.output, False, False)]
-        self.records = [Record(p, arrays["=" + p.tensor], top, ahead) for p, top, ahead in ports]
+        self.records = [
+            (EventRecord if p.events else Record)(p, arrays["=" + p.tensor], top, ahead)
+            for p, top, ahead in ports
+        ]
         self._taps: list[Tapped] = [
             (
                 _read(_wire(dut, tap.path, tap.wire("valid"))),
@@ -170,18 +174,34 @@ class Circuit:
 
         Fails when nothing moves for long, or when the output breaks the stream protocol.
         """
-        port = self.manifest.input
-        unique, back = np.unique(frames, return_inverse=True)
-        packed = packing.pack(self._inputs[unique], port)[back]
-        source = packing.as_bitstrings(packed, port.data_bits)
+        source, lasts = self._beats(frames)
         goal = len(frames) * self.manifest.output.beats
-        return await self._loop(source, goal, offer, accept, stop_after)
+        return await self._loop(source, lasts, goal, offer, accept, stop_after)
+
+    def _beats(self, frames: NDArray) -> tuple[list[str], list[str]]:
+        """(tdata, tlast) of every input beat, as binary digits."""
+        port = self.manifest.input
+        if port.events is not None:
+            packed, ends = pack_events(self._inputs[frames], port)
+            lasts = np.full(len(packed), "0")
+            lasts[ends - 1] = "1"
+            return packing.as_bitstrings(packed, port.data_bits), lasts.tolist()
+        unique, back = np.unique(frames, return_inverse=True)
+        beats = packing.pack(self._inputs[unique], port)[back]
+        source = packing.as_bitstrings(beats, port.data_bits)
+        return source, (["0"] * (port.beats - 1) + ["1"]) * len(frames)
 
     async def _loop(
-        self, source: list[str], goal: int, offer: Chance, accept: Chance, stop_after: int | None
+        self,
+        source: list[str],
+        ends: list[str],
+        goal: int,
+        offer: Chance,
+        accept: Chance,
+        stop_after: int | None,
     ) -> Run:
         """One iteration per clock cycle; everything looked up beforehand."""
-        run, output, edge, beats = Run(), self.records[-1], self._edge, self.manifest.input.beats
+        run, output, edge = Run(), self.records[-1], self._edge
         taken, valid, data, last = self._taken, self._valid, self._data, self._last
         taps, seen, lasts = self._taps, output.seen, output.lasts
         free = accept is always
@@ -195,7 +215,7 @@ class Circuit:
                 self._tvalid("1" if offering else "0")
                 if offering:
                     self._tdata(source[sent])
-                    self._tlast("1" if (sent + 1) % beats == 0 else "0")
+                    self._tlast(ends[sent])
             if not (free and ready):
                 ready = accept()
                 self._ready("1" if ready else "0")
@@ -226,7 +246,7 @@ class Circuit:
 
     async def drain(self, cycles: int) -> None:
         """Stay ready for some cycles: a frame too many would show up in the records."""
-        await self._loop([], 1 << 60, always, always, cycles)
+        await self._loop([], [], 1 << 60, always, always, cycles)
 
     def _protocol(self, what: str, cycle: int) -> str:
         frame, beat = divmod(len(self.records[-1].seen), self.manifest.output.beats)

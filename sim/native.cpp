@@ -109,13 +109,15 @@ private:
         using In = design::Input;
         Vtop& top = *top_;
         auto& root = *top.rootp;
-        const uint32_t* next = files_.input.words + begin * In::beats * In::words;
-        const uint32_t* const stop = next + frames * In::beats * In::words;
+        const auto behind = [&](uint64_t frame) { return files_.input.words + files_.end(frame) * In::words; };
+        const uint32_t* next = begin ? behind(begin - 1) : files_.input.words;
+        const uint32_t* const stop = behind(begin + frames - 1);
+        uint64_t sending = begin;
+        const uint32_t* frame_end = behind(sending);
         // The first frame goes alone: its latency is that of an empty circuit.
-        const uint32_t* limit = kStalls ? stop : next + In::beats * In::words;
+        const uint32_t* limit = kStalls ? stop : frame_end;
         Stalls stalls(seed);
         uint64_t cycle = 0, quiet = 0, drain = options_.drain;
-        unsigned beat = 0;
         bool sent_any = false, offering = false, held = false, held_last = false;
         uint32_t held_words[design::Output::words] = {};
         // The interval is measured between these two. The very last frame has none behind it and
@@ -128,7 +130,7 @@ private:
             if (next == limit && limit != stop && output().frames_done() > 0) limit = stop;
             if (!offering && next != limit && (!kStalls || stalls.offer)) {
                 store(top.s_axis_tdata, next);
-                top.s_axis_tlast = beat == In::beats - 1;
+                top.s_axis_tlast = next + In::words == frame_end;
                 top.s_axis_tvalid = 1;
                 offering = true;
             }
@@ -139,7 +141,7 @@ private:
                 moved = true;
                 if (!sent_any) { sent_any = true; first_in = cycle; }
                 next += In::words;
-                if (++beat == In::beats) beat = 0;
+                if (next == frame_end && next != stop) frame_end = behind(++sending);
                 offering = false;
             }
             checks_.observe_taps(root, findings);
@@ -200,7 +202,7 @@ private:
     std::atomic<uint64_t>& done_;
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Vtop> top_;
-    design::Checks<Checker, Findings> checks_;
+    design::Checks<Checker, EventChecker, Findings> checks_;
 };
 
 bool parse(int argc, char** argv, Options& o) {

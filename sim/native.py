@@ -22,6 +22,7 @@ from codesign.errors import ToolError, UsageError
 from codesign.sim import packing
 from codesign.sim.cache import cached_folder
 from codesign.sim.compile import build_native, native_key
+from codesign.sim.events import pack_events
 from codesign.toolchain.verilator import find_verilator, tail
 
 ENGINE = "RTL in Verilator"
@@ -133,6 +134,10 @@ def _recorded(folder: Path, manifest: Manifest) -> dict[str, NDArray]:
     found = {}
     for k, tap in enumerate(manifest.taps):
         words = np.fromfile(folder / f"seen{k}.bin", dtype="<u4")
+        if tap.port.events:
+            if len(words) == tap.port.elements:
+                found[tap.port.tensor] = words.astype(np.int64)
+            continue
         beats = words.reshape(-1, packing.words_per_beat(tap.port, 1))
         if len(beats) == tap.port.beats:
             found[tap.port.tensor] = packing.unpack(beats[None], tap.port)[0]
@@ -176,10 +181,17 @@ def vectors(manifest: Manifest, inputs: NDArray, expected: Mapping[str, NDArray]
 
 
 def _write_vectors(folder: Path, streams: list[Stream]) -> None:
-    """input.bin, output.bin, tap0.bin ... as packed words."""
+    """input.bin, output.bin, tap0.bin ... as packed words; what travels as events inside the
+    circuit as one word a code, and of an input of events ends.bin beside it."""
     names = ["input", "output", *(f"tap{k}" for k in range(len(streams) - 2))]
     for name, (port, codes, last) in zip(names, streams, strict=True):
-        packed = packing.pack(codes, port, last=last)
+        if port.events is None:
+            packed = packing.pack(codes, port, last=last)
+        elif name == "input":
+            packed, ends = pack_events(codes, port)
+            ends.astype("<u8").tofile(folder / "ends.bin")
+        else:
+            packed = codes.astype(np.uint32)
         packed.astype("<u4", copy=False).tofile(folder / f"{name}.bin")
 
 

@@ -195,6 +195,61 @@ private:
     uint32_t mask_[2][S::words];
 };
 
+// ---- compares a stream of address events with the codes they carry -----------------------------
+// The events of a step are added up, in whatever order they come. S: constants (design.h).
+template <class S> class EventChecker {
+public:
+    void start(const uint32_t* codes, uint64_t first_frame, uint64_t frames) {
+        next_ = codes + first_frame * S::elements;
+        frame0_ = frame_ = first_frame;
+        left_ = frames * S::steps;
+    }
+    uint64_t frames_done() const { return frame_ - frame0_; }
+
+    template <class P> inline void see(const P& payload, Findings& findings) {
+        if (__builtin_expect(left_ == 0, 0)) {
+            findings.add({true, frame_, S::tensor, 0, 0, 0, kExtra});
+            return;
+        }
+        uint32_t words[S::words];
+        for (unsigned w = 0; w < S::words; ++w) words[w] = word(payload, w);
+        constexpr unsigned mark = S::address_bits + S::count_bits;
+        if (code_of(words, mark, 1, false)) { end_step(code_of(words, mark + 1, 1, false), findings); return; }
+        const uint64_t address = code_of(words, 0, S::address_bits, false);
+        const uint32_t count = S::count_bits ? code_of(words, S::address_bits, S::count_bits ? S::count_bits : 1, false) : 1;
+        if (address < kStep) sums_[address] += count;
+        else findings.add({true, frame_, S::tensor, step_ * uint64_t{kStep}, 0, static_cast<long long>(address), kCode});
+    }
+    // Write what the events of the first frame add up to to `path`, a word each.
+    void record(const std::string& path) {
+        record_ = std::fopen(path.c_str(), "wb");
+        if (!record_) { std::perror(path.c_str()); std::exit(2); }
+    }
+
+private:
+    static constexpr unsigned kStep = S::elements / S::steps;
+    void end_step(bool last, Findings& findings) {
+        const uint64_t base = step_ * uint64_t{kStep};
+        for (unsigned k = 0; k < kStep; ++k)
+            if (sums_[k] != next_[k]) findings.add({true, frame_, S::tensor, base + k, next_[k], sums_[k], kCode});
+        const bool final = step_ == S::steps - 1;
+        if (last != final) findings.add({true, frame_, S::tensor, base + kStep - 1, final, last, kLast});
+        if (record_ != nullptr) {
+            std::fwrite(sums_, sizeof(uint32_t), kStep, record_);
+            if (final) { std::fclose(record_); record_ = nullptr; }
+        }
+        std::memset(sums_, 0, sizeof sums_);
+        next_ += kStep;
+        --left_;
+        if (++step_ == S::steps) { step_ = 0; ++frame_; }
+    }
+    const uint32_t* next_ = nullptr;
+    uint64_t left_ = 0, frame_ = 0, frame0_ = 0;
+    unsigned step_ = 0;
+    std::FILE* record_ = nullptr;
+    uint32_t sums_[kStep] = {};
+};
+
 // ---- random stalls -----------------------------------------------------------------------------
 // Segments of random length; in each, source and sink idle with a probability of 0, 1/4 ... 1.
 class Stalls {

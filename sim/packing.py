@@ -18,7 +18,7 @@ Codes = NDArray[np.int64]
 
 def words_per_beat(port: Port, extra_bits: int = 0) -> int:
     """32-bit words that hold one beat of ``port`` (and ``extra_bits`` above its data)."""
-    return -(-max(port.data_bits, port.lanes * port.bits + extra_bits) // 32)
+    return -(-max(port.data_bits, port.payload_bits + extra_bits) // 32)
 
 
 def check_codes(codes: NDArray, port: Port) -> Codes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from codesign.builddir import Mismatch, Port
 from codesign.sim import packing
+from codesign.sim.events import EventRecord
 
 
 @dataclass
@@ -103,7 +104,9 @@ class Record:
         )
 
 
-def earliest(records: Iterable[Record], frames: NDArray, against: str) -> Mismatch | None:
+def earliest(
+    records: Iterable[Record | EventRecord], frames: NDArray, against: str
+) -> Mismatch | None:
     """The first mismatch of all streams: lowest frame, then manifest order."""
     found = [m for r in records if (m := r.first_mismatch(frames, against)) is not None]
     return min(found, key=lambda m: m.frame, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 
 from codesign.hdl import network
 from codesign.hdl.chain import Chain
@@ -12,13 +13,14 @@ from codesign.hdl.credit import CreditPipeline, FreeRow
 from codesign.hdl.fifo import Fifo
 from codesign.hdl.fork import Fork
 from codesign.hdl.network import Network
+from codesign.hdl.spikes.aer import event_layout
 from codesign.hdl.stream import beat, range_shape
-from codesign.hdl.width_adapter import width_adapter
 from codesign.ir import Value
-from codesign.ir.plan import Plan
-from codesign.plan.dataflow import Block, Dataflow, ForkBlock, Stretch, lanes_in, node_plans
+from codesign.ir.plan import Events, Form, Plan
+from codesign.ops.event_op import elements_of_step
+from codesign.plan.dataflow import Block, Dataflow, ForkBlock, Stretch, node_plans
 from codesign.plan.partition import Circuit, Layer
-from codesign.plan.schedule import free_latency
+from codesign.plan.schedule import adapters, free_latency
 
 
 def build_network(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> Network:
@@ -43,11 +45,17 @@ def instance_path(flow: Dataflow, layer: Layer) -> list[str]:
 def _component(circuit: Circuit, plans: Mapping[str, Plan], block: Block) -> wiring.Component:
     if isinstance(block, Stretch):
         return _pipeline(circuit, plans, block) if block.free else _layer(circuit, plans, block)
-    format = block.value.format
-    payload = beat(range_shape(format.lo, format.hi), block.lanes)
+    payload = payload_of(block.value, block.form)
     if isinstance(block, ForkBlock):
         return Fork(payload, block.outputs)
     return Fifo(payload, block.depth)
+
+
+def payload_of(value: Value, form: Form) -> StructLayout:
+    """A beat of ``value``."""
+    if isinstance(form, Events):
+        return event_layout(elements_of_step(value), form.levels)
+    return beat(range_shape(value.format.lo, value.format.hi), form.lanes)
 
 
 def _pipeline(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wiring.Component:
@@ -56,33 +64,27 @@ def _pipeline(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> 
         layer.name: FreeRow(_parts(circuit, layer, plans[layer.name])) for layer in stretch.layers
     }
     pipeline = CreditPipeline(inside, free_latency(circuit, stretch, plans))
-    first = stretch.layers[0]
-    wanted = lanes_in(first, plans[first.name])
-    (given,) = stretch.from_lanes
-    adapter = {"width": _adapter(first.source, given, wanted)} if given != wanted else {}
-    return Chain({**adapter, "pipeline": pipeline})
+    (adapter,) = adapters(stretch, plans)
+    return Chain({**adapter.parts(), "pipeline": pipeline})
 
 
 def _layer(circuit: Circuit, plans: Mapping[str, Plan], stretch: Stretch) -> wiring.Component:
-    """Width adapters and components of one layer."""
+    """Adapters and components of one layer."""
     (layer,) = stretch.layers
-    plan = plans[layer.name]
-    parts = _parts(circuit, layer, plan)
+    parts = _parts(circuit, layer, plans[layer.name])
+    before = adapters(stretch, plans)
     if len(layer.ports) == 1:
-        (given,), wanted = stretch.from_lanes, lanes_in(layer, plan)
-        adapter = {"width": _adapter(layer.source, given, wanted)} if given != wanted else {}
-        return Chain({**adapter, **parts})
+        return Chain({**before[0].parts(), **parts})
     names = list(parts)
     ends = {port: network.End(names[0], port) for port in layer.ports}
     links = [
         network.Link(network.End(a, "o"), network.End(b, "i"))
         for a, b in zip(names, names[1:], strict=False)
     ]
-    for port, source, given in zip(layer.ports, layer.sources, stretch.from_lanes, strict=True):
-        wanted = lanes_in(layer, plan, port)
-        if given != wanted:
-            name = f"width_{port}"
-            parts[name] = _adapter(source, given, wanted)
+    for port, adapter in zip(layer.ports, before, strict=True):
+        for kind, part in reversed(adapter.parts().items()):
+            name = f"{kind}_{port}"
+            parts[name] = part
             links.append(network.Link(network.End(name, "o"), ends[port]))
             ends[port] = network.End(name, "i")
     return Network(parts, links, ends, {"o": network.End(names[-1], "o")})
@@ -94,8 +96,3 @@ def _parts(circuit: Circuit, layer: Layer, plan: Plan) -> dict[str, wiring.Compo
     for node, op, own in node_plans(layer, plan):
         parts[op.kind] = op.rtl(circuit.graph.ins(node), circuit.graph.out(node), own)
     return parts
-
-
-def _adapter(value: Value, from_lanes: int, to_lanes: int) -> wiring.Component:
-    format = value.format
-    return width_adapter(format.lo, format.hi, value.elements, from_lanes, to_lanes)

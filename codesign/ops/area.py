@@ -33,6 +33,18 @@ def adapter_cost(bits: int, a: int, b: int) -> Cost:
     return Cost(lut=round(lut), ff=round(ff))
 
 
+def scan_cost(elements: int, lanes: int, bits: int) -> Cost:
+    """A scan of dense spikes for events, with its register slice."""
+    address = max(1, (elements - 1).bit_length())
+    return Cost(lut=4 * lanes + 3 * address, ff=3 * lanes * bits + lanes + 4 * address)
+
+
+def pack_cost(elements: int, lanes: int, bits: int) -> Cost:
+    """Events packed into beats of dense spikes."""
+    address = max(1, (elements - 1).bit_length())
+    return Cost(lut=2 * lanes + 4 * address, ff=2 * lanes * bits + 3 * address)
+
+
 #: Shapes of an ECP5 block RAM (DP16KD): words x bits.
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 

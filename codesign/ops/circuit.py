@@ -11,10 +11,12 @@ import numpy as np
 
 from codesign.builddir import Cost
 from codesign.ir import Op, Value
-from codesign.ir.plan import Plan
+from codesign.ir.plan import Dense, Form, Plan
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
+
+    from codesign.spikes.arrivals import Arrivals
 
 
 def divisors(n: int) -> list[int]:
@@ -42,6 +44,8 @@ class CircuitOp(Op):
     flows_unrolled: ClassVar[bool] = False
     #: Whether its cycles depend on what it reads; then :meth:`timing_of` says how.
     data_dependent: ClassVar[bool] = False
+    #: Whether its input are address events; then :meth:`timing_of_events` says what they cost.
+    by_events: ClassVar[bool] = False
 
     def lanes_in(self, plan: Plan) -> int:
         """Codes per input beat."""
@@ -54,6 +58,14 @@ class CircuitOp(Op):
     def lanes_out(self, plan: Plan) -> int:
         """Codes per output beat."""
         return plan.pe
+
+    def form_in(self, plan: Plan, port: int = 0) -> Form:
+        """How what ``port`` takes travels."""
+        return Dense(self.port_lanes(plan, port))
+
+    def form_out(self, plan: Plan) -> Form:
+        """How its output travels."""
+        return Dense(self.lanes_out(plan))
 
     def macs(self) -> int:
         """Multiply-accumulates per frame."""
@@ -100,6 +112,10 @@ class CircuitOp(Op):
     def timing_of(self, ins: list[Value], plan: Plan, codes: np.ndarray) -> Any:
         """The event model for frames of ``codes``, int64 [frames, ...]."""
         return self.timing(ins, Value("", *self.infer(*ins)), plan)
+
+    def timing_of_events(self, ins: list[Value], plan: Plan, came: Arrivals) -> Any:
+        """The event model for these events, of an operation that takes events."""
+        raise NotImplementedError
 
     def stream_plan(self, lanes: int) -> Plan:
         """The plan of an operation without multipliers that takes ``lanes`` codes a beat."""

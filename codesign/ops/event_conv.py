@@ -15,7 +15,8 @@ from codesign.ir.plan import Plan
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import divisors
 from codesign.ops.convolve import Convolve
-from codesign.ops.event_layer import EventLayer, elements_of_step, scan_widths
+from codesign.ops.event_layer import EventLayer
+from codesign.ops.event_op import elements_of_step
 
 
 def convolves_spikes(op: Convolve, x: Value) -> bool:
@@ -47,10 +48,7 @@ class EventConv(EventLayer):
         each = outputs // self.layer.channels if self.layer.depthwise else 1
         return [n for n in divisors(outputs) if n % each == 0]
 
-    def scan_choices(self, x: Value) -> list[int]:
-        return scan_widths(x.shape[-1])
-
-    def synapses(self, x: Value, plan: Plan) -> Any:
+    def component(self, x: Value, plan: Plan) -> Any:
         from codesign.hdl.spikes.conv import EventConv as Synapses
 
         layer = self.layer
@@ -69,7 +67,8 @@ class EventConv(EventLayer):
             padding=(top, bottom, left, right),
             dilation=layer.dilations,
             depthwise=layer.depthwise,
-            levels=x.format.hi,
+            levels=plan.levels,
+            most=x.format.hi,
             bias=layer.bias,
             weight_memory=plan.memory,
             out_range=(range_.lo, range_.hi),
@@ -82,4 +81,4 @@ class EventConv(EventLayer):
         blocks = block_rams(weights.size // plan.pe, plan.pe * bits)
         sums = 2 * block_rams(words, plan.pe * out.format.bits)
         adders = plan.pe * out.format.bits
-        return Cost(lut=2 * adders + 4 * plan.simd + 200, ff=2 * adders + 150, bram=blocks + sums)
+        return Cost(lut=2 * adders + 200, ff=2 * adders + 150, bram=blocks + sums)

@@ -11,7 +11,7 @@ from codesign.ir import Value, register
 from codesign.ir.plan import Plan
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import divisors
-from codesign.ops.event_layer import EventLayer, scan_widths
+from codesign.ops.event_layer import EventLayer
 from codesign.ops.matvec import MatVec
 
 
@@ -37,9 +37,6 @@ class EventDense(EventLayer):
     def lane_choices(self) -> list[int]:
         return divisors(len(self.layer.weights))
 
-    def scan_choices(self, x: Value) -> list[int]:
-        return scan_widths(x.shape[-1])
-
     def lanes_out(self, plan: Plan) -> int:
         """Currents handed on a cycle: as few as keep out of the way of the events expected."""
         outputs, lanes = len(self.layer.weights), plan.pe
@@ -48,7 +45,7 @@ class EventDense(EventLayer):
         beats = max(8, self.expected * groups)
         return next((d for d in fits if outputs // d <= beats), fits[-1])
 
-    def synapses(self, x: Value, plan: Plan) -> Any:
+    def component(self, x: Value, plan: Plan) -> Any:
         from codesign.hdl.spikes.dense import EventDense as Synapses
 
         _, range_ = self.infer(x)
@@ -57,7 +54,8 @@ class EventDense(EventLayer):
             steps=x.shape[0],
             lanes=plan.pe,
             slice=self.lanes_out(plan),
-            levels=x.format.hi,
+            levels=plan.levels,
+            most=x.format.hi,
             bias=self.layer.bias,
             weight_memory=plan.memory,
             out_range=(range_.lo, range_.hi),
@@ -68,5 +66,5 @@ class EventDense(EventLayer):
         bits = bits_for(int(weights.min()), int(weights.max()))
         blocks = block_rams(weights.shape[1] * self.slots(plan.pe), plan.pe * bits)
         adders = plan.pe * out.format.bits
-        lut, ff = 2 * adders + 4 * plan.simd, 2 * adders + plan.pe * bits
+        lut, ff = 2 * adders, 2 * adders + plan.pe * bits
         return Cost(lut=lut, ff=ff, bram=blocks)

@@ -28,7 +28,7 @@ class EventSynapses(Pass):
         for node in graph.nodes:
             if node.name in self._expected and isinstance(node.op, MatVec | Convolve):
                 form = EventDense if isinstance(node.op, MatVec) else EventConv
-                op = form(node.op, self._expected[node.name])  # type: ignore[arg-type]
+                op = form(layer=node.op, expected=self._expected[node.name])  # type: ignore[arg-type]
                 node = Node(node.name, op, node.inputs, node.outputs)
             nodes.append(node)
         return graph.with_nodes(nodes)

@@ -11,7 +11,8 @@ from codesign.builddir import Activity
 from codesign.ir.plan import Plan
 from codesign.plan.dataflow import Dataflow
 from codesign.plan.partition import Circuit, Layer
-from codesign.plan.schedule import Seen, exit_lanes, simulate_flow
+from codesign.plan.schedule import exit_lanes, simulate_flow
+from codesign.plan.traffic import Seen
 
 #: Frames simulated to tell the interval of frames alike.
 FRAMES = 6

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import gcd
 
+from codesign.hdl.spikes.aer import address_bits
 from codesign.ir import Node, Value
-from codesign.ir.plan import Plan
+from codesign.ir.plan import Dense, Form, Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.ops.event_op import elements_of_step
 from codesign.plan.loops import loop_values
 from codesign.plan.partition import Circuit, Layer
 
@@ -25,12 +27,12 @@ class Stretch:
 
     Unrolled matrices take a beat and give a beat each cycle and hold nothing back, so a run of
     them is one free-running pipeline (:class:`codesign.hdl.credit.CreditPipeline`).
-    ``from_lanes``: lanes of the streams that feed it, one per port.
+    ``given``: how what feeds it travels, one form per port.
     """
 
     layers: tuple[Layer, ...]
     free: bool
-    from_lanes: tuple[int, ...]
+    given: tuple[Form, ...]
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ class ForkBlock:
 
     name: str
     value: Value
-    lanes: int
+    form: Form
     outputs: int
 
 
@@ -64,13 +66,13 @@ class FifoBlock:
 
     name: str
     value: Value
-    lanes: int
+    form: Form
     depth: int
 
     @property
     def bits(self) -> int:
         """Bits it holds, the frame marker included."""
-        return self.depth * (self.lanes * self.value.format.bits + 1)
+        return self.depth * (data_bits(self.value, self.form) + 1)
 
 
 Block = Stretch | ForkBlock | FifoBlock
@@ -84,7 +86,7 @@ class Dataflow:
     links: tuple[tuple[End, End], ...]
     entry: End
     exit: End
-    source_lanes: int
+    source_form: Form
 
     @property
     def fifos(self) -> list[FifoBlock]:
@@ -103,6 +105,25 @@ def lanes_out(layer: Layer, plan: Plan) -> int:
     return op.lanes_out(last)
 
 
+def form_in(layer: Layer, plan: Plan, port: str = "i") -> Form:
+    """How what the layer's first component takes on ``port`` travels."""
+    return layer.head.form_in(plan, layer.ports.index(port) if port in layer.ports else 0)
+
+
+def form_out(layer: Layer, plan: Plan) -> Form:
+    """How what the layer's last component yields travels."""
+    _, op, last = node_plans(layer, plan)[-1]
+    return op.form_out(last)
+
+
+def data_bits(value: Value, form: Form) -> int:
+    """Bits of a beat of ``value`` without its ``last``."""
+    if isinstance(form, Dense):
+        return form.lanes * value.format.bits
+    count = form.levels.bit_length() if form.levels > 1 else 0
+    return address_bits(elements_of_step(value)) + count + 1
+
+
 def node_plans(layer: Layer, plan: Plan) -> list[tuple[Node, CircuitOp, Plan]]:
     """Each node with its plan: the layer's, and for a requantizer the lanes that come to it."""
     found: list[tuple[Node, CircuitOp, Plan]] = []
@@ -114,13 +135,19 @@ def node_plans(layer: Layer, plan: Plan) -> list[tuple[Node, CircuitOp, Plan]]:
     return found
 
 
-def value_lanes(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, int]:
-    """Lanes each value travels with: as its producer makes it, the input as its reader takes it."""
-    first, port = circuit.readers(circuit.source)[0]
-    found = {circuit.source.name: lanes_in(first, plans[first.name], port)}
+def value_forms(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, Form]:
+    """How each value travels: as its producer makes it, the input as its reader takes it, which
+    is as events where a reader scans none itself."""
+    readers = circuit.readers(circuit.source)
+    first, port = readers[0]
+    source: Form = Dense(lanes_in(first, plans[first.name], port))
+    for layer, port in readers:
+        if layer.head.by_events and not plans[layer.name].simd:
+            source = form_in(layer, plans[layer.name], port)
+    found = {circuit.source.name: source}
     for layer in circuit.layers:
         if layer.name in plans:
-            found[layer.target.name] = lanes_out(layer, plans[layer.name])
+            found[layer.target.name] = form_out(layer, plans[layer.name])
     return found
 
 
@@ -131,17 +158,17 @@ def adapter_ii(elements: int, a: int, b: int) -> int:
 
 def stretches(circuit: Circuit, plans: Mapping[str, Plan]) -> list[Stretch]:
     """The circuit's layers, unrolled neighbours joined."""
-    lanes = value_lanes(circuit, plans)
+    forms = value_forms(circuit, plans)
     found: list[Stretch] = []
     for layer in circuit.layers:
         plan = plans[layer.name]
         free = plan.style == "unrolled" and layer.head.flows_unrolled
         before = found[-1] if found else None
-        fed = lanes.get(layer.source.name) == lanes_in(layer, plan)
+        fed = forms.get(layer.source.name) == form_in(layer, plan)
         if free and fed and before is not None and before.free and _alone(circuit, before, layer):
-            found[-1] = Stretch((*before.layers, layer), True, before.from_lanes)
+            found[-1] = Stretch((*before.layers, layer), True, before.given)
         else:
-            found.append(Stretch((layer,), free, tuple(lanes[s.name] for s in layer.sources)))
+            found.append(Stretch((layer,), free, tuple(forms[s.name] for s in layer.sources)))
     return found
 
 
@@ -169,7 +196,7 @@ def dataflow(
         tuple(builder.links),
         builder.entry,
         builder.exit,
-        builder.lanes[circuit.source.name],
+        builder.forms[circuit.source.name],
     )
 
 
@@ -193,7 +220,7 @@ class _Builder:
         self, circuit: Circuit, plans: Mapping[str, Plan], depths: Mapping[str, int]
     ) -> None:
         self._circuit, self._depths = circuit, depths
-        self.lanes = value_lanes(circuit, plans)
+        self.forms = value_forms(circuit, plans)
         self.stretches = stretches(circuit, plans)
         self.blocks: list[Block] = []
         self.links: list[tuple[End, End]] = []
@@ -231,7 +258,7 @@ class _Builder:
             self._lead(value, start, readers[0])
             return
         name = f"fork_{value.name}"
-        self.blocks.append(ForkBlock(name, value, self.lanes[value.name], len(readers)))
+        self.blocks.append(ForkBlock(name, value, self.forms[value.name], len(readers)))
         self._link(start, (name, "i"))
         for index, end in enumerate(readers):
             self._lead(value, (name, f"o{index}"), end)
@@ -241,7 +268,7 @@ class _Builder:
         name = self._fifo(end)
         depth = self._depths.get(name, 0) if start is not None else 0
         if depth:
-            self.blocks.append(FifoBlock(name, value, self.lanes[value.name], depth))
+            self.blocks.append(FifoBlock(name, value, self.forms[value.name], depth))
             self._link(start, (name, "i"))
             start = (name, "o")
         self._link(start, end)

@@ -8,9 +8,10 @@ from typing import Literal
 
 from codesign.builddir import BoardInfo, Cost
 from codesign.errors import OverBudget, UsageError
-from codesign.ir.plan import Plan
-from codesign.ops.area import BUS_COST, adapter_cost, fifo_cost
-from codesign.plan.dataflow import dataflow, lanes_in, lanes_out, node_plans, value_lanes
+from codesign.ir.plan import Dense, Events, Form, Plan
+from codesign.ops.area import BUS_COST, fifo_cost
+from codesign.plan.adapters import Adapter
+from codesign.plan.dataflow import dataflow, form_in, form_out, lanes_in, node_plans, value_forms
 from codesign.plan.engines import Demand, is_engine, plan_engine
 from codesign.plan.lanes import plan_stream
 from codesign.plan.loops import loop_steps
@@ -41,16 +42,23 @@ class Goal:
 
 
 def plan_design(
-    circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile | None = None
+    circuit: Circuit,
+    goal: Goal,
+    board: BoardInfo,
+    choices: PlanFile | None = None,
+    events: bool = False,
 ) -> dict[str, Plan]:
-    """A :class:`Plan` per layer name. ``OverBudget`` when the result does not fit ``board``."""
+    """A :class:`Plan` per layer name; with ``events`` for an input of address events.
+    ``OverBudget`` when the result does not fit ``board``."""
     choices = choices or PlanFile()
     _check_names(circuit, choices)
+    if events:
+        check_event_input(circuit)
     if goal.kind == "fastest":
-        plans = _fastest(circuit, board, choices)
+        plans = _fastest(circuit, board, choices, events)
     else:
-        plans = _plan_for(circuit, goal, board, choices)
-    _check_budget(circuit, plans, goal, board, choices)
+        plans = _plan_for(circuit, goal, board, choices, events)
+    _check_budget(circuit, plans, goal, board, events)
     return plans
 
 
@@ -69,9 +77,9 @@ def total_cost(
     circuit: Circuit, plans: dict[str, Plan], depths: Mapping[str, int] | None = None
 ) -> Cost:
     """Estimated resources of the whole design, with FIFOs of ``depths``."""
-    total, lanes = Cost(), value_lanes(circuit, plans)
+    total, forms = Cost(), value_forms(circuit, plans)
     for layer in circuit.layers:
-        given = [lanes[source.name] for source in layer.sources]
+        given = [forms[source.name] for source in layer.sources]
         total = total + layer_cost(circuit, layer, plans[layer.name], given)
     if any(getattr(layer.head, "loadable", None) is not None for layer in circuit.layers):
         total = total + BUS_COST
@@ -80,38 +88,64 @@ def total_cost(
     return total
 
 
-def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, from_lanes: Sequence[int]) -> Cost:
-    """Estimated resources of one layer with its width adapters."""
+def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, forms: Sequence[Form]) -> Cost:
+    """Estimated resources of one layer with its adapters; ``forms``: of what feeds its ports."""
     total = Cost()
-    for port, source, given in zip(layer.ports, layer.sources, from_lanes, strict=True):
-        total = total + adapter_cost(source.format.bits, given, lanes_in(layer, plan, port))
+    for port, source, given in zip(layer.ports, layer.sources, forms, strict=True):
+        wanted = form_in(layer, plan, port), lanes_in(layer, plan, port)
+        total = total + Adapter(source, given, *wanted).cost()
     for node, op, own in node_plans(layer, plan):
         total = total + op.cost(circuit.graph.ins(node), circuit.graph.out(node), own)
     return total
 
 
-def _plan_for(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile) -> dict[str, Plan]:
+def check_event_input(circuit: Circuit) -> None:
+    """``UsageError`` where no layer takes the input as address events."""
+    readers = [layer for layer, _ in circuit.readers(circuit.source)]
+    if any(layer.head.by_events for layer in readers):
+        return
+    first, format = readers[0], circuit.source.format
+    hint = "give --activity as well: it makes layers between spikes event-driven"
+    if format.lo or format.hi > 255 or len(circuit.source.shape) < 2:
+        hint = "events are spikes: train on an input of 0 and 1 (or counts) at every time step"
+    elif any(layer.head.by_events for layer in circuit.layers):
+        hint = "the layer that reads the input must lead from spikes to neurons; leave --input out"
+    raise UsageError(
+        f"the input, {format.label()}, cannot come as events: '{first.name}' ({first.head.kind}) "
+        "takes none",
+        where=f"layer '{first.name}'",
+        hint=hint,
+    )
+
+
+def _plan_for(
+    circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile, events: bool = False
+) -> dict[str, Plan]:
     plans: dict[str, Plan] = {}
-    lanes: dict[str, int] = {}
+    forms: dict[str, Form] = {}
+    if events:
+        forms[circuit.source.name] = Events(circuit.source.format.hi)
     dsps = board.capacity.dsp
     inside = loop_steps(circuit)
     for layer in circuit.layers:
         choice = choices.layers.get(layer.name, LayerChoice())
-        width = lanes.get(layer.source.name)
+        given = forms.get(layer.source.name)
+        width = given.lanes if isinstance(given, Dense) else None
         cycles = _cycles(circuit, layer, goal)
         if is_engine(layer):
             demand = Demand(cycles, width, dsps, goal.kind == "smallest", inside.get(layer.name, 1))
             plan = plan_engine(circuit, layer, demand, choice, _style(layer.name, goal, choices))
         else:
-            plan = plan_stream(circuit, layer, cycles, width, inside.get(layer.name, 1))
+            levels = given.levels if isinstance(given, Events) else 0
+            plan = plan_stream(circuit, layer, cycles, width, inside.get(layer.name, 1), levels)
             if plan.multiplier == "dsp" and plan.pe * plan.simd > dsps:
                 plan = replace(plan, multiplier="lut")
         if plan.multiplier == "dsp":
             dsps -= plan.pe * plan.simd * plan.pixels
         plans[layer.name] = plan
         for port, source in zip(layer.ports, layer.sources, strict=True):
-            lanes.setdefault(source.name, lanes_in(layer, plan, port))
-        lanes[layer.target.name] = lanes_out(layer, plan)
+            forms.setdefault(source.name, Dense(lanes_in(layer, plan, port)))
+        forms[layer.target.name] = form_out(layer, plan)
     return plans
 
 
@@ -125,11 +159,13 @@ def _cycles(circuit: Circuit, layer: Layer, goal: Goal) -> int:
     return goal.ii
 
 
-def _fastest(circuit: Circuit, board: BoardInfo, choices: PlanFile) -> dict[str, Plan]:
+def _fastest(
+    circuit: Circuit, board: BoardInfo, choices: PlanFile, events: bool = False
+) -> dict[str, Plan]:
     """Halve the multipliers from one-cycle folding until the design fits comfortably."""
     ii, before = 1, None
     while True:
-        plans = _plan_for(circuit, Goal("ii", ii), board, choices)
+        plans = _plan_for(circuit, Goal("ii", ii), board, choices, events)
         slowest = max(_frame_cycles(circuit, layer, plans) for layer in circuit.layers)
         if _fits(total_cost(circuit, plans), board, COMFORTABLE):
             return plans
@@ -160,7 +196,7 @@ def _check_names(circuit: Circuit, choices: PlanFile) -> None:
 
 
 def _check_budget(
-    circuit: Circuit, plans: dict[str, Plan], goal: Goal, board: BoardInfo, choices: PlanFile
+    circuit: Circuit, plans: dict[str, Plan], goal: Goal, board: BoardInfo, events: bool
 ) -> None:
     cost = total_cost(circuit, plans)
     if _fits(cost, board, 1.0):
@@ -179,13 +215,13 @@ def _check_budget(
     raise OverBudget(
         f"the design ({goal.describe()}) needs {', '.join(over)}",
         where=f"board {board.name}",
-        hint=_what_fits(circuit, board),
+        hint=_what_fits(circuit, board, events),
     )
 
 
-def _what_fits(circuit: Circuit, board: BoardInfo) -> str:
+def _what_fits(circuit: Circuit, board: BoardInfo, events: bool) -> str:
     try:
-        plans = _fastest(circuit, board, PlanFile())
+        plans = _fastest(circuit, board, PlanFile(), events)
     except ValueError:
         return "choose a larger board"
     if not _fits(total_cost(circuit, plans), board, 1.0):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
-from types import MappingProxyType
 from typing import Any
 
 from codesign.errors import UsageError
-from codesign.ir.plan import Plan
+from codesign.ir.plan import Dense, Plan
+from codesign.plan.adapters import Adapter
 from codesign.plan.dataflow import (
     Dataflow,
     ForkBlock,
     Stretch,
+    form_in,
     lanes_in,
     lanes_out,
     node_plans,
 )
 from codesign.plan.partition import Circuit, Layer
+from codesign.plan.traffic import UNSEEN, Seen, Traffic, traffic_of
 
 #: Beats one timing run may simulate, unless four frames (two very long ones) have more.
 BEATS = 1_500_000
@@ -48,20 +50,20 @@ def free_latency(circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan]) 
     )
 
 
-#: What layers whose cycles depend on data receive: layer -> int64 codes [frames, ...].
-Seen = Mapping[str, Any]
-UNSEEN: Seen = MappingProxyType({})
-
-
-def node_models(circuit: Circuit, layer: Layer, plan: Plan, seen: Seen = UNSEEN) -> list[Any]:
-    """Event models of a layer's components, without width adapters."""
-    graph = circuit.graph
-    return [
-        op.timing_of(graph.ins(node), own, seen[node.name])
-        if node.name in seen
-        else op.timing(graph.ins(node), graph.out(node), own)
-        for node, op, own in node_plans(layer, plan)
-    ]
+def node_models(
+    circuit: Circuit, layer: Layer, plan: Plan, seen: Seen, traffic: Traffic
+) -> list[Any]:
+    """Event models of a layer's components, without adapters."""
+    graph, found = circuit.graph, []
+    for node, op, own in node_plans(layer, plan):
+        ins = graph.ins(node)
+        if op.by_events:
+            found.append(op.timing_of_events(ins, own, traffic[layer.source.name]))
+        elif node.name in seen:
+            found.append(op.timing_of(ins, own, seen[node.name]))
+        else:
+            found.append(op.timing(ins, graph.out(node), own))
+    return found
 
 
 @dataclass(frozen=True)
@@ -73,26 +75,24 @@ class Model:
 
 
 def stretch_model(
-    circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan], seen: Seen = UNSEEN
+    circuit: Circuit, stretch: Stretch, plans: Mapping[str, Plan], seen: Seen, traffic: Traffic
 ) -> Model:
-    """The event models of a stretch, linked, its width adapters first."""
+    """The event models of a stretch, linked, its adapters first."""
     from codesign.hdl.credit import CreditTiming
     from codesign.hdl.events import link
-    from codesign.hdl.timing import width_adapter_timing
 
     first = stretch.layers[0]
     if stretch.free:
-        inside = [m for layer in stretch.layers
-                  for m in node_models(circuit, layer, plans[layer.name])]  # fmt: skip
+        rows = [node_models(circuit, x, plans[x.name], seen, traffic) for x in stretch.layers]
+        inside = [model for models in rows for model in models]
         row: list[Any] = [CreditTiming(inside, free_latency(circuit, stretch, plans))]
     else:
-        row = node_models(circuit, first, plans[first.name], seen)
+        row = node_models(circuit, first, plans[first.name], seen, traffic)
     for before, after in zip(row, row[1:], strict=False):
         link(before, after)
     stages, ports = list(row), {"o": (row[-1], "o")}
-    for port, source, lanes in zip(stretch.ports, first.sources, stretch.from_lanes, strict=True):
-        wanted = lanes_in(first, plans[first.name], port)
-        chain: list[Any] = list(width_adapter_timing(source.elements, lanes, wanted))
+    for adapter, port in zip(adapters(stretch, plans), stretch.ports, strict=True):
+        chain = adapter.stages(traffic.get(adapter.value.name))
         for before, after in zip(chain, chain[1:], strict=False):
             link(before, after)
         if chain:
@@ -100,6 +100,16 @@ def stretch_model(
         stages += chain
         ports[port] = (chain[0], "i") if chain else (row[0], port)
     return Model(tuple(stages), ports)
+
+
+def adapters(stretch: Stretch, plans: Mapping[str, Plan]) -> list[Adapter]:
+    """What stands before each port of a stretch."""
+    first = stretch.layers[0]
+    plan = plans[first.name]
+    return [
+        Adapter(source, given, form_in(first, plan, port), lanes_in(first, plan, port))
+        for port, source, given in zip(stretch.ports, first.sources, stretch.given, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -128,10 +138,11 @@ def simulate_flow(
     from codesign.hdl.events import Sink, Source, link, simulate
     from codesign.hdl.timing import Fifo, Fork
 
+    traffic = traffic_of(circuit, seen, frames)
     models: dict[str, Model] = {}
     for block in flow.blocks:
         if isinstance(block, Stretch):
-            models[block.name] = stretch_model(circuit, block, plans, seen)
+            models[block.name] = stretch_model(circuit, block, plans, seen, traffic)
         elif isinstance(block, ForkBlock):
             names = [f"o{n}" for n in range(block.outputs)]
             fork = Fork(names)
@@ -139,8 +150,8 @@ def simulate_flow(
         else:
             fifo = Fifo(block.depth if block.depth >= 0 else None)
             models[block.name] = Model((fifo,), {"i": (fifo, "i"), "o": (fifo, "o")})
-    beats = -(-circuit.source.elements // flow.source_lanes)
-    steady = Source(beats * frames, beats * pace.denominator, pace.numerator)
+    beats = source_beats(circuit, flow, traffic, frames)
+    steady = Source(beats, beats * pace.denominator, pace.numerator * frames)
     source, sink, ends = steady, Sink(), (Fifo(2), Fifo(2))
     entry, leave = _port(models, flow.entry), _port(models, flow.exit)
     entered = link(source, ends[0])
@@ -153,6 +164,14 @@ def simulate_flow(
     stages = [stage for model in models.values() for stage in model.stages]
     simulate([source, *ends, *stages, sink])
     return Run(entered.taken.at, left.taken.at, models, flow.links)
+
+
+def source_beats(circuit: Circuit, flow: Dataflow, traffic: Traffic, frames: int) -> int:
+    """Beats of the circuit's input in ``frames`` frames."""
+    if isinstance(flow.source_form, Dense):
+        return -(-circuit.source.elements // flow.source_form.lanes) * frames
+    steps = circuit.source.shape[0]
+    return int(traffic[circuit.source.name].beats(steps)[:frames].sum())
 
 
 def _port(models: Mapping[str, Model], end: tuple[str, str]) -> tuple[Any, str]:
@@ -189,7 +208,7 @@ def beat_by_beat(circuit: Circuit, flow: Dataflow) -> Fraction:
     was refused: one at this pace. So a branch that waits for another takes the fewest beats here,
     and a design whose FIFOs suffice both here and at full speed does not deadlock in between.
     """
-    beats = -(-circuit.source.elements // flow.source_lanes)
+    beats = source_beats(circuit, flow, traffic_of(circuit, UNSEEN, 1), 1)
     forks = any(isinstance(b, ForkBlock) for b in flow.blocks)
     return Fraction(beats * LONG_AFTER) if forks else Fraction(0)
 
@@ -271,13 +290,17 @@ def layer_cycles(circuit: Circuit, layer: Layer, plan: Plan) -> Cycles:
     from codesign.hdl.events import Sink, Source, link, simulate
 
     lanes = {port: lanes_in(layer, plan, port) for port in layer.ports}
+    alone = replace(circuit, layers=(layer,))
 
     def run(frames: int) -> tuple[list[int], int]:
-        stretch = Stretch((layer,), False, tuple(lanes.values()))
-        model = stretch_model(circuit, stretch, {layer.name: plan})
+        given = tuple(Dense(n) if n else form_in(layer, plan) for n in lanes.values())
+        stretch = Stretch((layer,), False, given)
+        traffic = traffic_of(alone, UNSEEN, frames)
+        model = stretch_model(circuit, stretch, {layer.name: plan}, UNSEEN, traffic)
         sources = []
         for port, value in zip(layer.ports, layer.sources, strict=True):
-            source = Source(-(-value.elements // lanes[port]) * frames)
+            beats = -(-value.elements // lanes[port]) * frames if lanes[port] else 0
+            source = Source(beats or int(traffic[value.name].beats(value.shape[0]).sum()))
             stage, name = model.ports[port]
             sources.append(source)
             link(source, stage, "o", name)

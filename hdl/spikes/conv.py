@@ -25,7 +25,7 @@ class EventConv(EventLayer):
     ``lanes`` (divides M; ``slice`` divides it) weights are added a cycle: an event takes M / lanes
     cycles for each output pixel that sees it (depthwise: one cycle; ``m`` divides ``lanes``), at
     least one, and nothing lies between events. Currents are handed on while the next step's
-    events come. ``loadable``: as in :class:`EventDense`.
+    events come. ``loadable``, ``most``: as in :class:`EventDense`.
     """
 
     front = Walk.front
@@ -43,6 +43,7 @@ class EventConv(EventLayer):
         dilation: tuple[int, int] = (1, 1),
         depthwise: bool = False,
         levels: int = 1,
+        most: int | None = None,
         signed: bool = False,
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
@@ -77,7 +78,9 @@ class EventConv(EventLayer):
         per_output = np.moveaxis(weights.reshape(kh * kw, channels, each), 0, 2)
         if not depthwise:
             per_output = per_output.transpose(1, 0, 2)
-        sums = sum_range(possible(per_output.reshape(outputs, -1), loadable), levels, signed)
+        sums = sum_range(
+            possible(per_output.reshape(outputs, -1), loadable), most or levels, signed
+        )
         if merge == "or":
             sums = (0, 1)
         super().__init__(

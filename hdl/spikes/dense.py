@@ -19,6 +19,7 @@ class EventDense(EventLayer):
     (divides N, and ``lanes`` where these are fewer than N) currents in ``lo..hi``, the exact
     range. An event adds ``lanes`` weights a cycle, so it takes N / lanes (rounded up) cycles, and
     nothing lies between events.
+    ``most``: what the events of an input amount to in a step, where that is more than ``levels``.
     ``weight_memory``: ``auto``, ``block`` or ``lut``.
 
     ``loadable``: the weights are those at first; others of that range (lo, hi) are written, and
@@ -35,6 +36,7 @@ class EventDense(EventLayer):
         lanes: int,
         slice: int,
         levels: int = 1,
+        most: int | None = None,
         signed: bool = False,
         bias: np.ndarray | None = None,
         weight_memory: str = "auto",
@@ -54,7 +56,7 @@ class EventDense(EventLayer):
             raise ValueError(f"{outputs} outputs need as many biases, got {np.shape(bias)}")
         self.weights, self.bias = weights, bias
         self._lanes = lanes
-        sums = sum_range(possible(weights.T, loadable), levels, signed)
+        sums = sum_range(possible(weights.T, loadable), most or levels, signed)
         super().__init__(
             inputs=inputs,
             levels=levels,

@@ -1,0 +1,79 @@
+"""What operations share that take address events: their work is proportional to the spikes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from codesign.ir import Value
+from codesign.ir.plan import Events, Form, Plan
+from codesign.ops.circuit import CircuitOp, divisors
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
+    from codesign.spikes.arrivals import Arrivals
+
+#: Spikes scanned a cycle at most: finding the next one is a carry chain of so many bits.
+WIDEST_SCAN = 32
+
+
+@dataclass(frozen=True, eq=False)
+class EventOp(CircuitOp):
+    """An operation on the spikes (steps, ...) of its only input, each of which comes as an address
+    and costs cycles, a silent one none. ``expected``: spikes a step it is planned for."""
+
+    expected: int
+
+    data_dependent: ClassVar[bool] = True
+    by_events: ClassVar[bool] = True
+    #: Whether what it makes are events as well; then :meth:`passes` says which.
+    gives_events: ClassVar[bool] = False
+
+    @abstractmethod
+    def component(self, x: Value, plan: Plan) -> Any:
+        """What takes the events of ``x``; its ``timing`` takes their arrivals."""
+
+    def passes(self, x: Value, came: Arrivals) -> Arrivals:
+        """The events it makes of those of ``x``, in their order."""
+        raise NotImplementedError
+
+    def usual(self, x: Value, frames: int) -> np.ndarray:
+        """Frames of ``x`` with the expected number of spikes in each step, evenly spread: int64
+        [frames, steps, elements]."""
+        inputs = elements_of_step(x)
+        spikes = np.zeros((frames, x.shape[0], inputs), np.int64)
+        count = min(self.expected, inputs)
+        spikes[:, :, (np.arange(count) * inputs) // max(1, count)] = 1
+        return spikes
+
+    def lanes_in(self, plan: Plan) -> int:
+        return plan.simd
+
+    def form_in(self, plan: Plan, port: int = 0) -> Form:
+        return Events(plan.levels)
+
+    def scan_lanes(self, x: Value, work: int) -> int:
+        """Spikes of ``x`` scanned a cycle, where that is to take at most an eighth of ``work``
+        cycles a step: the fewest, or all that can be."""
+        wide = [d for d in divisors(x.shape[-1]) if d <= WIDEST_SCAN]
+        elements = elements_of_step(x)
+        return next((d for d in wide if 8 * (elements // d) <= work), wide[-1])
+
+    def scan_cycles(self, x: Value, plan: Plan) -> int:
+        """Cycles a step takes to be scanned."""
+        return elements_of_step(x) // plan.simd if plan.simd else 0
+
+    def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
+        return self.component(ins[0], plan)  # type: ignore[no-any-return]
+
+    def timing_of_events(self, ins: list[Value], plan: Plan, came: Arrivals) -> Any:
+        return self.rtl(ins, Value("", *self.infer(*ins)), plan).timing(came)
+
+
+def elements_of_step(x: Value) -> int:
+    """Elements of one step of ``x`` (steps, ...)."""
+    return x.elements // x.shape[0]
