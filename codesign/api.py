@@ -105,6 +105,7 @@ def generate(
     softmax: str = "host",
     activity: float | None = None,
     learn: str | Path | LearnFile | None = None,
+    input: str = "dense",
     progress: Progress = lambda _: None,
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
@@ -117,6 +118,7 @@ def generate(
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
     ``activity``: layers between spikes become event-driven, planned for this share of spikes.
     ``learn``: a rule file (or its schema), by which dense layers of neurons learn on the chip.
+    ``input``: ``dense`` beats, or address ``events`` where the first layers are event-driven.
     ``softmax``: one at the end is computed on the ``host``, or is replaced by ``argmax``.
 
     Raises ``UnsupportedModel``, ``OverBudget`` or ``UsageError``.
@@ -131,7 +133,7 @@ def generate(
             input_format=parse_format(input_format) if input_format else None,
             runtime_weights=runtime_weights, softmax=softmax, activity=activity,
             learn=read_learning(Path(learn)) if isinstance(learn, str | Path) else learn,
-            progress=progress,
+            input=input, progress=progress,
         )  # fmt: skip
     finally:
         if scratch is not None:

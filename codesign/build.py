@@ -86,10 +86,16 @@ class Planned:
     goal: Goal
 
     @staticmethod
-    def of(circuit: Circuit, goal: Goal, board: BoardInfo, choices: PlanFile | None) -> Planned:
-        """Plan every layer, then the FIFOs between them."""
+    def of(
+        circuit: Circuit,
+        goal: Goal,
+        board: BoardInfo,
+        choices: PlanFile | None,
+        events: bool = False,
+    ) -> Planned:
+        """Plan every layer, then the FIFOs between them. ``events``: the input comes as such."""
         choices = choices or PlanFile()
-        plans = plan_design(circuit, goal, board, choices)
+        plans = plan_design(circuit, goal, board, choices, events)
         depths = fifo_depths(circuit, plans, choices.fifos)
         return Planned(circuit, plans, dataflow(circuit, plans, depths), board, goal)
 
@@ -107,6 +113,7 @@ def generate_into(
     softmax: str = "host",
     activity: float | None = None,
     learn: LearnFile | None = None,
+    input: str = "dense",
     progress: Progress = lambda _: None,
 ) -> Manifest:
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
@@ -114,6 +121,7 @@ def generate_into(
     ``activity``: layers between spikes become event-driven, planned for this share of their inputs
     spiking in a step.
     ``learn``: layers whose weights change on the chip, and how (:mod:`codesign.learnfile`).
+    ``input``: how it travels: ``dense`` beats, or address ``events`` (docs/EVENTS.md).
     ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
     ``runtime_weights``: the weights of all layers can be written while the circuit exists.
     """
@@ -122,6 +130,8 @@ def generate_into(
     stem = "" if isinstance(model, onnx.ModelProto) else model.stem
     if softmax not in ("host", "argmax"):
         raise UsageError(f"softmax is 'host' or 'argmax', got '{softmax}'")
+    if input not in ("dense", "events"):
+        raise UsageError(f"the input is 'dense' or 'events', got '{input}'")
     proto = class_only(proto) if softmax == "argmax" else proto
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
@@ -137,7 +147,7 @@ def generate_into(
     circuit = partition(run_passes(circuit.graph, [AbsorbBias(unrolled)]))
     info = get_board(board)
     progress("planning")
-    planned = Planned.of(circuit, goal, info, choices)
+    planned = Planned.of(circuit, goal, info, choices, input == "events")
     with staged(target) as work:
         save_graph(circuit.graph, work / "model")
         blob = imported.source.SerializeToString()
