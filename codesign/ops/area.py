@@ -45,6 +45,21 @@ def pack_cost(elements: int, lanes: int, bits: int) -> Cost:
     return Cost(lut=2 * lanes + 4 * address, ff=2 * lanes * bits + 3 * address)
 
 
+def address_pool_cost(inputs: int, windows: int, marks: bool) -> Cost:
+    """Pooling of events: the walk over windows, and a memory of ``marks`` on each."""
+    into, out = (max(1, (n - 1).bit_length()) for n in (inputs, windows))
+    total = Cost(lut=14 * into + 10 * out, ff=4 * into + 7 * out)
+    if not marks:
+        return total
+    width = windows.bit_length()
+    memory = (
+        fifo_cost(width, windows)
+        if windows * width < 1024
+        else Cost(bram=block_rams(windows, width))
+    )
+    return total + memory + Cost(lut=6 * width, ff=4 * width)
+
+
 #: Shapes of an ECP5 block RAM (DP16KD): words x bits.
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 

@@ -1,4 +1,5 @@
-"""EventSynapses: layers and convolutions between spikes and neurons become event-driven."""
+"""EventSynapses: layers and convolutions between spikes and neurons become event-driven, and the
+pooling before them."""
 
 from __future__ import annotations
 
@@ -10,8 +11,13 @@ from codesign.ir import Graph, Node
 from codesign.ops.convolve import Convolve
 from codesign.ops.event_conv import EventConv, convolves_spikes
 from codesign.ops.event_dense import EventDense, reads_spikes
+from codesign.ops.event_op import EventOp, elements_of_step
+from codesign.ops.event_pool import EventPool, pools_spikes
 from codesign.ops.matvec import MatVec
+from codesign.ops.max_pool import MaxPool
 from codesign.ops.neuron import Neuron
+from codesign.ops.reshape import Reshape
+from codesign.ops.sum_pool import SumPool
 from codesign.passes.base import Pass
 
 
@@ -26,33 +32,99 @@ class EventSynapses(Pass):
     def call(self, graph: Graph) -> Graph:
         nodes = []
         for node in graph.nodes:
-            if node.name in self._expected and isinstance(node.op, MatVec | Convolve):
-                form = EventDense if isinstance(node.op, MatVec) else EventConv
-                op = form(layer=node.op, expected=self._expected[node.name])  # type: ignore[arg-type]
+            if node.name in self._expected:
+                op = _event_form(node, self._expected[node.name])
                 node = Node(node.name, op, node.inputs, node.outputs)
             nodes.append(node)
         return graph.with_nodes(nodes)
 
 
+def _event_form(node: Node, expected: int) -> EventOp:
+    """What takes events and computes the same."""
+    if isinstance(node.op, MatVec):
+        return EventDense(expected=expected, layer=node.op)
+    if isinstance(node.op, Convolve):
+        return EventConv(expected=expected, layer=node.op)
+    if isinstance(node.op, MaxPool | SumPool):
+        return EventPool(expected=expected, pool=node.op)
+    raise TypeError(f"{node.op.kind} '{node.name}' has no event-driven form")
+
+
 def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
-    """The layers from spikes to neurons, and ``activity`` of their inputs.
+    """The layers from spikes to neurons and the pooling that only they read, and the spikes a
+    step they get where ``activity`` of all spikes are there.
 
     ``UsageError`` where there is none, or where ``activity`` is no share.
     """
     if not 0 < activity <= 1:
         raise UsageError(f"activity is the share of inputs that spike in a step, got {activity}")
-    found = {}
-    for node in graph.nodes:
-        if not isinstance(node.op, MatVec | Convolve) or node.op.loadable is not None:
-            continue
-        (x,) = graph.ins(node)
-        readers = graph.consumers(node.output)
-        spikes = convolves_spikes(node.op, x) if isinstance(node.op, Convolve) else reads_spikes(x)
-        if spikes and any(isinstance(reader.op, Neuron) for reader in readers):
-            found[node.name] = ceil(activity * (x.elements // x.shape[0]))
-    if not found:
+    layers = {node.name for node in graph.nodes if _is_synapses(graph, node)}
+    if not layers:
         raise UsageError(
             "no dense layer or convolution of this network leads from spikes to neurons",
             hint="leave --activity out: the layers are built folded",
         )
+    pools: set[str] = set()
+    for node in reversed(graph.nodes):
+        if _is_pool(graph, node) and _all_in(layers | pools, graph, node.output):
+            pools.add(node.name)
+    found: dict[str, int] = {}
+    for node in graph.nodes:
+        if node.name in layers | pools:
+            found[node.name] = _expected(graph, node, activity, found)
     return found
+
+
+def _expected(graph: Graph, node: Node, activity: float, known: Mapping[str, int]) -> int:
+    """Spikes a step that ``node`` gets: a share of its inputs, or what a pool makes of its own."""
+    (x,) = graph.ins(node)
+    before = graph.producer(_origin(graph, node.inputs[0]))
+    if before is not None and before.name in known and isinstance(before.op, MaxPool | SumPool):
+        pool = EventPool(expected=known[before.name], pool=before.op)
+        return pool.expected_out(graph.ins(before)[0])
+    return ceil(activity * elements_of_step(x))
+
+
+def _is_synapses(graph: Graph, node: Node) -> bool:
+    """Whether ``node`` leads from spikes to neurons, with weights that stay."""
+    if not isinstance(node.op, MatVec | Convolve) or node.op.loadable is not None:
+        return False
+    (x,) = graph.ins(node)
+    spikes = convolves_spikes(node.op, x) if isinstance(node.op, Convolve) else reads_spikes(x)
+    neurons = any(isinstance(reader.op, Neuron) for reader in graph.consumers(node.output))
+    return spikes and neurons and _steps_first(graph, node)
+
+
+def _is_pool(graph: Graph, node: Node) -> bool:
+    """Whether ``node`` pools spikes."""
+    if not isinstance(node.op, MaxPool | SumPool):
+        return False
+    return pools_spikes(node.op, graph.ins(node)[0]) and _steps_first(graph, node)
+
+
+def _steps_first(graph: Graph, node: Node) -> bool:
+    """Whether what travels to ``node`` has its steps as first axis, whatever it is seen as."""
+    travels = graph.values[_origin(graph, node.inputs[0])]
+    return travels.shape[:1] == graph.ins(node)[0].shape[:1]
+
+
+def _all_in(names: set[str], graph: Graph, value: str) -> bool:
+    """Whether ``value`` is read, and only by nodes of these ``names``."""
+    if value in graph.outputs:
+        return False
+    readers = graph.consumers(value)
+    return bool(readers) and all(
+        _all_in(names, graph, reader.output)
+        if isinstance(reader.op, Reshape)
+        else reader.name in names
+        for reader in readers
+    )
+
+
+def _origin(graph: Graph, name: str) -> str:
+    """``name`` seen through reshapes."""
+    node = graph.producer(name)
+    while node is not None and isinstance(node.op, Reshape):
+        name = node.inputs[0]
+        node = graph.producer(name)
+    return name

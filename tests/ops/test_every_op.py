@@ -59,6 +59,7 @@ OPTIONS = {
     "event_conv": {"activity": 0.2},
     "event_dense": {"activity": 0.2},
     "event_learning": {"learn": learning_rule(spiking.event_network()), "target_ii": None},
+    "event_pool": {"activity": 0.2},
 }
 PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
 EXAMPLES = {
@@ -97,6 +98,7 @@ EXAMPLES = {
     "event_conv": lambda: spiking.conv_network(again=True, pool=""),
     "event_dense": spiking.event_network,
     "event_learning": spiking.event_network,
+    "event_pool": lambda: spiking.conv_network(again=True),
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
