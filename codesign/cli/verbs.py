@@ -71,6 +71,9 @@ def generate(
     learn: Annotated[
         Path | None, typer.Option(help="A rule by which layers learn on the chip (TOML or JSON).")
     ] = None,
+    input: Annotated[
+        str, typer.Option(help="The input port: 'dense' beats, or address 'events' (AER).")
+    ] = "dense",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -86,6 +89,8 @@ def generate(
       codesign generate model.onnx -o build/ --fps 1e6 --clock 100
 
       codesign generate spiking.onnx -o build/ --learn learning.toml
+
+      codesign generate spiking.onnx -o build/ --target-ii 400 --activity 0.2 --input events
     """
     from codesign import api
     from codesign.report.terminal import design_table
@@ -107,6 +112,7 @@ def generate(
             softmax=softmax,
             activity=activity,
             learn=learn,
+            input=input,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))
@@ -114,7 +120,9 @@ def generate(
 
 def verify(
     build: Build,
-    inputs: Annotated[Path | None, typer.Option(help="A .npy of float inputs.")] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="A .npy of float inputs, or an .npz of events.")
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A model whose weights are loaded first.")
     ] = None,

@@ -18,6 +18,7 @@ from codesign.evidence import SpikingReport
 from codesign.plan.activity import by_data
 from codesign.reference import run
 from codesign.verify.chain import Codes
+from codesign.verify.event_file import EventFile
 from codesign.verify.golden import golden_vectors
 from codesign.verify.hardware import cocotb_benches, cycle_links, hardware_links, spiking_part
 from codesign.verify.learning import verify_learning
@@ -38,7 +39,7 @@ CODES_AT_ONCE = 1 << 24
 def verify(
     build: BuildDir,
     *,
-    inputs: np.ndarray | None = None,
+    inputs: np.ndarray | EventFile | None = None,
     weights: Weights | None = None,
     random_frames: int | None = None,
     seed: int = 1,
@@ -52,7 +53,7 @@ def verify(
 ) -> VerifyReport:
     """Run the whole chain and write ``reports/verify.json``.
 
-    ``inputs``: float32 [n, ...] to use instead of the recorded and random vectors.
+    ``inputs``: float32 [n, ...], or events, to use instead of the recorded and random vectors.
     ``weights``: what to load into a design with run-time weights, and to compare with; without,
     the trained ones, which such a design has from the start and gets again over its bus.
     ``random_frames``: random frames with every corner; by default 10,000, fewer where a frame
@@ -155,7 +156,7 @@ def _by_link(parts: list[list[Evidence]]) -> list[list[Evidence]]:
 
 
 def _vector_sets(
-    subject: Subject, inputs: np.ndarray | None, random_frames: int, seed: int
+    subject: Subject, inputs: np.ndarray | EventFile | None, random_frames: int, seed: int
 ) -> list[VectorSet]:
     if inputs is not None:
         return [user_vectors(subject.circuit, subject.graph, inputs)]

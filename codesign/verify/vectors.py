@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from codesign.ops.rearrange import Rearrange
 from codesign.ops.reshape import Reshape
 from codesign.plan import Circuit
 from codesign.reference import run
+from codesign.verify.event_file import EventFile
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class VectorSet:
             )
 
 
-def load_inputs(path: Path) -> np.ndarray:
-    """Read a .npy file of numbers; ``UsageError`` when it is none."""
+def load_inputs(path: Path) -> np.ndarray | EventFile:
+    """Read a .npy file of numbers, or an .npz archive of events; ``UsageError`` when it is
+    neither."""
     try:
         array = np.load(path, allow_pickle=False)
     except OSError as error:
@@ -56,15 +60,25 @@ def load_inputs(path: Path) -> np.ndarray:
             hint="write it with numpy.save",
         ) from error
     if not isinstance(array, np.ndarray):
-        array.close()
-        raise UsageError("an .npz archive; one array is needed", where=str(path))
+        with array:
+            return EventFile.of(_read(array, path), str(path))
     return array
 
 
-def user_vectors(circuit: Circuit, graph: Graph, array: np.ndarray) -> VectorSet:
-    """``array`` as float inputs of the model; ``UsageError`` for a wrong shape or type."""
+def _read(archive: Any, path: Path) -> dict[str, np.ndarray]:
+    try:
+        return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"a damaged archive ({error})", where=str(path)) from error
+
+
+def user_vectors(circuit: Circuit, graph: Graph, given: np.ndarray | EventFile) -> VectorSet:
+    """``given`` as float inputs of the model; ``UsageError`` for a wrong shape or type."""
+    if isinstance(given, EventFile):
+        codes = given.codes(circuit)
+        return VectorSet("user events", codes, host_floats(circuit, codes))
     value = graph.values[graph.inputs[0]]
-    array = np.asarray(array)
+    array = np.asarray(given)
     if array.dtype.kind not in "fiub":
         raise UsageError(
             f"inputs are of type {array.dtype}", hint="give float32 numbers as the model takes them"
