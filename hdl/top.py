@@ -32,7 +32,7 @@ class AxisTop(Component):
     ``regions``: where the loadable parts of ``network`` lie in the address map; with them the top
     has AXI4-Lite ports ``s_axil_*`` (:mod:`codesign.hdl.loading.load_map`). A frame begins only
     between two accesses, and an access to weights succeeds only between frames: ``beats`` are
-    those of an input frame, by which frames are counted.
+    those of an input frame (of address events: its steps), by which frames are counted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AxisTop(Component):
         sink = m.submodules.m_slice = RegisterSlice(beat_of(network.o))
         wiring.connect(m, source.o, network.i)
         wiring.connect(m, network.o, sink.i)
-        hold = self._load(m, self._map, network) if self._map else Const(0, 1)
+        hold = self._load(m, self._map, network, source) if self._map else Const(0, 1)
         m.d.comb += [
             clocking.clk.eq(self.aclk),
             clocking.rst.eq(~self.aresetn),
@@ -84,7 +84,7 @@ class AxisTop(Component):
         ]
         return m
 
-    def _load(self, m: Module, load_map: LoadMap, network: Any) -> Value:
+    def _load(self, m: Module, load_map: LoadMap, network: Any, source: Any) -> Value:
         """The registers; yields what keeps beats out while they use the memories."""
         axil = m.submodules.axi_lite = AxiLite(load_map.address_bits + 2)
         m.submodules.load_map = load_map
@@ -94,15 +94,20 @@ class AxisTop(Component):
             m.d.comb += inner.eq(own) if given else own.eq(inner)
         for name in load_map.regions:
             wiring.connect(m, getattr(load_map, f"load_{name}"), getattr(network, f"load_{name}"))
-        taken, leaving = Signal(), Signal()
-        beat = Counter(m, "input_beat", self._beats, taken)
+        taken, leaving, inside = Signal(), Signal(), Signal(name="inside_frame")
+        data, counts = source.i.payload.data, taken
+        if "step_end" in dict(data.shape()):
+            counts = taken & data.step_end
+        beat = Counter(m, "input_beat", self._beats, counts)
         flying = Signal(FRAMES_BITS, name="frames_in_flight")
+        with m.If(taken):
+            m.d.sync += inside.eq(~(counts & beat.last))
         m.d.comb += [
             taken.eq(self.s_axis_tvalid & self.s_axis_tready),
             leaving.eq(network.o.valid & network.o.ready & network.o.payload.last),
             load_map.busy.eq(flying != 0),
         ]
-        m.d.sync += flying.eq(flying + (taken & (beat.value == 0)) - leaving)
+        m.d.sync += flying.eq(flying + (taken & ~inside) - leaving)
         return load_map.hold
 
 

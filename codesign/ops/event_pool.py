@@ -37,10 +37,12 @@ class EventPool(EventOp):
     each window that sees it, a cycle each, in the order in which they arise.
 
     What reads it adds its events up: a sum goes on as so many events of one address, and only
-    layers that are event-driven can read it.
+    layers that are event-driven can read it. ``relabelled``: how its codes are read where that is
+    not as ``pool`` says: an average is a sum with another scale.
     """
 
     pool: MaxPool | SumPool
+    relabelled: ScaledInt | None = None
 
     gives_events: ClassVar[bool] = True
 
@@ -56,7 +58,8 @@ class EventPool(EventOp):
                 f"event-driven pooling reads steps of spikes, got {x.shape} {x.format.label()}",
                 hint="leave this layer as it is: its inputs are no spikes",
             )
-        return self.pool.infer(x)
+        shape, format = self.pool.infer(x)
+        return shape, self.relabelled or format
 
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         return self.pool.execute(ins, *arrays)

@@ -4,18 +4,23 @@ pooling before them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 
+import numpy as np
+
 from codesign.errors import UsageError
+from codesign.formats import ScaledInt
 from codesign.ir import Graph, Node
 from codesign.ops.convolve import Convolve
 from codesign.ops.event_conv import EventConv, convolves_spikes
 from codesign.ops.event_dense import EventDense, reads_spikes
-from codesign.ops.event_op import EventOp, elements_of_step
+from codesign.ops.event_op import elements_of_step
 from codesign.ops.event_pool import EventPool, pools_spikes
 from codesign.ops.matvec import MatVec
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.neuron import Neuron
+from codesign.ops.requant import Requant
 from codesign.ops.reshape import Reshape
 from codesign.ops.sum_pool import SumPool
 from codesign.passes.base import Pass
@@ -30,24 +35,45 @@ class EventSynapses(Pass):
         self._expected = dict(expected)
 
     def call(self, graph: Graph) -> Graph:
-        nodes = []
-        for node in graph.nodes:
-            if node.name in self._expected:
-                op = _event_form(node, self._expected[node.name])
-                node = Node(node.name, op, node.inputs, node.outputs)
-            nodes.append(node)
-        return graph.with_nodes(nodes)
+        made = {
+            node.name: _event_form(graph, node, self._expected[node.name])
+            for node in graph.nodes
+            if node.name in self._expected
+        }
+        written = {name: node.name for node in made.values() for name in node.outputs}
+        nodes = [made.get(node.name, node) for node in graph.nodes]
+        return graph.with_nodes(n for n in nodes if written.get(n.output, n.name) == n.name)
 
 
-def _event_form(node: Node, expected: int) -> EventOp:
+def _event_form(graph: Graph, node: Node, expected: int) -> Node:
     """What takes events and computes the same."""
     if isinstance(node.op, MatVec):
-        return EventDense(expected=expected, layer=node.op)
+        return replace(node, op=EventDense(expected=expected, layer=node.op))
     if isinstance(node.op, Convolve):
-        return EventConv(expected=expected, layer=node.op)
-    if isinstance(node.op, MaxPool | SumPool):
-        return EventPool(expected=expected, pool=node.op)
-    raise TypeError(f"{node.op.kind} '{node.name}' has no event-driven form")
+        return replace(node, op=EventConv(expected=expected, layer=node.op))
+    if not isinstance(node.op, MaxPool | SumPool):
+        raise TypeError(f"{node.op.kind} '{node.name}' has no event-driven form")
+    scaled = _relabelling(graph, node.output)
+    if scaled is None:
+        return replace(node, op=EventPool(expected=expected, pool=node.op))
+    format = graph.out(scaled).format
+    assert isinstance(format, ScaledInt)
+    pool = EventPool(expected=expected, pool=node.op, relabelled=format)
+    return Node(node.name, pool, node.inputs, scaled.outputs)
+
+
+def _relabelling(graph: Graph, value: str) -> Node | None:
+    """What alone reads ``value`` and changes no code of it, only what they mean: how an average
+    follows from a sum."""
+    readers = graph.consumers(value)
+    if len(readers) != 1 or not isinstance(readers[0].op, Requant) or value in graph.outputs:
+        return None
+    op, known = readers[0].op, graph.values[value].format
+    codes = np.arange(known.lo, known.hi + 1)
+    made = graph.out(readers[0]).format
+    same = all((op.column(codes, row) == codes).all() for row in range(op.period))
+    plain = isinstance(made, ScaledInt) and not made.zero_point and made.lo == 0
+    return readers[0] if same and plain else None
 
 
 def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
@@ -66,8 +92,10 @@ def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
         )
     pools: set[str] = set()
     for node in reversed(graph.nodes):
-        if _is_pool(graph, node) and _all_in(layers | pools, graph, node.output):
-            pools.add(node.name)
+        if _is_pool(graph, node):
+            scaled = _relabelling(graph, node.output)
+            if _all_in(layers | pools, graph, scaled.output if scaled else node.output):
+                pools.add(node.name)
     found: dict[str, int] = {}
     for node in graph.nodes:
         if node.name in layers | pools:
@@ -79,6 +107,8 @@ def _expected(graph: Graph, node: Node, activity: float, known: Mapping[str, int
     """Spikes a step that ``node`` gets: a share of its inputs, or what a pool makes of its own."""
     (x,) = graph.ins(node)
     before = graph.producer(_origin(graph, node.inputs[0]))
+    if before is not None and isinstance(before.op, Requant):
+        before = graph.producer(before.inputs[0])
     if before is not None and before.name in known and isinstance(before.op, MaxPool | SumPool):
         pool = EventPool(expected=known[before.name], pool=before.op)
         return pool.expected_out(graph.ins(before)[0])

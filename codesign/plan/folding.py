@@ -109,7 +109,8 @@ def check_event_input(circuit: Circuit) -> None:
     if format.lo or format.hi > 255 or len(circuit.source.shape) < 2:
         hint = "events are spikes: train on an input of 0 and 1 (or counts) at every time step"
     elif any(layer.head.by_events for layer in circuit.layers):
-        hint = "the layer that reads the input must lead from spikes to neurons; leave --input out"
+        hint = "what reads the input must lead from spikes to neurons, or pool them; else leave "
+        hint += "--input out: the circuit finds the events itself"
     raise UsageError(
         f"the input, {format.label()}, cannot come as events: '{first.name}' ({first.head.kind}) "
         "takes none",

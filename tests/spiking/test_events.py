@@ -1,0 +1,184 @@
+"""Address events through the whole flow: as the input, and from pooling to layers."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto
+
+from codesign.api import Design, generate
+from codesign.builddir import BuildDir, Manifest
+from codesign.errors import UsageError
+from codesign.verify.vectors import load_inputs
+from tests.spiking.networks import Network, dense_network, event_network, finished, lif
+
+OPTIONS: dict[str, Any] = {"target_ii": 400, "activity": 0.2}
+
+
+def pooled(
+    pool: str,
+    where: str,
+    *,
+    shape: tuple[int, ...] = (2, 4, 4),
+    window: int = 2,
+    stride: int = 2,
+    pads: int = 0,
+    depthwise: bool = False,
+    twice: bool = False,
+) -> ModelProto:
+    """Spikes of 0 and 1 through a convolution of :func:`lif` neurons and a dense layer; pooling
+    ``before`` the convolution or ``behind`` it, ``twice`` in a row."""
+    net, size = Network(shape), shape
+    at, finer = net.quant("x", "xq", 0, 1, signed=False), 0
+
+    def reduced(at: str, size: tuple[int, ...], name: str) -> tuple[str, tuple[int, ...]]:
+        how = {"kernel_shape": [window] * 2, "strides": [stride] * 2, "pads": [pads] * 4}
+        across = tuple((n + 2 * pads - window) // stride + 1 for n in size[1:])
+        return net.node(pool, [at], name, **how), (size[0], *across)
+
+    def pools(at: str, size: tuple[int, ...]) -> tuple[str, tuple[int, ...], int]:
+        for n in range(1 + twice):
+            at, size = reduced(at, size, f"pool{n}")
+        return at, size, (1 + twice) * 2 * (pool == "AveragePool")
+
+    if where == "before":
+        at, size, finer = pools(at, size)
+    group, outputs = (size[0], size[0]) if depthwise else (1, 3)
+    at, size = net.conv(at, size, "conv", outputs, 3, 1, group=group, frac=6 - finer)
+    at, finer = net.spiking(at, size, "lif0", theta=[12] * size[0]), 0
+    if where == "behind":
+        at, size, finer = pools(at, size)
+    at = net.node("Flatten", [at], "flat", axis=1)
+    at = net.dense(at, (prod(size), 3), "fc", frac=6 - finer)
+    return finished(net, net.neuron(lif(), "out", at, (1, 3)), (3,), 3)
+
+
+def proven(design: Design, frames: int = 40, **options: Any) -> Manifest:
+    """The manifest, once every code is equal and the cycles are as predicted."""
+    report = design.verify(random_frames=frames, cocotb=False, **options)
+    cycles = [e for e in report.evidence if e.link == "cycles predicted = measured"]
+    assert cycles and not any(e.mismatches for e in cycles)
+    assert any("stalls" in e.vectors for e in report.evidence)
+    return BuildDir.open(design.path).manifest
+
+
+def test_the_input_comes_as_events(tmp_path: Path) -> None:
+    """Less work than to send all of it: nothing scans; the layers' results are the same."""
+    design = generate(event_network(), tmp_path / "events", input="events", **OPTIONS)
+    manifest = proven(design)
+    events = manifest.input.events
+    assert events is not None and (events.steps, events.levels) == (5, 1)
+    assert manifest.input.data_bits == 8  # 5 bits of 24 addresses, the end of a step
+    assert [layer.simd for layer in manifest.layers if layer.style == "event"][0] == 0
+    scan = generate(event_network(), tmp_path / "dense", **OPTIONS)
+    assert BuildDir.open(scan.path).manifest.taps == manifest.taps
+
+
+@pytest.mark.slow
+def test_benches_send_events(tmp_path: Path) -> None:
+    """cocotb: exactness, stalls, gaps, reset in mid-frame, latency and interval."""
+    design = generate(event_network(), tmp_path / "events", input="events", **OPTIONS)
+    report = design.verify(random_frames=20)
+    assert report.benches and all(bench.passed for bench in report.benches)
+
+
+@pytest.mark.slow
+def test_counts_travel_with_the_events(tmp_path: Path) -> None:
+    """An input of several levels."""
+    net = Network((8,))
+    at = net.quant("x", "xq", 0, 2, signed=False)
+    at = net.neuron(lif(), "lif", net.dense(at, (8, 4), "fc", frac=6, bits=5), (1, 4))
+    design = generate(finished(net, at, (4,), 3), tmp_path / "b", input="events", **OPTIONS)
+    events = proven(design).input.events
+    assert events is not None and events.levels == 3
+
+
+POOLS = {
+    "or": ("MaxPool", "behind", {}),
+    "or_before": ("MaxPool", "before", {"depthwise": True}),
+    "or_overlaps": ("MaxPool", "behind", {"window": 3, "stride": 1, "pads": 1}),
+    "mean": ("AveragePool", "behind", {}),
+    "mean_before": ("AveragePool", "before", {}),
+    "mean_twice": ("AveragePool", "before", {"twice": True, "shape": (1, 8, 8)}),
+    "or_twice": ("MaxPool", "behind", {"twice": True}),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [n if n == "or_before" else pytest.param(n, marks=pytest.mark.slow) for n in POOLS]
+)
+@pytest.mark.parametrize("input", ["events", pytest.param("dense", marks=pytest.mark.slow)])
+def test_pooling_works_on_events(name: str, input: str, tmp_path: Path) -> None:
+    pool, where, how = POOLS[name]
+    design = generate(pooled(pool, where, **how), tmp_path / "b", input=input, **OPTIONS)
+    manifest = proven(design)
+    kinds = [layer.op for layer in manifest.layers]
+    at = kinds.index("event_pool")
+    assert kinds.count("event_pool") == 1 + ("twice" in name)
+    # What reads a pool takes its events as they come: no scan between.
+    assert manifest.layers[at + 1].simd == 0
+    assert manifest.layers[at + 1].op in ("event_conv", "event_dense", "event_pool")
+    assert (manifest.layers[0].simd == 0) == (input == "events")
+
+
+def test_silence_costs_a_pooled_network_little(tmp_path: Path) -> None:
+    """With pooling on events nothing goes through the map: a silent step before the neurons is
+    the end of a step."""
+    design = generate(
+        pooled("MaxPool", "before", shape=(1, 8, 8)), tmp_path / "b", input="events", **OPTIONS
+    )
+    layers = {layer.op: layer for layer in BuildDir.open(design.path).manifest.layers}
+    assert layers["event_pool"].ii <= 3 * (1 + 13)  # 13 of 64 spikes expected, an end each step
+
+
+def test_events_need_a_layer_that_takes_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot come as events.*takes none") as error:
+        generate(event_network(), tmp_path / "b", target_ii=60, input="events")
+    assert "--activity" in error.value.hint
+    with pytest.raises(UsageError, match="no dense layer|cannot come as events"):
+        generate(dense_network(), tmp_path / "b", input="events", **OPTIONS)
+    with pytest.raises(UsageError, match="'dense' or 'events', got 'aer'"):
+        generate(event_network(), tmp_path / "b", input="aer", **OPTIONS)
+
+
+def test_a_users_events_are_sent_and_checked(tmp_path: Path) -> None:
+    design = generate(event_network(), tmp_path / "b", input="events", **OPTIONS)
+    rng = np.random.default_rng(3)
+    spikes = rng.random((6, 5, 24)) < 0.2
+    spikes[-1] = False  # a silent frame at the end
+    frame, time, address = np.nonzero(spikes)
+    good = {"frame": frame, "time": time, "address": address, "frames": np.int64(6)}
+
+    def given(name: str, **changes: Any) -> Path:
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, **{**good, **changes})
+        return path
+
+    report = design.verify(load_inputs(given("good")), cocotb=False)  # type: ignore[arg-type]
+    assert {e.vectors.split(",")[0] for e in report.evidence} == {"user events"}
+    assert {e.frames for e in report.evidence if e.link == "reference = RTL"} == {6}
+    swapped = address.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    twice = address.copy()
+    twice[1] = twice[0]
+    far = address.copy()
+    far[2] = 24
+    wrong = {
+        "unsorted": ({"address": swapped}, "frame 0, event 1 .* stands after event 0"),
+        "twice": ({"address": twice}, "frame 0, event 1 .* is the same as the one before"),
+        "far": ({"address": far}, "frame 0, event 2: address 24 lies outside 0..23"),
+        "late": ({"time": time + 5}, "frame 0, event 0: time step 5 lies outside 0..4"),
+        "loud": ({"count": np.full_like(frame, 2)}, "frame 0, event 0: count 2 lies outside 1..1"),
+        "mixed": ({"frame": frame[::-1]}, "of frame .* stands after one of frame"),
+        "few": ({"frames": np.int64(2)}, "frames that are not 0..1"),
+        "short": ({"time": time[:-1]}, "different lengths"),
+        "real": ({"time": time * 0.5}, "'time' is a vector of integers"),
+        "odd": ({"polarity": time}, "has polarity"),
+    }
+    for name, (changes, message) in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            design.verify(load_inputs(given(name, **changes)), cocotb=False)  # type: ignore[arg-type]
