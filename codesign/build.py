@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -219,7 +219,7 @@ def describe(
         taps=[tap for layer in circuit.layers for tap in _taps(planned, layer)],
         layers=_rows(planned),
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
-        edges=_edges(circuit, planned.flow),
+        edges=_edges(circuit, planned.flow, forms),
         registers=describe_regions(circuit, plans),
         learning=describe_learning(circuit, plans),
         logs=[tap for layer in circuit.layers for tap in _logs(planned, layer)],
@@ -359,23 +359,30 @@ def _fifo(block: FifoBlock) -> Fifo:
     )
 
 
-def _edges(circuit: Circuit, flow: Dataflow) -> list[Edge]:
+def _edges(circuit: Circuit, flow: Dataflow, forms: Mapping[str, Form]) -> list[Edge]:
     depths = {fifo.name: fifo.depth for fifo in flow.fifos}
     writers = {circuit.source.name: "input"}
     writers |= {layer.target.name: layer.name for layer in circuit.layers}
-    edges = [
-        _edge(writers[source.name], layer.name, source, depths.get(fifo_name(layer, port), 0))
+    ends = [
+        (layer.name, source, fifo_name(layer, port))
         for layer in circuit.layers
         for source, port in zip(layer.sources, layer.ports, strict=True)
     ]
-    last = depths.get(fifo_name(None, ""), 0)
-    return [*edges, _edge(writers[circuit.target.name], "output", circuit.target, last)]
+    return [
+        Edge(
+            source=writers[value.name],
+            target=target,
+            label=_label(value, forms[value.name]),
+            fifo=depths.get(fifo, 0),
+        )
+        for target, value, fifo in [*ends, ("output", circuit.target, fifo_name(None, ""))]
+    ]
 
 
-def _edge(source: str, target: str, value: Value, fifo: int) -> Edge:
+def _label(value: Value, form: Form) -> str:
+    """Shape and format, and that a value travels as events."""
     shape = "x".join(str(s) for s in value.shape)
-    assert isinstance(value.format, ScaledInt)
-    return Edge(source=source, target=target, label=f"{shape} {value.format.label()}", fifo=fifo)
+    return f"{shape} {value.format.label()}{' events' if isinstance(form, Events) else ''}"
 
 
 def _versions() -> dict[str, str]:

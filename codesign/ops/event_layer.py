@@ -12,7 +12,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Format
 from codesign.ir import Value
 from codesign.ir.plan import Plan
-from codesign.ops.event_op import EventOp
+from codesign.ops.event_op import EventOp, events_of
 from codesign.ops.weighted import Weighted
 
 
@@ -71,4 +71,4 @@ class EventLayer(EventOp):
         return int(x.shape[0] * (max(self.scan_cycles(x, plan), self.expected, work, given) + 1))
 
     def realisation(self, plan: Plan) -> str:
-        return f"events, {plan.pe} synapses a cycle"
+        return f"{events_of(plan)}, {plan.pe} synapses a cycle"

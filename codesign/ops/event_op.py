@@ -74,6 +74,11 @@ class EventOp(CircuitOp):
         return self.rtl(ins, Value("", *self.infer(*ins)), plan).timing(came)
 
 
+def events_of(plan: Plan) -> str:
+    """Where the events come from, for the report."""
+    return f"events, {plan.simd} spikes scanned a cycle" if plan.simd else "events as they come"
+
+
 def elements_of_step(x: Value) -> int:
     """Elements of one step of ``x`` (steps, ...)."""
     return x.elements // x.shape[0]

@@ -15,7 +15,7 @@ from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Events, Form, Plan
 from codesign.ops.area import address_pool_cost
-from codesign.ops.event_op import EventOp, elements_of_step
+from codesign.ops.event_op import EventOp, elements_of_step, events_of
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.sum_pool import SumPool
 
@@ -107,7 +107,8 @@ class EventPool(EventOp):
         return address_pool_cost(inputs, windows, self.function == "or")
 
     def realisation(self, plan: Plan) -> str:
-        return "events, " + ("any spike" if self.function == "or" else "sum") + " of a window"
+        made = "any spike" if self.function == "or" else "sum"
+        return f"{events_of(plan)}, {made} of a window"
 
 
 @lru_cache(maxsize=64)

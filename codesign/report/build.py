@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codesign.builddir import BuildDir, Cost, Evidence, Layer, Manifest, SynthReport, VerifyReport
+from codesign.builddir import (
+    BuildDir,
+    Cost,
+    Evidence,
+    Layer,
+    Manifest,
+    Port,
+    SynthReport,
+    VerifyReport,
+)
 from codesign.report.model import (
     KINDS,
     Accuracy,
@@ -53,8 +62,8 @@ def assemble(
         board=manifest.board,
         in_label=manifest.input.label,
         out_label=manifest.output.label,
-        in_shape=_shape(manifest.input.elements, manifest.input.lanes),
-        out_shape=_shape(manifest.output.elements, manifest.output.lanes),
+        in_shape=_shape(manifest.input),
+        out_shape=_shape(manifest.output),
         verdict=_verdict(verify),
         performance=_performance(manifest, verify, synth),
         layers=rows,
@@ -76,8 +85,11 @@ def assemble(
     )
 
 
-def _shape(elements: int, lanes: int) -> str:
-    return f"{elements} elements, {lanes} a beat"
+def _shape(port: Port) -> str:
+    if port.events is not None:
+        steps = port.events.steps
+        return f"{port.elements} elements, as events of {steps} x {port.elements // steps}"
+    return f"{port.elements} elements, {port.lanes} a beat"
 
 
 def _versions(

@@ -61,7 +61,7 @@ def folding(style: str, pe: int, simd: int, pixels: int = 1) -> str:
     """How the multipliers are arranged: ``4 × 8``, ``4 × 8 · 2 px`` for pixels side by side,
     ``64 lanes`` of synapses, or nothing for a layer without any."""
     if style == "event":
-        return f"{pe} lanes"
+        return f"{pe} lane{'s' * (pe > 1)}"
     beside = f" · {pixels} px" if pixels > 1 else ""
     return "" if not pe * simd else f"{pe} × {simd}{beside}"
 
