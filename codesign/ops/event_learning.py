@@ -18,7 +18,7 @@ from codesign.learning.header import header_rows, split, with_header
 from codesign.learning.taught import Taught, TaughtRun
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
-from codesign.ops.event_layer import MOST_FRAMES, WIDEST_SCAN
+from codesign.ops.event_op import MOST_FRAMES, WIDEST_SCAN
 from codesign.ops.first_spike import SPIKES
 from codesign.ops.neuron import word_format
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from codesign.spikes.arrivals import Arrivals
 
+#: Frames that a simulation of the usual spikes may take.
+MOST_FRAMES = 64
 #: Spikes scanned a cycle at most: finding the next one is a carry chain of so many bits.
 WIDEST_SCAN = 32
 

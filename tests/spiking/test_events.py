@@ -49,7 +49,7 @@ def pooled(
         at, size, finer = pools(at, size)
     group, outputs = (size[0], size[0]) if depthwise else (1, 3)
     at, size = net.conv(at, size, "conv", outputs, 3, 1, group=group, frac=6 - finer)
-    at, finer = net.spiking(at, size, "lif0", theta=[12] * size[0]), 0
+    at, finer = net.spiking(at, size, "lif0"), 0
     if where == "behind":
         at, size, finer = pools(at, size)
     at = net.node("Flatten", [at], "flat", axis=1)
