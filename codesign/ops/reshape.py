@@ -13,7 +13,7 @@ from codesign.formats import Format, ScaledInt
 from codesign.ir import Op, register
 
 if TYPE_CHECKING:
-    from codesign.ir import Value
+    from codesign.ir import Graph, Value
 
 
 @register("reshape")
@@ -52,3 +52,12 @@ class Reshape(Op):
     def execute(self, ins: list[Value], *arrays: np.ndarray) -> np.ndarray:
         (x,) = arrays
         return x.reshape(len(x), *self.shape)
+
+
+def origin(graph: Graph, name: str) -> str:
+    """``name`` seen through reshapes."""
+    node = graph.producer(name)
+    while node is not None and isinstance(node.op, Reshape):
+        name = node.inputs[0]
+        node = graph.producer(name)
+    return name

@@ -21,7 +21,7 @@ from codesign.ops.matvec import MatVec
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.neuron import Neuron
 from codesign.ops.requant import Requant
-from codesign.ops.reshape import Reshape
+from codesign.ops.reshape import Reshape, origin
 from codesign.ops.sum_pool import SumPool
 from codesign.passes.base import Pass
 
@@ -49,17 +49,29 @@ def _event_form(graph: Graph, node: Node, expected: int) -> Node:
     """What takes events and computes the same."""
     if isinstance(node.op, MatVec):
         return replace(node, op=EventDense(expected=expected, layer=node.op))
-    if isinstance(node.op, Convolve):
+    if isinstance(node.op, Convolve) and _leads_to_neurons(graph, node):
         return replace(node, op=EventConv(expected=expected, layer=node.op))
-    if not isinstance(node.op, MaxPool | SumPool):
+    if (pool := _pool_of(node)) is None:
         raise TypeError(f"{node.op.kind} '{node.name}' has no event-driven form")
     scaled = _relabelling(graph, node.output)
-    if scaled is None:
-        return replace(node, op=EventPool(expected=expected, pool=node.op))
-    format = graph.out(scaled).format
+    format = graph.out(scaled or node).format
     assert isinstance(format, ScaledInt)
-    pool = EventPool(expected=expected, pool=node.op, relabelled=format)
-    return Node(node.name, pool, node.inputs, scaled.outputs)
+    relabelled = None if scaled is None and pool is node.op else format
+    op = EventPool(expected=expected, pool=pool, relabelled=relabelled)
+    return Node(node.name, op, node.inputs, (scaled or node).outputs)
+
+
+def _pool_of(node: Node) -> MaxPool | SumPool | None:
+    """The pooling that ``node`` is: also a convolution that adds each channel up by itself, as NIR
+    has sums."""
+    op = node.op
+    if isinstance(op, MaxPool | SumPool):
+        return op
+    if not isinstance(op, Convolve) or op.loadable is not None or op.bias.any() or op.pad_code:
+        return None
+    if op.groups != len(op.weights) or op.weights.shape[-1] != 1 or (op.weights != 1).any():
+        return None
+    return SumPool(op.weights.shape[1:3], op.strides, op.dilations, op.pads, op.steps)
 
 
 def _relabelling(graph: Graph, value: str) -> Node | None:
@@ -106,12 +118,13 @@ def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
 def _expected(graph: Graph, node: Node, activity: float, known: Mapping[str, int]) -> int:
     """Spikes a step that ``node`` gets: a share of its inputs, or what a pool makes of its own."""
     (x,) = graph.ins(node)
-    before = graph.producer(_origin(graph, node.inputs[0]))
+    before = graph.producer(origin(graph, node.inputs[0]))
     if before is not None and isinstance(before.op, Requant):
         before = graph.producer(before.inputs[0])
-    if before is not None and before.name in known and isinstance(before.op, MaxPool | SumPool):
-        pool = EventPool(expected=known[before.name], pool=before.op)
-        return pool.expected_out(graph.ins(before)[0])
+    pool = _pool_of(before) if before is not None and before.name in known else None
+    if before is not None and pool is not None and not _is_synapses(graph, before):
+        op = EventPool(expected=known[before.name], pool=pool)
+        return op.expected_out(graph.ins(before)[0])
     return ceil(activity * elements_of_step(x))
 
 
@@ -121,20 +134,25 @@ def _is_synapses(graph: Graph, node: Node) -> bool:
         return False
     (x,) = graph.ins(node)
     spikes = convolves_spikes(node.op, x) if isinstance(node.op, Convolve) else reads_spikes(x)
-    neurons = any(isinstance(reader.op, Neuron) for reader in graph.consumers(node.output))
-    return spikes and neurons and _steps_first(graph, node)
+    return spikes and _leads_to_neurons(graph, node) and _steps_first(graph, node)
+
+
+def _leads_to_neurons(graph: Graph, node: Node) -> bool:
+    """Whether what ``node`` makes are currents of neurons."""
+    return any(isinstance(reader.op, Neuron) for reader in graph.consumers(node.output))
 
 
 def _is_pool(graph: Graph, node: Node) -> bool:
-    """Whether ``node`` pools spikes."""
-    if not isinstance(node.op, MaxPool | SumPool):
+    """Whether ``node`` pools spikes, not into currents."""
+    pool = _pool_of(node)
+    if pool is None or _leads_to_neurons(graph, node):
         return False
-    return pools_spikes(node.op, graph.ins(node)[0]) and _steps_first(graph, node)
+    return pools_spikes(pool, graph.ins(node)[0]) and _steps_first(graph, node)
 
 
 def _steps_first(graph: Graph, node: Node) -> bool:
     """Whether what travels to ``node`` has its steps as first axis, whatever it is seen as."""
-    travels = graph.values[_origin(graph, node.inputs[0])]
+    travels = graph.values[origin(graph, node.inputs[0])]
     return travels.shape[:1] == graph.ins(node)[0].shape[:1]
 
 
@@ -149,12 +167,3 @@ def _all_in(names: set[str], graph: Graph, value: str) -> bool:
         else reader.name in names
         for reader in readers
     )
-
-
-def _origin(graph: Graph, name: str) -> str:
-    """``name`` seen through reshapes."""
-    node = graph.producer(name)
-    while node is not None and isinstance(node.op, Reshape):
-        name = node.inputs[0]
-        node = graph.producer(name)
-    return name

@@ -10,7 +10,7 @@ from codesign.ir import Graph, Node, Value
 from codesign.ops.circuit import CircuitOp
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.requant import Requant
-from codesign.ops.reshape import Reshape
+from codesign.ops.reshape import Reshape, origin
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,6 @@ def _without_last_move(graph: Graph, nodes: list[Node]) -> list[Node]:
     }
     grows = len(set(last.op.index.reshape(-1)) - {-1}) == graph.ins(last)[0].elements
     return _without_last_move(graph, nodes[:-1]) if leaves and grows else nodes
-
-
-def origin(graph: Graph, name: str) -> str:
-    """``name`` seen through reshapes."""
-    node = graph.producer(name)
-    while node is not None and isinstance(node.op, Reshape):
-        name = node.inputs[0]
-        node = graph.producer(name)
-    return name
 
 
 def _only_source(graph: Graph, nodes: list[Node], written: set[str]) -> str:

@@ -15,6 +15,7 @@ from codesign.ops.convolve import Convolve
 from codesign.ops.event_layer import EventLayer
 from codesign.ops.matvec import MatVec
 from codesign.ops.neuron import Neuron, state_name
+from codesign.ops.reshape import origin
 
 #: pJ of a multiply-accumulate and of an addition (Horowitz 2014, 45 nm).
 ENERGY = {"float32": (4.6, 0.9), "float16": (1.5, 0.4), "int8": (0.23, 0.03)}
@@ -92,7 +93,7 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
         rate=None if is_membrane(op) else float((spikes != 0).mean()),
     )
     feeder = graph.producer(node.inputs[0])
-    if feeder is None or feeder.inputs[0] not in codes:
+    if feeder is None or (name := origin(graph, feeder.inputs[0])) not in codes:
         return found
     synapses = feeder.op
     if isinstance(synapses, EventLayer):
@@ -100,7 +101,7 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
     if not isinstance(synapses, MatVec | Convolve):
         return found
     source = graph.ins(feeder)[0]
-    x = codes[source.name].reshape(-1, *source.shape)
+    x = codes[name].reshape(-1, *source.shape)
     weights = synapses.weights
     return found.model_copy(
         update={
