@@ -60,9 +60,10 @@ class EventOp(CircuitOp):
 
     def scan_lanes(self, x: Value, work: int) -> int:
         """Spikes of ``x`` scanned a cycle, where that is to take at most an eighth of ``work``
-        cycles a step: the fewest, or all that can be."""
-        wide = [d for d in divisors(x.shape[-1]) if d <= WIDEST_SCAN]
-        elements = elements_of_step(x)
+        cycles a step: the fewest, or all that can be. Parts of a pixel, or whole ones."""
+        elements, channels = elements_of_step(x), x.shape[-1]
+        wide = [d for d in divisors(elements) if d <= WIDEST_SCAN]
+        wide = [d for d in wide if channels % d == 0 or d % channels == 0]
         return next((d for d in wide if 8 * (elements // d) <= work), wide[-1])
 
     def scan_cycles(self, x: Value, plan: Plan) -> int:

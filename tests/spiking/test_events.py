@@ -125,6 +125,38 @@ def test_pooling_works_on_events(name: str, input: str, tmp_path: Path) -> None:
     assert (manifest.layers[0].simd == 0) == (input == "events")
 
 
+@pytest.mark.slow
+def test_who_takes_no_events_gets_them_packed(tmp_path: Path) -> None:
+    """The input is read by an event-driven layer and, past its neurons, by one that is not."""
+    net = Network((12,))
+    x = net.quant("x", "xq", 0, 1, signed=False)
+    inner = net.neuron(lif(), "lif0", net.dense(x, (12, 6), "fc0", frac=6), (1, 6))
+    total = net.node(
+        "Add",
+        [net.dense(inner, (6, 4), "fc1", frac=6), net.dense(x, (12, 4), "past", frac=6)],
+        "total",
+    )
+    out = net.neuron(lif(), "lif1", total, (1, 4))
+    design = generate(finished(net, out, (4,), 3), tmp_path / "b", input="events", **OPTIONS)
+    kinds = [layer.op for layer in proven(design).layers]
+    assert kinds.count("event_dense") == 1 and kinds.count("matvec") == 2
+
+
+@pytest.mark.slow
+def test_a_convolution_with_ones_pools(tmp_path: Path) -> None:
+    """As NIR has sums."""
+    net = Network((2, 4, 4))
+    at = net.quant("x", "xq", 0, 1, signed=False)
+    ones = net.quant(net.constant("ones", np.ones((2, 1, 2, 2), np.float32)), "onesq", 0, 2)
+    at = net.node("Conv", [at, ones], "sum", kernel_shape=[2, 2], strides=[2, 2], group=2)
+    at, size = net.conv(at, (2, 2, 2), "conv", 3, 3, 1, frac=6)
+    at = net.node("Flatten", [net.spiking(at, size, "lif0")], "flat", axis=1)
+    at = net.dense(at, (prod(size), 3), "fc", frac=6)
+    model = finished(net, net.neuron(lif(), "out", at, (1, 3)), (3,), 3)
+    design = generate(model, tmp_path / "b", input="events", **OPTIONS)
+    assert [layer.op for layer in proven(design).layers][0] == "event_pool"
+
+
 def test_silence_costs_a_pooled_network_little(tmp_path: Path) -> None:
     """With pooling on events nothing goes through the map: a silent step before the neurons is
     the end of a step."""
