@@ -36,28 +36,29 @@ def adapter_cost(bits: int, a: int, b: int) -> Cost:
 def scan_cost(elements: int, lanes: int, bits: int) -> Cost:
     """A scan of dense spikes for events, with its register slice."""
     address = max(1, (elements - 1).bit_length())
-    return Cost(lut=4 * lanes + 3 * address, ff=3 * lanes * bits + lanes + 4 * address)
+    codes = lanes * bits if bits > 1 else 0
+    lut = 7 * lanes + 3 * address + 3.3 * codes
+    return Cost(lut=round(lut), ff=round((2 * bits + 1) * lanes + codes + 4.5 * address))
 
 
 def pack_cost(elements: int, lanes: int, bits: int) -> Cost:
     """Events packed into beats of dense spikes."""
     address = max(1, (elements - 1).bit_length())
-    return Cost(lut=2 * lanes + 4 * address, ff=2 * lanes * bits + 3 * address)
+    lut, ff = 3.5 * (lanes * bits + address), 2 * lanes * bits + 1.85 * address
+    return Cost(lut=round(lut), ff=round(ff))
 
 
-def address_pool_cost(inputs: int, windows: int, marks: bool) -> Cost:
-    """Pooling of events: the walk over windows, and a memory of ``marks`` on each."""
-    into, out = (max(1, (n - 1).bit_length()) for n in (inputs, windows))
-    total = Cost(lut=14 * into + 10 * out, ff=4 * into + 7 * out)
+def address_pool_cost(inputs: int, windows: int, marks: bool, divisions: int = 0) -> Cost:
+    """Pooling of events: the walk over windows, with so many ``divisions`` of addresses by other
+    than powers of two, and a memory of ``marks`` on each window."""
+    bits = (inputs - 1).bit_length() + (windows - 1).bit_length()
+    total = Cost(lut=round(3.2 * bits + 20 * divisions), ff=3 * bits, dsp=2 * divisions)
     if not marks:
         return total
     width = windows.bit_length()
-    memory = (
-        fifo_cost(width, windows)
-        if windows * width < 1024
-        else Cost(bram=block_rams(windows, width))
-    )
-    return total + memory + Cost(lut=6 * width, ff=4 * width)
+    deep = windows * width > 1024
+    memory = Cost(bram=block_rams(windows, width)) if deep else Cost(lut=windows * width // 8)
+    return total + memory + Cost(lut=11 * width, ff=7 * width)
 
 
 #: Shapes of an ECP5 block RAM (DP16KD): words x bits.

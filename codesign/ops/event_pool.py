@@ -103,8 +103,11 @@ class EventPool(EventOp):
         return _address_pool(self, x, plan.levels)
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
-        inputs, windows = elements_of_step(ins[0]), elements_of_step(out)
-        return address_pool_cost(inputs, windows, self.function == "or")
+        (x,) = ins
+        inputs, windows = elements_of_step(x), elements_of_step(out)
+        divisors = x.shape[-1], self.pool.geometry(x).size[1]
+        divisions = sum(n & (n - 1) > 0 for n in divisors)
+        return address_pool_cost(inputs, windows, self.function == "or", divisions)
 
     def realisation(self, plan: Plan) -> str:
         made = "any spike" if self.function == "or" else "sum"

@@ -1,0 +1,67 @@
+"""Synthesise what handles address events beside its estimates: the data behind scan_cost,
+pack_cost and address_pool_cost of codesign/ops/area.py.
+
+python -m benchmarks.calibrate_events
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codesign.builddir import Cost
+from codesign.hdl.chain import Chain
+from codesign.hdl.register_slice import RegisterSlice
+from codesign.hdl.spikes.address_pool import AddressPool
+from codesign.hdl.spikes.pack import SpikePack
+from codesign.hdl.spikes.scan import SpikeScan
+from codesign.hdl.top import AxisTop, to_verilog
+from codesign.ops.area import address_pool_cost, pack_cost, scan_cost
+from codesign.toolchain.yosys import synthesise_netlist
+
+STEPS = 4
+#: Elements of a step, lanes, levels.
+STREAMS = [(64, 8, 1), (784, 28, 1), (256, 8, 3)]
+#: Function, channels, size of the map, window and stride.
+POOLS = [("sum", 2, (16, 16), 2, 2), ("or", 2, (16, 16), 2, 2), ("or", 8, (16, 16), 2, 2),
+         ("sum", 3, (12, 12), 3, 2), ("or", 4, (28, 28), 2, 2)]  # fmt: skip
+
+
+def scan(elements: int, lanes: int, levels: int) -> Chain:
+    part = SpikeScan(elements, STEPS, lanes, levels)
+    return Chain({"slice": RegisterSlice(part.i.payload.shape()), "scan": part})
+
+
+def main() -> None:
+    for elements, lanes, levels in STREAMS:
+        bits, what = levels.bit_length(), f"of {elements} by {lanes}, {levels} levels"
+        show(f"scan {what}", scan(elements, lanes, levels), scan_cost(elements, lanes, bits))
+        pack = SpikePack(elements, STEPS, lanes, levels)
+        show(f"pack {what}", pack, pack_cost(elements, lanes, bits))
+    for function, channels, size, window, stride in POOLS:
+        pool = AddressPool(
+            function,  # type: ignore[arg-type]
+            channels=channels,
+            size=size,
+            window=(window, window),
+            stride=(stride, stride),
+            steps=STEPS,
+        )
+        inputs = size[0] * size[1] * channels
+        divisions = sum(n & (n - 1) > 0 for n in (channels, size[1]))
+        guess = address_pool_cost(inputs, pool.outputs, function == "or", divisions)
+        show(f"{function} of {channels} channels of {size}, {window} every {stride}", pool, guess)
+
+
+def show(name: str, part: Any, guess: Cost) -> None:
+    module = "codesign_top.network.part"
+    rtl = to_verilog(AxisTop(Chain({"part": part})), "codesign_top")
+    found = synthesise_netlist(rtl, top="codesign_top", keep=[module], family="ecp5").modules[
+        module
+    ]
+    pairs = (guess.lut, found.lut), (guess.ff, found.ff), (guess.bram, found.bram)
+    errors = [f"{e / f - 1:+.0%}" if f else f"{e} for 0" for e, f in pairs]
+    print(f"{name}: found {found}, LUT {errors[0]} FF {errors[1]} BRAM {errors[2]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
