@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onnx import AttributeProto, NodeProto
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.domain import error, printable
+from codesign.exchange.domain import VERSION, error, printable
 
 Value = int | str
 #: With lists of integers, which decoders have.
@@ -61,6 +61,21 @@ def read_settings(
                 f"{node.op_type} has {', '.join(wanted)}",
             )
     return {name: found[name] for name in wanted}
+
+
+def check_operator(node: NodeProto) -> None:
+    """Raise :class:`UnsupportedModel` where ``node`` says another version than this codesign's."""
+    found = next((a for a in node.attribute if a.name == "version"), None)
+    if found is not None and found.type == AttributeProto.INT and found.i != VERSION:
+        what = f"version {found.i} of {node.op_type}, this codesign knows version {VERSION}"
+        raise error(node, what, "install a codesign of the file's age, or export the model again")
+
+
+def check_one_port(node: NodeProto) -> None:
+    """Raise :class:`UnsupportedModel` where ``node`` has other ports than one in and one out."""
+    if (len(node.input), len(node.output)) != (1, 1) or not all((*node.input, *node.output)):
+        what = f"it has {len(node.input)} inputs and {len(node.output)} outputs"
+        raise error(node, what, "give it what it reads, and its result: one input, one output")
 
 
 def _value(node: NodeProto, attribute: AttributeProto) -> Setting:

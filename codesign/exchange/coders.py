@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, helper
+from onnx import NodeProto, helper
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.attributes import Rule, Value, read_attributes
+from codesign.exchange.attributes import (
+    Rule,
+    Value,
+    check_one_port,
+    check_operator,
+    read_attributes,
+)
 from codesign.exchange.decoder import codes_of
 from codesign.exchange.domain import DOMAIN, ENCODERS, VERSION, error, printable
 from codesign.exchange.wire import to_wire
@@ -73,16 +79,10 @@ def read_encoder(node: NodeProto) -> ReadEncoder:
     Raises :class:`UnsupportedModel` where an attribute is missing, unknown or wrong, the operator
     is not of this version, or the node has other ports than one in and one out.
     """
-    found = next((a for a in node.attribute if a.name == "version"), None)
-    if found is not None and found.type == AttributeProto.INT and found.i != VERSION:
-        what = f"version {found.i} of {node.op_type}, this codesign knows version {VERSION}"
-        raise error(node, what, "install a codesign of the file's age, or export the model again")
+    check_operator(node)
     attributes = read_attributes(node, lambda _: encoder_rules(node.op_type))
     del attributes["version"]
-    ports = (*node.input, *node.output)
-    if (len(node.input), len(node.output)) != (1, 1) or not all(ports):
-        what = f"it has {len(node.input)} inputs and {len(node.output)} outputs"
-        raise error(node, what, "give it the codes, and its result: one input, one output")
+    check_one_port(node)
     try:
         values = {k: bool(v) if k == "signed" else v for k, v in attributes.items()}
         return ReadEncoder(_CLASSES[node.op_type](**values), attributes)  # type: ignore[arg-type]

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, helper
+from onnx import NodeProto, helper
 
-from codesign.exchange.attributes import Numbers, Rule, Setting, Value, read_settings
+from codesign.exchange.attributes import (
+    Numbers,
+    Rule,
+    Setting,
+    Value,
+    check_one_port,
+    check_operator,
+    read_settings,
+)
 from codesign.exchange.domain import DOMAIN, VERSION, error, printable
 from codesign.exchange.wire import to_codes, to_wire
 from codesign.spikes.bessel import BITS, FRACS, STEPS, Bessel, Sections
@@ -71,16 +79,10 @@ def read_decoder(node: NodeProto) -> ReadDecoder:
     Raises :class:`UnsupportedModel` where an attribute is missing, unknown or wrong, the operator
     is not of this version, or the node has other ports than one in and one out.
     """
-    found = next((a for a in node.attribute if a.name == "version"), None)
-    if found is not None and found.type == AttributeProto.INT and found.i != VERSION:
-        what = f"version {found.i} of {node.op_type}, this codesign knows version {VERSION}"
-        raise error(node, what, "install a codesign of the file's age, or export the model again")
+    check_operator(node)
     attributes = read_settings(node, decoder_rules)
     del attributes["version"]
-    ports = (*node.input, *node.output)
-    if (len(node.input), len(node.output)) != (1, 1) or not all(ports):
-        what = f"it has {len(node.input)} inputs and {len(node.output)} outputs"
-        raise error(node, what, "give it the steps, and its result: one input, one output")
+    check_one_port(node)
     numbers = {k: v for k, v in attributes.items() if isinstance(v, int)}
     table = np.array(attributes["coefficients"], dtype=np.int64).reshape(-1, SECTION)
     try:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from codesign.errors import UnsupportedModel
-from codesign.exchange.attributes import Rule, Value, read_attributes
+from codesign.exchange.attributes import Rule, Value, check_operator, read_attributes
 from codesign.exchange.domain import DOMAIN, VERSION, error, printable
 from codesign.exchange.schema import SCHEMAS, Parameter, Schema, schema_of
 from codesign.exchange.wire import to_codes, to_wire
@@ -146,13 +146,7 @@ def schema_at(node: NodeProto) -> Schema:
     if node.domain != DOMAIN or node.op_type not in SCHEMAS:
         what = f"operator '{printable(node.op_type)}' of domain '{printable(node.domain)}'"
         raise error(node, f"{what} is no neuron", f"domain '{DOMAIN}' has {', '.join(SCHEMAS)}")
-    found = next((a for a in node.attribute if a.name == "version"), None)
-    if found is not None and found.type == AttributeProto.INT and found.i != VERSION:
-        raise error(
-            node,
-            f"version {found.i} of {node.op_type}, this codesign knows version {VERSION}",
-            "install a codesign of the file's age, or export the model again with this one",
-        )
+    check_operator(node)
     return SCHEMAS[node.op_type]
 
 

@@ -21,6 +21,7 @@ from codesign.exchange.decoder import (
 )
 from codesign.exchange.domain import error, printable
 from codesign.exchange.execute import execute
+from codesign.exchange.function import signature
 from codesign.exchange.node import attributes_of, ports_of, sample_of, schema_at
 from codesign.exchange.step import port, shape_of
 from codesign.neurons import Word
@@ -100,35 +101,50 @@ class Egru(NeuronOp):
     """:class:`codesign.neurons.Egru`."""
 
 
-class EncoderOp(CustomOp):
-    """Any encoder of the domain, version 1."""
+class TimeOp(CustomOp):
+    """An encoder or decoder of the domain, version 1: one input, one output."""
+
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What it makes of a tensor of ``shape``, the batch among them."""
+        raise NotImplementedError
+
+    def _execute(self, context: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    def make_shape_compatible_op(self, model: Any) -> NodeProto:
+        """A constant of its shape."""
+        node = self.onnx_node
+        shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
+        return self.make_const_shape_op(list(self._shape(tuple(shape))))
+
+    def execute_node(self, context: dict[str, np.ndarray], graph: GraphProto) -> None:
+        """All steps, in integers."""
+        context.update(self._execute(context))
+
+    def verify_node(self) -> list[str]:
+        """Raises :class:`codesign.errors.UnsupportedModel` for what is wrong with the node."""
+        signature(self.onnx_node)
+        return ["the attributes and ports of the node are as they must be"]
+
+
+class EncoderOp(TimeOp):
+    """(batch, F) becomes (batch, steps, F), a signal (batch, steps, F) (batch, steps, 2F)."""
 
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         """All attributes are required."""
         return _types(encoder_rules(self.onnx_node.op_type))
 
-    def make_shape_compatible_op(self, model: Any) -> NodeProto:
-        """(batch, F) becomes (batch, steps, F), a signal (batch, steps, F) (batch, steps, 2F)."""
-        node = self.onnx_node
-        shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
-        made = out_shape(node, read_encoder(node).encoder, tuple(shape))
-        return self.make_const_shape_op(list(made))
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return out_shape(self.onnx_node, read_encoder(self.onnx_node).encoder, shape)
+
+    def _execute(self, context: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return execute_encoder(self.onnx_node, context)
 
     def infer_node_datatype(self, model: Any) -> None:
         """Spikes, or the codes that are repeated."""
         encoder = read_encoder(self.onnx_node).encoder
-        (lo, hi), frac = encoder.out_span, encoder.out_frac
-        word = Word(max(hi.bit_length() + (lo < 0), 1), frac, lo < 0, "wrap")
+        word = _word(*encoder.out_span, encoder.out_frac)
         model.set_tensor_datatype(self.onnx_node.output[0], _datatype(word))
-
-    def execute_node(self, context: dict[str, np.ndarray], graph: GraphProto) -> None:
-        """All steps, in integers."""
-        context.update(execute_encoder(self.onnx_node, context))
-
-    def verify_node(self) -> list[str]:
-        """Raises :class:`codesign.errors.UnsupportedModel` for what is wrong with the node."""
-        read_encoder(self.onnx_node)
-        return ["the attributes and ports of the node are as they must be"]
 
 
 class RateEncoder(EncoderOp):
@@ -151,37 +167,30 @@ class DeltaEncoder(EncoderOp):
     """:class:`codesign.spikes.coders.Delta`."""
 
 
-class BesselDecoder(CustomOp):
-    """:class:`codesign.spikes.bessel.Bessel`, version 1."""
+class BesselDecoder(TimeOp):
+    """:class:`codesign.spikes.bessel.Bessel`: (batch, steps, ...) stays what it is."""
 
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         """All attributes are required."""
         return _types(decoder_rules({}))
 
-    def make_shape_compatible_op(self, model: Any) -> NodeProto:
-        """(batch, steps, ...) stays what it is."""
-        node = self.onnx_node
-        shape = model.get_tensor_shape(node.input[0]) or _shape_before(node, model)
-        made = decoded_shape(node, read_decoder(node).decoder, tuple(shape))
-        return self.make_const_shape_op(list(made))
+    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return decoded_shape(self.onnx_node, read_decoder(self.onnx_node).decoder, shape)
+
+    def _execute(self, context: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return execute_decoder(self.onnx_node, context)
 
     def infer_node_datatype(self, model: Any) -> None:
         """Smoothed codes."""
         decoder = read_decoder(self.onnx_node).decoder
-        lo, hi = decoder.out_span(*decoder.span)
-        signed = lo < 0
-        bits = max((~lo).bit_length() if signed else 1, hi.bit_length()) + signed
-        word = Word(bits, decoder.out_frac, signed, "wrap")
+        word = _word(*decoder.out_span(*decoder.span), decoder.out_frac)
         model.set_tensor_datatype(self.onnx_node.output[0], _datatype(word))
 
-    def execute_node(self, context: dict[str, np.ndarray], graph: GraphProto) -> None:
-        """All steps, in integers."""
-        context.update(execute_decoder(self.onnx_node, context))
 
-    def verify_node(self) -> list[str]:
-        """Raises :class:`codesign.errors.UnsupportedModel` for what is wrong with the node."""
-        read_decoder(self.onnx_node)
-        return ["the attributes and ports of the node are as they must be"]
+def _word(lo: int, hi: int, frac: int) -> Word:
+    """The narrowest word of codes ``lo..hi``."""
+    bits = max((~lo).bit_length() if lo < 0 else 1, hi.bit_length())
+    return Word(bits + (lo < 0), frac, lo < 0, "wrap")
 
 
 def _types(rules: Mapping[str, Rule]) -> dict[str, tuple[Any, ...]]:

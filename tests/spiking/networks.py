@@ -235,6 +235,14 @@ def smoothed_network(
     return with_decoder(model, Bessel(steps, word.bits, word.frac, word.signed, sections))
 
 
+def smoothed_maps(sections: Sections, readout: str = "bessel", steps: int = 4) -> ModelProto:
+    """Neurons behind a convolution, every pixel and channel of which is smoothed."""
+    net = Network((2, 4, 3))
+    at, size = net.conv(net.quant("x", "xq", 2, 4), (2, 4, 3), "conv", 3, 3, 1)
+    model = finished(net, net.spiking(at, size, "lif0"), size, steps, readout=readout)
+    return with_decoder(model, Bessel(steps, 1, 0, False, sections))
+
+
 def unit_network(model: Neuron, size: int = 4, steps: int = 5) -> ModelProto:
     """Neurons of any model, each of their inputs from a layer of its own; the last input sees
     what they put out in the step before."""

@@ -20,7 +20,7 @@ from codesign.frontend import import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.ops.bessel import Bessel as BesselOp
 from codesign.spikes.bessel import Bessel, Sections, design
-from tests.spiking.networks import dense_network, smoothed_network
+from tests.spiking.networks import dense_network, smoothed_maps, smoothed_network
 
 SECOND, FOURTH = design(2, 0.3, 10, 6), design(4, 0.25, 12, 8)
 INTEGRATE = {"output": "membrane", "reset": "none"}
@@ -28,6 +28,7 @@ NETWORKS: dict[str, Any] = {
     "last": lambda: smoothed_network(SECOND, theta=[12]),
     "every": lambda: smoothed_network(FOURTH, "bessel", theta=[12]),
     "membranes": lambda: smoothed_network(SECOND, sizes=(6, 4), **INTEGRATE),
+    "maps": lambda: smoothed_maps(SECOND),
     "one_step": lambda: smoothed_network(SECOND, steps=1, sizes=(6, 4), **INTEGRATE),
 }
 
@@ -52,7 +53,8 @@ def test_the_file_smooths_what_the_network_puts_out(kind: str) -> None:
     model = NETWORKS[kind]()
     imported = import_qonnx(model)
     (op,) = [n.op for n in imported.graph.nodes if isinstance(n.op, BesselOp)]
-    x = np.random.default_rng(1).integers(-8, 8, (20, op.decoder.steps, 6)) / 4
+    shape = imported.graph.values[imported.graph.inputs[0]].shape
+    x = np.random.default_rng(1).integers(-8, 8, (20, *shape)) / 4
     before, after = (model.graph.output[0].name.removesuffix("_bessel"), model.graph.output[0].name)
     names = [before, after, imported.model.graph.output[0].name]
     found = execute_batch(imported, x.astype(np.float32), names)
@@ -60,7 +62,7 @@ def test_the_file_smooths_what_the_network_puts_out(kind: str) -> None:
     wanted = np.ldexp(op.decoder.decode(codes), -op.decoder.out_frac)
     assert np.array_equal(found[after], wanted) and found[after].any()
     result = found[names[2]]
-    assert np.array_equal(result, wanted if kind == "every" else wanted[:, -1])
+    assert np.array_equal(result, wanted if kind in ("every", "maps") else wanted[:, -1])
 
 
 def test_sequences_are_made_once() -> None:
