@@ -197,6 +197,45 @@ def event_network(
     return finished(net, at, sizes[-1:], steps)
 
 
+def pooled_network(
+    pool: str,
+    where: str,
+    *,
+    shape: tuple[int, ...] = (2, 4, 4),
+    window: int = 2,
+    stride: int = 2,
+    pads: int = 0,
+    depthwise: bool = False,
+    twice: bool = False,
+    **changes: Any,
+) -> ModelProto:
+    """Spikes of 0 and 1 through a convolution of :func:`lif` neurons and a dense layer; pooling
+    ``before`` the convolution or ``behind`` it, ``twice`` in a row."""
+    net, size = Network(shape), shape
+    at, finer = net.quant("x", "xq", 0, 1, signed=False), 0
+
+    def reduced(at: str, size: tuple[int, ...], name: str) -> tuple[str, tuple[int, ...]]:
+        how = {"kernel_shape": [window] * 2, "strides": [stride] * 2, "pads": [pads] * 4}
+        across = tuple((n + 2 * pads - window) // stride + 1 for n in size[1:])
+        return net.node(pool, [at], name, **how), (size[0], *across)
+
+    def pools(at: str, size: tuple[int, ...]) -> tuple[str, tuple[int, ...], int]:
+        for n in range(1 + twice):
+            at, size = reduced(at, size, f"pool{n}")
+        return at, size, (1 + twice) * 2 * (pool == "AveragePool")
+
+    if where == "before":
+        at, size, finer = pools(at, size)
+    group, outputs = (size[0], size[0]) if depthwise else (1, 3)
+    at, size = net.conv(at, size, "conv", outputs, 3, 1, group=group, frac=6 - finer)
+    at, finer = net.spiking(at, size, "lif0", **changes), 0
+    if where == "behind":
+        at, size, finer = pools(at, size)
+    at = net.node("Flatten", [at], "flat", axis=1)
+    at = net.dense(at, (prod(size), 3), "fc", frac=6 - finer)
+    return finished(net, net.neuron(lif(), "out", at, (1, 3)), (3,), 3)
+
+
 def encoded_network(
     encoder: Encoder,
     sizes: tuple[int, ...] = (6, 5, 3),

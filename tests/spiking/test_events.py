@@ -8,53 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto
 
 from codesign.api import Design, generate
 from codesign.builddir import BuildDir, Manifest
 from codesign.errors import UsageError
 from codesign.verify.vectors import load_inputs
-from tests.spiking.networks import Network, dense_network, event_network, finished, lif
+from tests.spiking.networks import (
+    Network,
+    dense_network,
+    event_network,
+    finished,
+    lif,
+    pooled_network,
+)
 
 OPTIONS: dict[str, Any] = {"target_ii": 400, "activity": 0.2}
-
-
-def pooled(
-    pool: str,
-    where: str,
-    *,
-    shape: tuple[int, ...] = (2, 4, 4),
-    window: int = 2,
-    stride: int = 2,
-    pads: int = 0,
-    depthwise: bool = False,
-    twice: bool = False,
-) -> ModelProto:
-    """Spikes of 0 and 1 through a convolution of :func:`lif` neurons and a dense layer; pooling
-    ``before`` the convolution or ``behind`` it, ``twice`` in a row."""
-    net, size = Network(shape), shape
-    at, finer = net.quant("x", "xq", 0, 1, signed=False), 0
-
-    def reduced(at: str, size: tuple[int, ...], name: str) -> tuple[str, tuple[int, ...]]:
-        how = {"kernel_shape": [window] * 2, "strides": [stride] * 2, "pads": [pads] * 4}
-        across = tuple((n + 2 * pads - window) // stride + 1 for n in size[1:])
-        return net.node(pool, [at], name, **how), (size[0], *across)
-
-    def pools(at: str, size: tuple[int, ...]) -> tuple[str, tuple[int, ...], int]:
-        for n in range(1 + twice):
-            at, size = reduced(at, size, f"pool{n}")
-        return at, size, (1 + twice) * 2 * (pool == "AveragePool")
-
-    if where == "before":
-        at, size, finer = pools(at, size)
-    group, outputs = (size[0], size[0]) if depthwise else (1, 3)
-    at, size = net.conv(at, size, "conv", outputs, 3, 1, group=group, frac=6 - finer)
-    at, finer = net.spiking(at, size, "lif0"), 0
-    if where == "behind":
-        at, size, finer = pools(at, size)
-    at = net.node("Flatten", [at], "flat", axis=1)
-    at = net.dense(at, (prod(size), 3), "fc", frac=6 - finer)
-    return finished(net, net.neuron(lif(), "out", at, (1, 3)), (3,), 3)
 
 
 def proven(design: Design, frames: int = 40, **options: Any) -> Manifest:
@@ -114,7 +82,7 @@ POOLS = {
 @pytest.mark.parametrize("input", ["events", pytest.param("dense", marks=pytest.mark.slow)])
 def test_pooling_works_on_events(name: str, input: str, tmp_path: Path) -> None:
     pool, where, how = POOLS[name]
-    design = generate(pooled(pool, where, **how), tmp_path / "b", input=input, **OPTIONS)
+    design = generate(pooled_network(pool, where, **how), tmp_path / "b", input=input, **OPTIONS)
     manifest = proven(design)
     kinds = [layer.op for layer in manifest.layers]
     at = kinds.index("event_pool")
@@ -161,7 +129,10 @@ def test_silence_costs_a_pooled_network_little(tmp_path: Path) -> None:
     """With pooling on events nothing goes through the map: a silent step before the neurons is
     the end of a step."""
     design = generate(
-        pooled("MaxPool", "before", shape=(1, 8, 8)), tmp_path / "b", input="events", **OPTIONS
+        pooled_network("MaxPool", "before", shape=(1, 8, 8)),
+        tmp_path / "b",
+        input="events",
+        **OPTIONS,
     )
     layers = {layer.op: layer for layer in BuildDir.open(design.path).manifest.layers}
     assert layers["event_pool"].ii <= 3 * (1 + 13)  # 13 of 64 spikes expected, an end each step
