@@ -22,7 +22,7 @@ from codesign.plan import partition
 #: Fraction bits that learned weights have beyond the model's.
 FINER = 6
 #: Psi's table: entries, of codes of so many bits and fraction bits, and its slope.
-ENTRIES, PSI_BITS, PSI_FRAC, SLOPE = 32, 5, 4, 4.0
+ENTRIES, PSI_BITS, PSI_FRAC, SLOPE = 32, 5, 4, 1.5
 
 HEAD = """\
 # How the layers of {model} learn on the chip: docs/LEARNING.md has the equations.
@@ -125,7 +125,7 @@ def _layer(node: Node, outputs: int, classes: int, index: int, last: bool) -> di
         "weight": {"bits": frac + 4, "frac": frac, "overflow": "sat_step"},
         "pre_shift": 0,
         "post_shift": 2,
-        "rate_shift": 6 if last else 7,
+        "rate_shift": 4 if last else 6,
         "rounding": "half_even",
         "signs": {"kind": "identity"} if last else {"kind": "random", "seed": index + 1},
         "margin": 3 if last else 16,

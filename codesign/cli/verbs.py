@@ -156,7 +156,7 @@ def verify(
       codesign verify build/ --data digits.npz --passes 3
     """
     from codesign.api import Design, describe_failure
-    from codesign.report.terminal import verify_table
+    from codesign.report.terminal import learning_table, verify_table
     from codesign.verify import verify as run
     from codesign.verify.vectors import load_inputs
 
@@ -180,7 +180,8 @@ def verify(
             passes=passes,
             progress=ui.step,
         )
-    ui.result(report, verify_table(report))
+    learned = [learning_table(report.learning)] if report.learning else []
+    ui.result(report, verify_table(report), *learned)
     if not report.ok:
         raise MismatchError(describe_failure(report), where=str(build))
 

@@ -9,9 +9,10 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from codesign.evidence import SpikingReport
+from codesign.evidence import LearningReport, SpikingReport
 from codesign.report import units
 from codesign.report.graph import picture, pretty_format, shorten
+from codesign.report.learning import lesson
 from codesign.report.model import KINDS, Report
 from codesign.report.spiking import HEIGHT, WIDTH, curves, cycle_fit, rasters
 
@@ -47,6 +48,7 @@ def render_html(report: Report) -> str:
         "format_number": lambda spec, value: spec % value,
     }
     template = environment.from_string(_resource("report.html.jinja"))
+    learned = report.verify.learning if report.verify else None
     spikes = report.verify.spiking if report.verify else None
     page = template.render(
         r=report,
@@ -54,6 +56,7 @@ def render_html(report: Report) -> str:
         picture=picture(report),
         hops=hops(report),
         spiking=_spiking(environment, spikes, report) if spikes else None,
+        learning=_learning(environment, learned) if learned else None,
         not_run=units.NOT_RUN,
         css=Markup(_resource("report.css")),  # noqa: S704 (our own file)
     )
@@ -72,6 +75,13 @@ def _spiking(environment: Environment, spikes: SpikingReport, report: Report) ->
         w=WIDTH,
         h=HEIGHT,
     )
+    return Markup(page)  # noqa: S704 (escaped by the template)
+
+
+def _learning(environment: Environment, learned: LearningReport) -> Markup:
+    """The section of a design that learns."""
+    template = environment.from_string(_resource("learning.html.jinja"))
+    page = template.render(l=learned, lesson=lesson(learned), w=WIDTH, h=HEIGHT)
     return Markup(page)  # noqa: S704 (escaped by the template)
 
 

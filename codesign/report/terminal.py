@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codesign.builddir import BuildDir, Cost, SynthReport, VerifyReport
+from codesign.evidence import LearningReport
 from codesign.report.build import build_report
 from codesign.report.model import KINDS, Report
 from codesign.report.units import (
@@ -36,6 +37,8 @@ def render(report: Report) -> list[RenderableType]:
     parts.append(_board(report))
     if report.verify:
         parts.append(verify_table(report.verify))
+        if report.verify.learning:
+            parts.append(learning_table(report.verify.learning))
     if report.critical_path:
         parts.append(_path(report))
     return parts
@@ -165,6 +168,24 @@ def verify_table(report: VerifyReport) -> RenderableType:
         seed = "" if bench.seed is None else bench.seed
         cells = [f"{bench.engine}: {bench.name}", bench.message, count(bench.frames), "", verdict]
         _row(table, [*cells, "", seed, seconds(bench.seconds)])
+    return table
+
+
+def learning_table(report: LearningReport) -> RenderableType:
+    """What a design learned, and what that takes."""
+    table = _table([("learning on the chip", "left"), ("", "left")], "Learning")
+    passes = f"{count(report.frames)} frames, {report.passes} passes over {report.data}"
+    _row(table, ["training run", passes])
+    right = f"{report.before:.2%} before, {report.after:.2%} after"
+    _row(table, [f"accuracy, {count(report.test_frames)} test frames", right])
+    curve = "  ".join(f"{p.accuracy:.0%}" for p in report.curve[:: max(1, len(report.curve) // 8)])
+    _row(table, ["while it learns", curve])
+    if report.cycles_learning is not None and report.cycles_passing is not None:
+        cycles = f"{report.cycles_learning:g} learning, {report.cycles_passing:g} without"
+        _row(table, ["cycles a frame, measured", cycles])
+    changed = f"{count(report.weights_changed)} of {count(report.weights)} changed"
+    _row(table, ["weights, read over AXI4-Lite", changed])
+    _row(table, ["words compared as written", count(report.words)])
     return table
 
 

@@ -108,6 +108,70 @@ def test_a_synapse_is_visited_only_while_it_remembers():
     assert [row for row, _ in rows] == [3, 8] * 5  # its step, and four until all is gone
 
 
+def test_weights_are_written_and_read_over_the_load_port():
+    """Other weights of the same range, in the order of the rows; then the circuit computes with
+    them, and they are read back."""
+    rng = np.random.default_rng(2)
+    inputs, outputs, lanes, steps = 5, 4, 2, 4
+    first, other = (rng.integers(-8, 8, (inputs, outputs)) for _ in range(2))
+    first[0, 0], first[0, 1] = -8, 7  # the range is that of the first weights
+    layer = ShortTerm(
+        lif(2), first, Word(5, 2, True, CLAMP), Leak("linear", np.array([1])), np.array([3])
+    )
+    part = ShortTermDense(layer, steps=steps, lanes=lanes)
+    written = ShortTerm(lif(2), other, layer.word, layer.leak, layer.gain)
+    x = (rng.random((3, steps, inputs)) < 0.5).astype(np.int64)
+    record = written.run(x)
+    rows = other.reshape(inputs, -1, lanes).transpose(1, 0, 2).reshape(-1, lanes)
+    words = [sum((int(c) & 15) << 4 * n for n, c in enumerate(row)) for row in rows]
+    events, got, read = bench.event_words(x, part.i.payload.shape()), [], []
+
+    async def access(ctx, address, data=None):
+        for _ in range(inputs * outputs + 8):  # until the memories are cleared after reset
+            if not ctx.get(part.busy):
+                break
+            await ctx.tick()
+        ctx.set(part.load.address, address)
+        ctx.set(part.load.write, data is not None)
+        ctx.set(part.load.data, data or 0)
+        ctx.set(part.load.request, 1)
+        while not ctx.get(part.load.ack):
+            await ctx.tick()
+        assert not ctx.get(part.load.error)
+        found = ctx.get(part.load.read)
+        ctx.set(part.load.request, 0)
+        await ctx.tick()
+        return found
+
+    async def drive(ctx):
+        for n, word in enumerate(words):
+            await access(ctx, n, word)
+        at, quiet = 0, 0
+        ctx.set(part.o.ready, 1)
+        while at < len(events) or quiet < 80:
+            ctx.set(part.i.valid, at < len(events))
+            ctx.set(part.i.payload.as_value(), events[min(at, len(events) - 1)])
+            quiet += 1
+            if at < len(events) and ctx.get(part.i.ready):
+                at, quiet = at + 1, 0
+            if ctx.get(part.o.valid):
+                got.append(ctx.get(part.o.payload.as_value()))
+            await ctx.tick()
+        for n in range(len(words)):
+            read.append(await access(ctx, n))
+
+    m = Module()
+    m.submodules.dut = part
+    sim = Simulator(m)
+    sim.add_clock(1e-6)
+    sim.add_testbench(drive)
+    sim.run()
+    assert [w & 255 for w in read] == words
+    spikes = bench.dense_of(got, part.o, 3).reshape(3 * steps, -1)
+    assert (spikes == np.array(record.spikes)).all()
+    assert (spikes != np.array(layer.run(x).spikes)).any()
+
+
 def test_sizes_are_checked():
     layer = ShortTerm(
         lif(4), np.ones((2, 3), int), Word(6, 4, True, CLAMP), Leak("none", np.array([0])),

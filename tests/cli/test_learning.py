@@ -1,0 +1,46 @@
+"""Learning from the command line: the example of docs/LEARNING.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codesign.cli import main
+
+
+def run(*arguments: str) -> int:
+    """The exit code of a verb."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hidden", "steps", "goal"), [(",", "8", 0.85), ("32", "4", 0.75)], ids=["64-10", "64-32-10"]
+)
+def test_a_network_learns_digits_on_the_chip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], hidden: str, steps: str, goal: float
+) -> None:
+    """Trained for an epoch; then one pass over the training frames in the circuit."""
+    pytest.importorskip("torch")
+    net, rule, data, build = (str(tmp_path / n) for n in ("n.onnx", "l.toml", "d.npz", "build"))
+    assert not run("train", "digits", "--spiking", "--steps", steps, "--layers", hidden,
+                   "--readout", "count", "--epochs", "1", "-o", net, "-q")  # fmt: skip
+    assert not run("learning-rule", net, "-o", rule, "-q")
+    assert run("learning-rule", net, "-o", rule) == 2  # it is there already
+    assert not run("learning-data", "digits", "--steps", steps, "-o", data, "-q")
+    assert not run("generate", net, "-o", build, "--learn", rule, "-q")
+    capsys.readouterr()
+    assert not run("verify", build, "--data", data, "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert not any(link["mismatches"] for link in found["evidence"])
+    learned = found["learning"]
+    assert learned["frames"] == 1437 and learned["test_frames"] == 360
+    assert learned["before"] < 0.7 and learned["after"] >= goal
+    assert learned["cycles_passing"] < learned["cycles_learning"]
+    assert not run("report", build, "-q")
+    page = (Path(build) / "reports/report.html").read_text()
+    assert "Learning on the chip" in page and "1,437 frames" in page.replace("\u202f", ",")

@@ -1,0 +1,272 @@
+"""Designs that learn: whole training runs proven, faults found, what cannot learn refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codesign.api import Design, describe_failure, generate
+from codesign.builddir import BuildDir
+from codesign.errors import UnsupportedModel, UsageError
+from codesign.frontend import import_qonnx
+from codesign.ir import Graph, Node
+from codesign.ir.serialize import load_graph, save_graph
+from codesign.learnfile import LearnFile, read_learning
+from codesign.learning import LearningLayer, Rival
+from codesign.learnstart import starting_rule
+from codesign.neurons import Leak
+from codesign.ops.event_learning import EventLearning
+from codesign.passes import lower
+from codesign.reference.learning import addresses, from_words, to_words
+from codesign.verify.learning import Pupil, compared
+from codesign.verify.lessons import random_lessons, read_lessons
+from tests.spiking import networks
+
+SIZES, STEPS = (6, 4, 3), 3
+
+
+def rule_of(model: Any, **changes: Any) -> LearnFile:
+    """A starting rule, with fields of every layer replaced; weights change a lot in few frames."""
+    data = starting_rule(lower(import_qonnx(model).graph)).model_dump()
+    for layer in data["layers"].values():
+        layer.update({"rate_shift": 3, "margin": 4, **changes})
+    return LearnFile.model_validate(data)
+
+
+@pytest.fixture(scope="module")
+def design(tmp_path_factory: pytest.TempPathFactory) -> Design:
+    """6-4-3 neurons, 3 steps; both layers learn."""
+    model = networks.event_network(SIZES, STEPS)
+    return generate(model, tmp_path_factory.mktemp("learning") / "build", learn=rule_of(model))
+
+
+def test_training_runs_are_proven(design: Design) -> None:
+    report = design.verify(random_frames=150, cocotb=False)
+    links = {e.link for e in report.evidence}
+    assert {
+        "qonnx = reference",
+        "model = layers before they learn",
+        "reference = RTL",
+        "weights over AXI4-Lite",
+        "cycles predicted = measured",
+    } <= links
+    found = report.learning
+    assert found is not None and found.frames == 120 and found.test_frames == 30
+    assert found.weights == 6 * 4 + 4 * 3 and found.weights_changed > 10
+    assert found.words > 1000 and len(found.curve) == 20
+    assert found.cycles_passing < found.cycles_learning
+    assert sum(e.link == "cycles predicted = measured" for e in report.evidence) == 3
+
+
+def run_of(design: Design, root: Path | None = None) -> tuple[Pupil, np.ndarray]:
+    """A design (with the model in ``root``) and frames of which most learn."""
+    pupil = Pupil.open(BuildDir(design.path if root is None else root))
+    lessons = random_lessons(60, pupil.shape, pupil.classes, 5)
+    return pupil, pupil.frames(lessons.x, lessons.y, True)
+
+
+def other_rule(graph: Graph, layer: int, **changes: Any) -> Graph:
+    """``graph`` where the rule of a learning layer has other fields."""
+    nodes, seen = [], 0
+    for node in graph.nodes:
+        if isinstance(node.op, EventLearning):
+            if seen == layer:
+                rule = replace(node.op.layer.rule, **changes)
+                op = replace(node.op, layer=replace(node.op.layer, rule=rule))
+                node = Node(node.name, op, node.inputs, node.outputs)
+            seen += 1
+        nodes.append(node)
+    return graph.with_nodes(nodes)
+
+
+FAULTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "leak of the inputs' traces": (0, {"pre_leak": Leak("mul_floor", np.array([5]), 3)}),
+    "leak of the outputs' traces": (0, {"post_leak": Leak("mul_floor", np.array([3]), 3)}),
+    "rounding": (0, {"rounding": "floor"}),
+    "rate": (1, {"rate_shift": 4}),
+    "shift of G": (0, {"pre_shift": 1}),
+    "shift of H": (0, {"post_shift": 3}),
+    "no H at all": (0, {"post_shift": None}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_another_rule_is_found(design: Design, tmp_path: Path, fault: str) -> None:
+    """One shift or one rounding of the reference is another than the circuit's."""
+    layer, changes = FAULTS[fault]
+    shutil.copytree(design.path, tmp_path / "build")
+    save_graph(
+        other_rule(load_graph(design.path / "model"), layer, **changes), tmp_path / "build/model"
+    )
+    pupil, frames = run_of(design, tmp_path / "build")
+    codes, weights = compared(pupil, frames, pupil.reference(frames), fault)
+    assert codes.mismatches and weights.mismatches
+    assert codes.first is not None and weights.first is not None
+
+
+def test_another_order_is_found(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces that see a spike a step late."""
+    pupil, frames = run_of(design)
+    forward = LearningLayer.forward
+
+    def late(self: LearningLayer, state: Any, x: np.ndarray) -> Any:
+        return replace(forward(self, state, x), pre=self.rule.decay(state.pre, state.x))
+
+    monkeypatch.setattr(LearningLayer, "forward", late)
+    codes, weights = compared(pupil, frames, pupil.reference(frames), "late traces")
+    assert codes.mismatches and weights.mismatches
+
+
+def test_another_margin_is_found(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    pupil, frames = run_of(design)
+    step = Rival.step
+    monkeypatch.setattr(Rival, "step", lambda self, *a: step(replace(self, margin=0), *a))
+    codes, _ = compared(pupil, frames, pupil.reference(frames), "margin")
+    assert codes.mismatches
+
+
+def test_missing_and_surplus_words_are_found(design: Design) -> None:
+    pupil, frames = run_of(design)
+    found = pupil.reference(frames)
+    assert not any(e.mismatches for e in compared(pupil, frames, found, "as it is"))
+    for name, log in found.logs.items():
+        for other in (log[:-1], np.concatenate([log, log[-1:]])):
+            changed = replace(found, logs={**found.logs, name: other})
+            (codes, _) = compared(pupil, frames, changed, name)
+            assert codes.mismatches == 1, name
+
+
+def test_a_weight_that_differs_is_named(design: Design) -> None:
+    pupil, frames = run_of(design)
+    found = pupil.reference(frames)
+    name = pupil.manifest.learning[1].layer
+    other = {**found.weights, name: found.weights[name] + np.eye(4, 3, dtype=np.int64)}
+    _, weights = compared(pupil, frames, replace(found, weights=other), "weights")
+    assert weights.mismatches == 3 and weights.first is not None
+    assert weights.first.tensor == f"{name}.weights" and weights.first.index == 0
+
+
+def test_a_circuit_with_another_rule_fails_to_verify(tmp_path: Path) -> None:
+    model = networks.event_network(SIZES[:1] + SIZES[2:], STEPS)
+    made = generate(model, tmp_path / "a", learn=rule_of(model))
+    other = generate(model, tmp_path / "b", learn=rule_of(model, rate_shift=4))
+    shutil.copy(other.path / "rtl/codesign_top.v", made.path / "rtl/codesign_top.v")
+    from codesign.verify import verify
+
+    report = verify(BuildDir(made.path), random_frames=40, cocotb=False)
+    assert not report.ok and "mismatches" in describe_failure(report)
+
+
+def test_words_of_the_bus_are_the_weights(design: Design) -> None:
+    rng = np.random.default_rng(0)
+    for region in BuildDir(design.path).manifest.learning:
+        most = 1 << (region.weight_bits - 1)
+        weights = rng.integers(-most, most, (region.inputs, region.outputs))
+        words = to_words(region, weights)
+        assert len(words) == len(addresses(region))
+        assert (from_words(region, words) == weights).all()
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("classes"), "field 'classes'"),
+        (lambda d: d["layers"]["lif0"].pop("rounding"), "rounding': Field required"),
+        (lambda d: d["layers"]["lif0"].update(extra=1), "extra': Extra inputs"),
+        (lambda d: d["layers"]["lif0"]["pre"].update(overflow="wrap"), "pre.overflow"),
+        (lambda d: d.update(version=2), "field 'version'"),
+    ],
+)
+def test_every_field_of_a_rule_must_stand_there(tmp_path: Path, change: Any, message: str) -> None:
+    data = rule_of(networks.event_network(SIZES, STEPS)).model_dump()
+    change(data)
+    path = tmp_path / "rule.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match=message):
+        read_learning(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": {"bits": 8, "frac": 12, "overflow": "sat_step"}}, "give weight more bits"),
+        ({"weight": {"bits": 8, "frac": 4, "overflow": "sat_step"}}, "at least 6"),
+        ({"signs": {"kind": "random"}}, "'seed' stands with kind 'random'"),
+        ({"signs": {"kind": "identity"}}, "identity needs an output a class"),
+        ({"pre": {"bits": 3, "frac": 3, "overflow": "sat_step"}}, "does not fit 0..7"),
+        ({"current_rounding": "model"}, "give current_rounding"),
+        ({"signal_bits": 2}, "give signal_bits more bits"),
+    ],
+)
+def test_rules_that_do_not_fit_are_refused(tmp_path: Path, changes: Any, message: str) -> None:
+    model = networks.event_network(SIZES, STEPS)
+    rule = rule_of(model, **changes)
+    with pytest.raises(UsageError) as caught:
+        generate(model, tmp_path / "build", learn=rule)
+    assert message in str(caught.value) and "layer 'lif0'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: networks.event_network(SIZES, STEPS, spike_levels=3), "one spike level"),
+        (
+            lambda: networks.event_network(SIZES, STEPS, reset="zero", reset_timing="same"),
+            "reset_timing 'next'",
+        ),
+        (lambda: networks.dense_network(SIZES, STEPS), "learn read spikes"),
+        (lambda: networks.conv_network(), "learn read spikes"),
+    ],
+)
+def test_networks_that_cannot_learn_are_refused(tmp_path: Path, model: Any, message: str) -> None:
+    rule = rule_of(networks.event_network(SIZES, STEPS))
+    with pytest.raises((UnsupportedModel, UsageError), match=message):
+        generate(model(), tmp_path / "build", learn=rule)
+
+
+def test_unknown_layers_and_gaps_are_refused(tmp_path: Path) -> None:
+    model = networks.event_network(SIZES, STEPS)
+    rule = rule_of(model)
+    first, last = rule.layers.values()
+    odd = rule.model_copy(update={"layers": {"nobody": first}})
+    with pytest.raises(UsageError, match="'nobody', the network has lif0, lif1"):
+        generate(model, tmp_path / "build", learn=odd)
+    gap = rule.model_copy(update={"layers": {"lif1": last}})
+    with pytest.raises(UnsupportedModel, match="'lif0' does not learn, a layer behind it does"):
+        generate(model, tmp_path / "build", learn=gap)
+    with pytest.raises(UsageError, match="exclude each other"):
+        generate(model, tmp_path / "build", learn=rule, runtime_weights=True)
+
+
+def test_bad_lessons_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    good = {"frames": np.zeros((20, 3, 6), np.uint8), "labels": np.zeros(20, np.int64)}
+    for change, message in (
+        ({"labels": np.full(20, 3)}, "label 0 is 3, the network has classes 0..2"),
+        ({"frames": np.full((20, 3, 6), 2)}, "spikes are 0 and 1"),
+        ({"frames": np.zeros((20, 4, 6))}, r"takes \(samples, 3, 6\)"),
+        ({"frames": np.array(["a"])}, "hold numbers"),
+        ({"test_frames": good["frames"]}, "array 'test_labels' is missing"),
+    ):
+        np.savez(path, **{**good, **change})
+        with pytest.raises(UsageError, match=message):
+            read_lessons(path, (3, 6), 3)
+    path.write_text("no archive")
+    with pytest.raises(UsageError, match="npz"):
+        read_lessons(path, (3, 6), 3)
+    with pytest.raises(UsageError, match="cannot read"):
+        read_lessons(tmp_path / "none.npz", (3, 6), 3)
+
+
+def test_options_of_other_designs_are_refused(design: Design, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give labelled frames with --data"):
+        design.verify(np.zeros((1, 3, 6)))
