@@ -34,6 +34,7 @@ def proven(design: Design, frames: int = 40, **options: Any) -> Manifest:
     return BuildDir.open(design.path).manifest
 
 
+@pytest.mark.slow
 def test_the_input_comes_as_events(tmp_path: Path) -> None:
     """Less work than to send all of it: nothing scans; the layers' results are the same."""
     design = generate(event_network(), tmp_path / "events", input="events", **OPTIONS)
@@ -76,10 +77,9 @@ POOLS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [n if n == "or_before" else pytest.param(n, marks=pytest.mark.slow) for n in POOLS]
-)
-@pytest.mark.parametrize("input", ["events", pytest.param("dense", marks=pytest.mark.slow)])
+@pytest.mark.slow  # the quick suite has one pool in tests/ops/test_every_op.py
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("input", ["events", "dense"])
 def test_pooling_works_on_events(name: str, input: str, tmp_path: Path) -> None:
     pool, where, how = POOLS[name]
     design = generate(pooled_network(pool, where, **how), tmp_path / "b", input=input, **OPTIONS)
@@ -125,6 +125,7 @@ def test_a_convolution_with_ones_pools(tmp_path: Path) -> None:
     assert [layer.op for layer in proven(design).layers][0] == "event_pool"
 
 
+@pytest.mark.slow
 def test_silence_costs_a_pooled_network_little(tmp_path: Path) -> None:
     """With pooling on events nothing goes through the map: a silent step before the neurons is
     the end of a step."""
@@ -164,6 +165,8 @@ def test_a_users_events_are_sent_and_checked(tmp_path: Path) -> None:
     report = design.verify(load_inputs(given("good")), cocotb=False)  # type: ignore[arg-type]
     assert {e.vectors.split(",")[0] for e in report.evidence} == {"user events"}
     assert {e.frames for e in report.evidence if e.link == "reference = RTL"} == {6}
+    assert any(e.link == "cycles predicted = measured" for e in report.evidence)
+    assert any("stalls" in e.vectors for e in report.evidence)
     swapped = address.copy()
     swapped[[0, 1]] = swapped[[1, 0]]
     twice = address.copy()
