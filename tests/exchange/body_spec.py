@@ -8,6 +8,7 @@ from onnx import TensorProto, numpy_helper
 from codesign.exchange import neuron_node
 from codesign.exchange.function import function_of
 from codesign.exchange.node import schema_at
+from tests.neurons.spec import wire
 
 
 class Real:
@@ -134,4 +135,5 @@ class BodySpec:
             return array if array.ndim else int(array)
         if node.op_type == "Cast":
             return cast(operands[0], node.attribute[0].i)
-        return OPERATORS[node.op_type](*operands)
+        found = OPERATORS[node.op_type](*operands)
+        return Real(wire(found.code), found.frac) if isinstance(found, Real) else wire(found)

@@ -6,15 +6,39 @@ same text is the scalar model of the exhaustive tests and the specification of f
 Parameters are those of one neuron: ``channel`` picks it.
 """
 
-from amaranth.hdl import Array, Mux, Value
+from contextlib import contextmanager
+
+from amaranth.hdl import Array, Const, Mux, Signal, Value
 
 from codesign.neurons import Alpha, Egru, Lif, Snu
+
+_circuit = None
+
+
+@contextmanager
+def wires_in(m):
+    """Results become wires of module ``m``: one that is used twice is not computed twice."""
+    global _circuit
+    _circuit = m
+    try:
+        yield
+    finally:
+        _circuit = None
+
+
+def wire(x):
+    """``x``, named if it is an expression of a circuit."""
+    if _circuit is None or not isinstance(x, Value) or isinstance(x, Signal | Const):
+        return x
+    named = Signal(x.shape(), name="spec")
+    _circuit.d.comb += named.eq(x)
+    return named
 
 
 def select(condition, then, other):
     """``then`` where the condition holds."""
     if isinstance(condition, Value):
-        return Mux(condition, then, other)
+        return wire(Mux(condition, then, other))
     return then if condition else other
 
 
@@ -25,11 +49,13 @@ def flag(condition):
 
 def limit(x, lo, hi):
     """``x`` between ``lo`` and ``hi``."""
+    x = wire(x)
     return select(x > hi, hi, select(x < lo, lo, x))
 
 
 def divide(x, bits, rounding):
     """``x / 2**bits``."""
+    x = wire(x)
     if bits <= 0:
         return x * (1 << -bits)
     unit = 1 << bits
@@ -37,14 +63,15 @@ def divide(x, bits, rounding):
         return x >> bits
     if rounding == "trunc0":
         return select(x >= 0, x >> bits, -((-x) >> bits))
-    down = x >> bits
-    rest = x - down * unit
+    down = wire(x >> bits)
+    rest = wire(x - down * unit)
     up = select(rest * 2 == unit, down & 1, flag(rest * 2 > unit))
     return down + up
 
 
 def hold(word, x):
     """What a word makes of ``x``."""
+    x = wire(x)
     size = 1 << word.bits
     if word.overflow != "wrap":
         top = size // 2 - 1 if word.signed else size - 1
@@ -62,16 +89,17 @@ def entry(vector, channel):
 
 def decay(leak, v, channel):
     """What a leak leaves of ``v``."""
+    v = wire(v)
     amount = entry(leak.amount, channel)
     if leak.kind == "none":
         return v
     if leak.kind == "linear":
-        down, up = v - amount, v + amount
+        down, up = wire(v - amount), wire(v + amount)
         return select(v > 0, select(down > 0, down, 0), select(up < 0, up, 0))
     if leak.kind == "shift_floor":
         return v - (v >> amount)
     if leak.kind == "shift_min1":
-        part = v >> amount
+        part = wire(v >> amount)
         return v - select(part == 0, flag(v != 0), part)
     rounding = {"mul_floor": "floor", "mul_trunc0": "trunc0", "mul_round": "half_even"}[leak.kind]
     return divide(v * amount, leak.frac, rounding)
@@ -85,11 +113,11 @@ class LifSpec:
         self.theta0 = entry(model.theta, channel)
 
     def count(self, v, theta):
-        total = 0
+        v, theta, total = wire(v), wire(theta), 0
         for level in range(1, self.model.spike_levels + 1):
             passed = v > theta * level if self.model.compare == "gt" else v >= theta * level
             total = total + flag(passed)
-        return total
+        return wire(total)
 
     def cleared(self, v, spikes, theta):
         """The membrane after its reset."""
