@@ -111,10 +111,10 @@ def test_units_with_tables_and_several_inputs(name):
 @pytest.mark.parametrize("name", ["snntorch_default", slow("spiker"), slow("hls4ml, if")])
 def test_a_step_is_the_body_of_its_onnx_operator(name):
     _, model, reach = CONFIGURATIONS[name]
-    miter = Miter(model, [(-reach, reach)], spec=lambda channel: BodySpec(model, channel))
+    miter = Miter(model, [(-reach, reach)], spec=lambda _: BodySpec(model))
     assert prove([miter]) == [True]
     wrong = cell_of(replace(model, theta=model.theta + 1))
-    bodies = Miter(model, [(-reach, reach)], cell=wrong, spec=lambda c: BodySpec(model, c))
+    bodies = Miter(model, [(-reach, reach)], cell=wrong, spec=lambda _: BodySpec(model))
     assert prove([bodies]) == [False]
 
 

@@ -3,7 +3,7 @@ second opinion on codesign.neurons.
 
 Numbers are Python integers, or wires of Amaranth, whose arithmetic never overflows either: the
 same text is the scalar model of the exhaustive tests and the specification of formal proofs.
-Parameters are those of one neuron: ``channel`` picks it.
+Parameters are those of one neuron: ``channel`` picks it, a number or a function of each vector.
 """
 
 from contextlib import contextmanager
@@ -84,6 +84,8 @@ def hold(word, x):
 
 
 def entry(vector, channel):
+    if callable(channel):
+        return channel(vector)
     return int(vector[channel % len(vector)])
 
 
@@ -123,7 +125,7 @@ class LifSpec:
         """The membrane after its reset."""
         model = self.model
         if model.reset == "subtract":
-            return v - theta * spikes
+            return v - spikes * theta
         target = {"zero": 0, "value": entry(model.reset_value, self.channel), "none": v}
         return select(spikes != 0, target[model.reset], v)
 
