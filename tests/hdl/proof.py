@@ -19,6 +19,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyosys
@@ -31,6 +32,24 @@ from codesign.hdl.neurons.cell import Site, Sketch, parameter_at
 from codesign.hdl.pipeline import STAGE_NS
 from codesign.hdl.stream import Component, range_shape
 from tests.neurons.spec import spec_of, wires_in
+
+#: Names of products that are any number in their range, the same one on both sides, provided that
+#: both sides multiply the same.
+CUT = ("decayed",)
+
+
+class ProofSketch(Sketch):
+    """A cell's stages, and the ranges of the products that are cut."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.cuts = []
+
+    def mul(self, a, b, name="product"):
+        product = super().mul(a, b, name)
+        if name in CUT and not product.constant:
+            self.cuts.append((product.lo, product.hi))
+        return product
 
 
 class ProofSite(Site):
@@ -49,6 +68,16 @@ class ProofSite(Site):
     def state_value(self, name, stage):
         return self._miter.later(self._miter.given[f"state_{name}"], stage), 1.2
 
+    def mul(self, a, b, name="product"):
+        product = super().mul(a, b, name)
+        if name not in CUT or product.constant or not self._miter.cuts:
+            return product
+        place = self.at(a, product.stage)
+        number = self._miter.cut(b.parameter or b.lo, place)
+        wire = Signal(range_shape(product.lo, product.hi), name="any_product")
+        self.m.d.comb += wire.eq(self._miter.later(number, product.stage))
+        return replace(product, value=wire)
+
     def fetch(self, parameter, stage):
         shape = range_shape(parameter.lo, parameter.hi)
         value = Signal(shape, name=f"{parameter.parameter}_{stage}")
@@ -62,18 +91,19 @@ class Miter(Component):
     faults. ``spec``: makes the object with ``step(inputs, states)`` of a function from a parameter
     vector of the model to the parameter."""
 
-    def __init__(self, model, ranges, *, budget=STAGE_NS, cell=None, spec=None):
+    def __init__(self, model, ranges, *, budget=STAGE_NS, cell=None, spec=None, cut=False):
         self.model, self.budget = model, budget
         self.ranges = dict(zip(model.inputs, ranges, strict=True))
         self._cell = cell or cell_of(model)
         self._spec = spec or (lambda pick: spec_of(model, pick))
-        sketch = Sketch(model, self.ranges, budget, {s.name: 1.2 for s in model.states})
+        sketch = ProofSketch(model, self.ranges, budget, {s.name: 1.2 for s in model.states})
         cell_of(model).build(sketch)
         self.stages = sketch.stages
         words = {f"state_{s.name}": (s.word.lo, s.word.hi) for s in model.states}
         self.free = {n: v for n, v in model.parameters().items() if v.min() < v.max()}
         amounts = {f"parameter_{n}": (int(v.min()), int(v.max())) for n, v in self.free.items()}
-        self.spans = {**amounts, **self.ranges, **words}
+        self.cuts = {f"product{n}": span for n, span in enumerate(sketch.cuts) if cut}
+        self.spans = {**amounts, **self.ranges, **words, **self.cuts}
         ports = {name: In(range_shape(*span)) for name, span in self.spans.items()}
         super().__init__({**ports, "wrong": Out(1)})
 
@@ -83,6 +113,23 @@ class Miter(Component):
             return self.given[f"parameter_{name}"]
         level = name.removeprefix("theta_")
         return self.given["parameter_theta"] * int(level)
+
+    def cut(self, amount, factor):
+        """A number in place of ``factor``, a number of the cell, times ``amount``."""
+        number = self.given[f"product{self._count}"]
+        self._count += 1
+        self._cut.append((amount, factor, number))
+        return number
+
+    def _product(self, factor, amount):
+        """The same for the specification, and whether it multiplies the same."""
+        key = amount if isinstance(amount, int) else amount.name.removeprefix("any_parameter_")
+        found = [n for n, (other, _, _) in enumerate(self._cut) if other == key]
+        if not found:
+            return factor * amount
+        _, other, number = self._cut.pop(found[0])
+        self._same.append(self._equal(other, factor))
+        return number
 
     def _picked(self, vector):
         names = [n for n, v in self.free.items() if v is vector]
@@ -100,15 +147,17 @@ class Miter(Component):
 
     def elaborate(self, platform):
         m = self._m = Module()
-        self._m_held = []
+        self._m_held, self._cut, self._same = [], [], []
+        self._count = 0
         self.given = {name: self._within(name, *span) for name, span in self.spans.items()}
         site = ProofSite(self, m)
         self._cell.build(site)
         old = {s.name: self.given[f"state_{s.name}"] for s in self.model.states}
         inputs = [self.given[name] for name in self.model.inputs]
-        with wires_in(m):
+        with wires_in(m, self._product):
             out, new = self._spec(self._picked).step(*inputs, old)
         same = [self._equal(site.out, out), *(self._equal(site.next[n], new[n]) for n in old)]
+        same += self._same
         agree = Signal(len(same))
         m.d.comb += [agree[n].eq(x) for n, x in enumerate(same)]
         m.d.comb += self.wrong.eq(~agree.all())

@@ -12,18 +12,19 @@ from amaranth.hdl import Array, Const, Mux, Signal, Value
 
 from codesign.neurons import Alpha, Egru, Lif, Snu
 
-_circuit = None
+_circuit, _product = None, None
 
 
 @contextmanager
-def wires_in(m):
-    """Results become wires of module ``m``: one that is used twice is not computed twice."""
-    global _circuit
-    _circuit = m
+def wires_in(m, product=None):
+    """Results become wires of module ``m``: one that is used twice is not computed twice.
+    ``product``: makes what a leak multiplies."""
+    global _circuit, _product
+    _circuit, _product = m, product
     try:
         yield
     finally:
-        _circuit = None
+        _circuit = _product = None
 
 
 def wire(x):
@@ -104,7 +105,7 @@ def decay(leak, v, channel):
         part = wire(v >> amount)
         return v - select(part == 0, flag(v != 0), part)
     rounding = {"mul_floor": "floor", "mul_trunc0": "trunc0", "mul_round": "half_even"}[leak.kind]
-    return divide(v * amount, leak.frac, rounding)
+    return divide(_product(v, amount) if _product else v * amount, leak.frac, rounding)
 
 
 class LifSpec:
