@@ -29,8 +29,10 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.neurons.array import cell_of
 from codesign.hdl.neurons.cell import Site, Sketch, parameter_at
+from codesign.hdl.neurons.flow import Flow, Num, constant
 from codesign.hdl.pipeline import STAGE_NS
 from codesign.hdl.stream import Component, range_shape
+from tests.hdl.aig import any_one
 from tests.neurons.spec import spec_of, wires_in
 
 #: Names of products that are any number in their range, the same one on both sides, provided that
@@ -179,43 +181,96 @@ class Miter(Component):
         return self.later(Value.cast(found.value), last - found.stage) == self.later(spec, last)
 
 
-#: Reads each design, maps it to and-inverter graphs, and writes AIGER; registers begin with a
-#: free value.
+class Product(Component):
+    """``wrong``: a cell's product of a signed word of ``bits`` bits by the constant ``factor`` is
+    not ``of`` times the word."""
+
+    def __init__(self, bits, factor, of=None):
+        half = 1 << (bits - 1)
+        self.span, self.factor, self.of = (-half, half - 1), factor, factor if of is None else of
+        self.stages = self._product(Signal(bits), Module()).stage + 1
+        super().__init__({"word": In(range_shape(*self.span)), "wrong": Out(1)})
+
+    def _product(self, word, m):
+        m._MustUse__silence = True
+        flow = Flow(m, Const(1), STAGE_NS)
+        return flow.mul(Num(word, *self.span, 0), constant(self.factor), "decayed")
+
+    def elaborate(self, platform):
+        m = Module()
+        product = self._product(self.word, m)
+        wanted = self.word
+        for _ in range(product.stage):
+            held = Signal(wanted.shape(), reset_less=True)
+            m.d.sync += held.eq(wanted)
+            wanted = held
+        m.d.comb += self.wrong.eq(product.value != wanted * self.of)
+        return m
+
+
+#: Reads all designs, maps them to and-inverter graphs, and writes each as AIGER, in which registers
+#: begin as after configuration, and those that are not set then with any value.
 WORKER = """
 import json, sys
 from pyosys import libyosys as yosys
-for name in json.loads(sys.argv[1]):
-    design = yosys.Design()
-    for step in (f"read_rtlil {name}.il", "hierarchy -top top", "proc", "flatten", "opt_expr",
-                 "opt_clean", "memory_collect", "memory_map", "techmap", "opt_expr", "opt_clean",
-                 "dffunmap", "aigmap", "opt_clean", f"write_aiger -zinit {name}.aig"):
-        yosys.run_pass(step, design)
+names, design = json.loads(sys.argv[1]), yosys.Design()
+steps = [f"read_rtlil {name}.il" for name in names]
+steps += ["setattr -mod -unset top", "proc", "flatten", "opt_expr", "opt_clean", "memory_collect",
+          "memory_map", "opt_expr", "opt_merge", "techmap", "opt_expr", "opt_clean", "dffunmap",
+          "aigmap", "opt_clean"]
+for name in names:
+    steps += [f"setattr -mod -set top 1 {name}", f"write_aiger -zinit {name}.aig",
+              f"setattr -mod -unset top {name}"]
+for step in steps:
+    yosys.run_pass(step, design)
 """
 #: The prover that comes with yosys.
 ABC = Path(pyosys.__file__).parent / "yosys-abc"
+#: Unrolls cycles from any contents of the registers; the last one's output is left.
+UNROLLED = "frames -F {cycles}; comb; cone -O {last}; strash; "
 
 
 def prove(miters, limit=60):
-    """For each miter: True proven, False refuted, None not within ``limit`` seconds."""
+    """For each miter whether its output is never 1 in the cycle in which all registers have been
+    filled: True proven, False refuted, None not within ``limit`` seconds."""
+    words = {"Networks are equivalent": True, "Networks are NOT EQUIVALENT": False}
+    scripts = [
+        UNROLLED.format(cycles=m.stages, last=m.stages - 1) + f"&get -n; &cec -m -T {limit}"
+        for m in miters
+    ]
+    return [_verdict(log, words) for log in _logs(miters, scripts)]
+
+
+def prove_always(miters, limit=60):
+    """The same for every cycle after configuration, however many: by an invariant that ABC finds
+    and checks."""
+    words = {"Property proved": True, "was asserted in frame": False}
+    scripts = [f"scorr -F 1; pdr -T {limit}"] * len(miters)
+    return [_verdict(log, words) for log in _logs(miters, scripts)]
+
+
+def exhausted(miter):
+    """Whether the output is 0 for every pattern of what it depends on, as :func:`prove`."""
+    script = UNROLLED.format(cycles=miter.stages, last=miter.stages - 1)
     with tempfile.TemporaryDirectory() as folder:
-        names = [f"p{n}" for n in range(len(miters))]
-        for name, miter in zip(names, miters, strict=True):
-            text = rtlil.convert(miter, name="top", emit_src=False)
-            (Path(folder) / f"{name}.il").write_text(text)
-        _run([sys.executable, "-c", WORKER, json.dumps(names)], folder)
-        return [
-            _proven(folder, name, m.stages, limit) for name, m in zip(names, miters, strict=True)
-        ]
+        _logs([miter], [f"{script} trim; write_aiger unrolled.aig"], folder)
+        return not any_one(Path(folder) / "unrolled.aig")
 
 
-def _proven(folder, name, cycles, limit):
-    """Unrolls ``cycles`` cycles from any contents of the registers; the last one's output is
-    wanted to be zero. Equal parts of both sides are found from the inputs on, and merged."""
-    script = (
-        f"read_aiger {name}.aig; frames -F {cycles}; comb; cone -O {cycles - 1}; strash; "
-        f"&get -n; &cec -m -T {limit}"
-    )
-    return _verdict(_run([str(ABC), "-c", script], folder))
+def _logs(miters, scripts, folder=None):
+    """What ABC says to the script of each miter."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            return _logs(miters, scripts, made)
+    names = [f"p{n}" for n in range(len(miters))]
+    for name, miter in zip(names, miters, strict=True):
+        text = rtlil.convert(miter, name=name, emit_src=False)
+        (Path(folder) / f"{name}.il").write_text(text)
+    _run([sys.executable, "-c", WORKER, json.dumps(names)], folder)
+    return [
+        _run([str(ABC), "-c", f"read_aiger {name}.aig; {script}"], folder)
+        for name, script in zip(names, scripts, strict=True)
+    ]
 
 
 def _run(command, folder):
@@ -224,8 +279,7 @@ def _run(command, folder):
     return done.stdout
 
 
-def _verdict(log):
-    words = {"Networks are equivalent": True, "Networks are NOT EQUIVALENT": False}
+def _verdict(log, words):
     found = [verdict for text, verdict in words.items() if text in log]
     assert len(found) <= 1 and "Error" not in log, log[-500:]
     return found[0] if found else None
