@@ -14,10 +14,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from codesign.hdl.neurons import cell as cells
-from codesign.hdl.neurons import lif as lif_cells
 from codesign.hdl.neurons.array import LOOP_NS, cell_of
-from codesign.hdl.neurons.flow import Flow
 from codesign.neurons import Adaptation, Leak, Lif, Synapse, Word, presets
 from codesign.neurons.alpha import ALPHA_CHOICES
 from tests.exchange.body_spec import BodySpec
