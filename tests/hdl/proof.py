@@ -29,7 +29,8 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.neurons.array import cell_of
 from codesign.hdl.neurons.cell import Site, Sketch, parameter_at
-from codesign.hdl.neurons.flow import Flow, Num, constant
+from codesign.hdl.neurons.flow import Flow
+from codesign.hdl.neurons.number import Num, constant
 from codesign.hdl.pipeline import STAGE_NS
 from codesign.hdl.stream import Component, range_shape
 from tests.hdl.aig import any_one

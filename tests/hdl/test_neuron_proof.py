@@ -86,6 +86,8 @@ CONFIGURATIONS = {
                             32000),  # fmt: skip
     "xylo, 31 spikes": (1, presets.xylo(4 * ONE, 3 * ONE, 100 * ONE, bias=3 * ONE, max_spikes=31),
                         32000),  # fmt: skip
+    "xylo_membrane": (0, presets.xylo_membrane(DASH, V_TH, bias=ANY16, max_spikes=1), 65535),
+    "xylo_current": (0, presets.xylo_current(DASH), 32000),
     "hls4ml": (0, presets.hls4ml(16, 6, 60 * ONE, beta=13 * ONE, beta_frac=4, reset="subtract",
                                  input_frac=8), 9000),  # fmt: skip
     "hls4ml, any": (1, presets.hls4ml(16, 6, both(0, 32767), beta=both(0, 256), beta_frac=8,
@@ -96,7 +98,7 @@ CONFIGURATIONS = {
     "spiker, any": (0, presets.spiker(16, 4, both(0, 32767), reset="value",
                                       reset_value=ANY16), 9000),  # fmt: skip
     "tinyodin": (0, presets.tinyodin(np.array([5]), np.array([256])), 900),
-    "tinyodin, any": (0, presets.tinyodin(both(0, 127), both(0, 4095)), 900),
+    "tinyodin, any": (0, presets.tinyodin(both(0, 127), both(1, 4095)), 900),
     "adaptive": (0, lif(16, adaptation=JUMP, leak=SHIFT), 9000),
     "refractory": (0, lif(16, refractory=5, leak=SHIFT, reset_timing="next"), 9000),
     "integrator": (0, lif(20, reset="none", output="membrane", leak=SHIFT), 90000),
