@@ -252,6 +252,57 @@ def test_delay() -> None:
     assert (outputs(graph, x) == stepped(node, late @ W.T)).all()
 
 
+def late(x: np.ndarray, steps: list[int]) -> np.ndarray:
+    """Column c as it was ``steps[c]`` steps before."""
+    return np.stack([np.r_[np.zeros(d), x[: len(x) - d, c]] for c, d in enumerate(steps)], 1)
+
+
+def test_a_delay_for_each_neuron() -> None:
+    """Before weights, and between neurons, where no weights could take the choice."""
+    node, other, x = lif(4), lif(4, v_threshold=np.full(4, 0.5)), inputs(3)
+    first, then = [3, 1, 3], [2, 2, 1, 7]
+    graph = chain(
+        nir.Delay(DT * vector(*first)), nir.Linear(W), node, nir.Delay(DT * vector(*then)), other
+    )
+    middle = stepped(node, late(x, first) @ W.T)
+    wanted = stepped(other, late(middle, then))
+    assert (outputs(graph, x) == wanted).all()
+    assert wanted.any()
+
+
+def test_a_delay_for_each_synapse() -> None:
+    """As Linear layers of their own, each after its delay: what arrives is added up."""
+    node, x, delays = lif(4), inputs(3), (1, 2, 5)
+    own = np.random.default_rng(3).integers(0, 3, W.shape)
+    nodes = {"input": nir.Input(np.array([3])), "lif": node, "output": nir.Output(np.array([4]))}
+    edges, wanted = [("lif", "output")], np.zeros((STEPS, 4))
+    for k, steps in enumerate(delays):
+        nodes[f"d{k}"], nodes[f"w{k}"] = (
+            nir.Delay(np.full(3, steps * DT)),
+            nir.Linear(W * (own == k)),
+        )
+        edges += [("input", f"d{k}"), (f"d{k}", f"w{k}"), (f"w{k}", "lif")]
+        wanted += late(x, [steps] * 3) @ (W * (own == k)).T
+    graph = nir.NIRGraph(nodes, edges, type_check=False)
+    assert (outputs(graph, x) == stepped(node, wanted)).all()
+
+
+def test_a_loop_through_delays_of_its_own() -> None:
+    """Each neuron hears itself after a time of its own."""
+    graph, delays = recurrent(False), [2, 1, 4, 2]
+    graph.nodes["wait"] = nir.Delay(DT * vector(*delays))
+    graph.edges = [e for e in graph.edges if e != ("lif", "w_rec")]
+    graph.edges += [("lif", "wait"), ("wait", "w_rec")]
+    rec, x = graph.nodes["w_rec"], inputs(3)
+    v, spikes = np.zeros(4), [np.zeros(4)] * 4
+    for current in x @ W.T:
+        heard = np.array([spikes[-d][c] for c, d in enumerate(delays)])
+        v = held(0.75 * v) + current + rec.weight @ heard + rec.bias
+        spikes.append((v > 1).astype(float))
+        v = np.where(spikes[-1] > 0, 0, v)
+    assert (outputs(graph, x) == np.stack(spikes[4:])).all()
+
+
 def test_a_loop_through_a_delay_needs_no_other() -> None:
     graph = recurrent(False)
     graph.nodes["wait"] = nir.Delay(np.full(4, 2 * DT))
@@ -332,7 +383,8 @@ REFUSED = [
     (chain(lif(3, tau=np.full(3, np.nan))), "a parameter is not finite"),
     (chain(nir.AvgPool2d(3, 1, 0), shape=(1, 5, 5)), "an average of 9 elements"),
     (chain(nir.Delay(np.full(3, 1.5 * DT))), "is no multiple of dt.*nearest is 0.00195"),
-    (chain(nir.Delay(vector(DT, DT, 2 * DT))), "different delays in one node"),
+    (chain(nir.Delay(vector(DT, DT, 2 * DT))), "different delays before the output"),
+    (chain(nir.Delay(vector(DT, DT, 0)), lif(3)), "a delay of 0 s is no multiple"),
     (chain(nir.Linear(weights(1, 2, 2, 3))), "weights of shape"),
     (chain(nir.Linear(weights(1, 2, 4))), r"it takes \(4,\), a value of shape \(3,\)"),
     (chain(lif(3, v_threshold=np.full(3, 0.3))), "threshold 0.3 is no multiple"),

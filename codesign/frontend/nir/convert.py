@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from codesign.errors import UnsupportedModel
 from codesign.frontend.names import printable
+from codesign.frontend.nir.delays import spread, steps_of
 from codesign.frontend.nir.flat import Flat, flatten
 from codesign.frontend.nir.loops import NEURONS, delayed_edges
 from codesign.frontend.nir.neurons import Stepped, neurons, stepped
@@ -51,6 +51,7 @@ class _Converter:
         self._flat, self._policy = flat, policy
         self._layers: dict[str, Layer] = {}
         self._gains: dict[str, np.ndarray] = {}
+        self._spread: dict[str, np.ndarray] = {}
         self._warnings: list[str] = []
 
     def run(self) -> Network:
@@ -67,6 +68,11 @@ class _Converter:
             raise UnsupportedModel(what, where="NIR graph", hint="let one layer feed the output")
         edges = [(s, t) for t, given in sources.items() for s in given]
         edges, delayed = self._apply_gains(edges, delayed)
+        for name, steps in self._spread.items():
+            if name == results[0]:
+                hint = "let neurons feed the output"
+                raise UnsupportedModel("different delays before the output", where=name, hint=hint)
+            edges = spread(self._layers, edges, name, steps)
         return Network(
             "NIR graph", flat.shape, self._layers, tuple(edges), delayed, results[0],
             self._warnings,
@@ -109,7 +115,10 @@ class _Converter:
         if kind == "Scale":
             return Scaled(name, per_channel(np.asarray(node.scale), shape, where))
         if kind == "Delay":
-            return DelayLine(name, self._steps(node, shape, where))
+            steps = steps_of(node, shape, self._policy.time.dt, where)
+            if len(steps) > 1:
+                self._spread[name] = steps
+            return DelayLine(name, int(steps.max()))
         hint = "remove it, or replace it by what a chip can hold (docs/SPIKING.md)"
         raise UnsupportedModel(f"a primitive {printable(kind)}", where=where, hint=hint)
 
@@ -172,25 +181,6 @@ class _Converter:
             d + axes if d < 0 else d - batch for d in (int(node.start_dim), int(node.end_dim))
         )
         return Flatten(name, first, last)
-
-    def _steps(self, node: Any, shape: Shape, where: str) -> int:
-        delays = per_channel(np.asarray(node.delay), shape, where)
-        if len(delays) > 1:
-            hint = "give neurons with other delays a node of their own"
-            raise UnsupportedModel("different delays in one node", where=where, hint=hint)
-        dt = Fraction(repr(self._policy.time.dt))
-        steps = round(Fraction(float(delays[0])) / dt)
-        held = np.float64(float(steps * dt)).astype(np.asarray(node.delay).dtype)
-        if steps < 1 or float(held) != delays[0]:
-            raise UnsupportedModel(
-                f"a delay of {delays[0]:.9g} s is no multiple of dt, {float(dt):.9g} s: the "
-                f"nearest is {max(steps, 1) * float(dt):.9g} s",
-                where=where,
-                hint="change the delay or time.dt; leave a delay of 0 out",
-            )
-        if steps > 4096:
-            raise UnsupportedModel(f"{steps} steps", where=where, hint="at most 4096")
-        return steps
 
 
 def _times(layer: Layer, gain: np.ndarray) -> Layer:

@@ -4,6 +4,7 @@ with real parameters, and its way to an exchange model."""
 from codesign.frontend.spiking.build import SpikingModel, build
 from codesign.frontend.spiking.hold import Change, Holder
 from codesign.frontend.spiking.layers import (
+    Chosen,
     Conv,
     DelayLine,
     Dense,
@@ -18,6 +19,7 @@ from codesign.frontend.spiking.layers import (
 from codesign.frontend.spiking.policy import Formats, read_toml
 
 __all__ = [
+    "Chosen",
     "Change",
     "Conv",
     "DelayLine",

@@ -16,6 +16,7 @@ from codesign.frontend.spiking.grid import extra_bits
 from codesign.frontend.spiking.hold import Change, Holder
 from codesign.frontend.spiking.layers import (
     INPUT,
+    Chosen,
     Conv,
     DelayLine,
     Dense,
@@ -230,6 +231,8 @@ class _Builder:
             return self._window_sum(layer, x, shape)
         if isinstance(layer, Scaled):
             return self._scaled(layer, x)
+        if isinstance(layer, Chosen):
+            return self._each(layer, x, layer.keep.astype(np.int64), 0)
         if isinstance(layer, MaxPool):
             pads = [*layer.padding, *layer.padding]
             out = self._step.node(
@@ -325,14 +328,16 @@ class _Builder:
         return self._wire(layer.name, out, shape, x.frac + layer.shift, lo, hi)
 
     def _scaled(self, layer: Scaled, x: Wire) -> Wire:
-        """A depthwise convolution with a kernel of one."""
         form, half = self._formats.weights, 1 << (self._formats.weights.bits - 1)
-        where, name = printable(layer.name), self._names[layer.name]
         factor = np.broadcast_to(layer.factor, x.shape[:1])
+        where = printable(layer.name)
         codes = self._hold.codes(factor, form.frac, -half, half - 1, "factor", where)
         finer = self._extra.get(layer.name, 0)
-        codes, frac = codes << finer, form.frac + finer
-        axes = max(len(x.shape) - 1, 1)
+        return self._each(layer, x, codes << finer, form.frac + finer)
+
+    def _each(self, layer: Scaled | Chosen, x: Wire, codes: np.ndarray, frac: int) -> Wire:
+        """Each channel times its own code: a depthwise convolution with a kernel of one."""
+        name, axes = self._names[layer.name], max(len(x.shape) - 1, 1)
         source = x
         if len(x.shape) == 1:
             spread = self._reshape(f"{name}.wide", x.name, (*x.shape, 1))
@@ -387,8 +392,8 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         _check(layer, 0 <= layer.first <= layer.last < len(shape), "axes it has", shape)
         middle = prod(shape[layer.first : layer.last + 1])
         return (*shape[: layer.first], middle, *shape[layer.last + 1 :])
-    if isinstance(layer, Scaled):
-        n = len(layer.factor)
+    if isinstance(layer, Scaled | Chosen):
+        n = len(layer.factor if isinstance(layer, Scaled) else layer.keep)
         _check(layer, n in (1, shape[0]), f"{n} channels", shape)
     return shape
 

@@ -76,6 +76,13 @@ class Scaled(Layer):
     factor: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Chosen(Layer):
+    """Only the channels that ``keep``, bool [channels], has; the others are 0."""
+
+    keep: np.ndarray
+
+
 @dataclass(frozen=True)
 class DelayLine(Layer):
     """What comes out came in ``steps`` steps before; zeros at first."""
