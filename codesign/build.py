@@ -264,10 +264,10 @@ def _taps(planned: Planned, layer: PlannedLayer) -> list[Tap]:
     path = instance_path(planned.flow, layer)
     ahead = layer.name in early_layers(planned.circuit)
     written = Tap(port=stream, path=path, waits=plan.style != "unrolled", ahead=ahead)
-    return [*_state_taps(layer, plan, [*path, layer.head.kind]), written]
+    return [*_state_taps(layer, plan, [*path, layer.head.kind], ahead), written]
 
 
-def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str]) -> list[Tap]:
+def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str], ahead: bool) -> list[Tap]:
     """Every word of state, as it is written."""
     node = layer.nodes[0]
     if isinstance(layer.head, EventLearning):
@@ -278,6 +278,7 @@ def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str]) -> list[Tap]:
             path=path,
             stream=f"state_{value.name.rpartition('.')[2]}",
             waits=False,
+            ahead=ahead,
         )
         for value in state_values(node, list(layer.sources))
     ]

@@ -16,16 +16,28 @@ class Delay(Component):
 
     Codes in ``lo..hi``; ``initial``: the codes of one vector; ``lanes`` divides its length. The
     initial vector of the next frame is offered before anything of that frame has come: it is the
-    token that starts a loop. A beat passes in the cycle in which it comes, or is held: ``i.ready``
-    does not depend on ``o.ready``, which breaks the circle of ready signals that a loop would be.
+    token that starts a loop. With ``waits``, for a delay outside of loops, it is offered once the
+    frame has begun to come, so that nothing leaves a circuit before what it belongs to. A beat
+    passes in the cycle in which it comes, or is held: ``i.ready`` does not depend on ``o.ready``,
+    which breaks the circle of ready signals that a loop would be.
     """
 
-    def __init__(self, initial: Sequence[int], *, steps: int, lo: int, hi: int, lanes: int) -> None:
+    def __init__(
+        self,
+        initial: Sequence[int],
+        *,
+        steps: int,
+        lo: int,
+        hi: int,
+        lanes: int,
+        waits: bool = False,
+    ) -> None:
         if len(initial) % lanes:
             raise ValueError(f"{lanes} lanes do not divide the vector of {len(initial)} elements")
         if steps < 2:
             raise ValueError(f"a loop has two steps or more, got {steps}")
         self._initial, self._steps, self._lanes = [int(c) for c in initial], steps, lanes
+        self._waits = waits
         self._beats = beats_for(len(initial), lanes)
         self._shape = range_shape(lo, hi)
         signature = stream_signature(self._shape, lanes)
@@ -33,7 +45,7 @@ class Delay(Component):
 
     def timing(self) -> "DelayTiming":
         """The event model of this component."""
-        return DelayTiming(self._steps, self._beats)
+        return DelayTiming(self._steps, self._beats, self._waits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -51,7 +63,9 @@ class Delay(Component):
         m.d.comb += [
             starting.eq(out_step.value == 0),
             dropping.eq(in_step.last),
-            self.o.valid.eq(starting | full | coming),
+            # while starting, a beat that comes or is held is of the same frame: the last vector
+            # of the one before is dropped
+            self.o.valid.eq((starting & (not self._waits)) | full | coming),
             self.i.ready.eq(dropping | ~full),
             self.o.payload.last.eq(out_step.last & out_beat.last),
         ]
@@ -83,8 +97,8 @@ class Delay(Component):
 class DelayTiming(Stage):
     """Event model of :class:`Delay`: ``steps`` vectors of ``beats`` beats."""
 
-    def __init__(self, steps: int, beats: int) -> None:
-        self._steps, self._beats = steps, beats
+    def __init__(self, steps: int, beats: int, waits: bool) -> None:
+        self._steps, self._beats, self._waits = steps, beats, waits
 
     def processes(self) -> Iterable[Process]:
         return [self._give(), self._take()]
@@ -94,7 +108,8 @@ class DelayTiming(Stage):
         return divmod(n, self._steps * self._beats)
 
     def _give(self) -> Process:
-        """Output beats: the initial ones whenever their turn comes, the others when they come."""
+        """Output beats: the initial ones whenever their turn comes, or with the first beat of
+        their frame; the others when they come."""
         out, m = self.o, 0
         while True:
             frame, place = self._place(m)
@@ -103,8 +118,8 @@ class DelayTiming(Stage):
                 if len(out.taken.at) < m:
                     yield out.taken, m - 1
                 t = out.taken.at[m - 1] + 1
-            if place >= self._beats:
-                n = frame * self._steps * self._beats + place - self._beats
+            if place >= self._beats or self._waits:
+                n = frame * self._steps * self._beats + max(place - self._beats, 0)
                 if len(self.i.taken.at) <= n:
                     yield self.i.taken, n
                 t = max(t, self.i.taken.at[n])

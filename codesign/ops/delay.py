@@ -24,12 +24,14 @@ class Delay(CircuitOp):
     """``out[t] = x[t - 1]`` along the first axis, ``out[0] = initial``, for a value (T, F).
 
     ``initial``: int64 [F], codes of ``format``, which is also the format of ``x``: it must be
-    known before ``x`` is, because ``x`` may depend on this very node's output.
+    known before ``x`` is, because ``x`` may depend on this very node's output. ``waits``: it stands
+    in no loop, so its circuit offers ``initial`` only once a frame comes.
     """
 
     initial: np.ndarray
     format: Format
     steps: int
+    waits: bool = False
 
     delays: ClassVar[bool] = True
 
@@ -65,7 +67,8 @@ class Delay(CircuitOp):
         from codesign.hdl.delay import Delay as Stream
 
         lo, hi = self.format.lo, self.format.hi
-        return Stream(self.initial.tolist(), steps=self.steps, lo=lo, hi=hi, lanes=plan.pe)
+        initial, waits = self.initial.tolist(), self.waits
+        return Stream(initial, steps=self.steps, lo=lo, hi=hi, lanes=plan.pe, waits=waits)
 
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
         width = plan.pe * self.format.bits

@@ -17,6 +17,7 @@ from codesign.passes.lower_softmax import LowerSoftmax
 from codesign.passes.make_loadable import MakeLoadable
 from codesign.passes.orient import Orient
 from codesign.passes.tabulate import Tabulate
+from codesign.passes.waiting_delays import WaitingDelays
 
 
 def lower(graph: Graph, *, runtime_weights: bool = False) -> Graph:
@@ -41,6 +42,7 @@ def lower(graph: Graph, *, runtime_weights: bool = False) -> Graph:
             FoldBias(),
             LowerArgMax(),
             Orient(),
+            WaitingDelays(),
         ],
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from codesign.plan.partition import Circuit
+from codesign.ops.delay import Delay
+from codesign.plan.partition import Circuit, Layer
 from codesign.reference.loops import loop_of
 
 
@@ -15,21 +16,21 @@ def early_layers(circuit: Circuit) -> set[str]:
     while before < len(early):
         before = len(early)
         for layer in circuit.layers:
-            delays = layer.nodes[0].op.delays
-            if delays or all(source.name in values for source in layer.sources):
+            if _closes(layer) or all(source.name in values for source in layer.sources):
                 early.add(layer.name)
                 values.add(layer.target.name)
     return early
 
 
+def _closes(layer: Layer) -> bool:
+    """Whether it is a delay that closes a loop."""
+    op = layer.nodes[0].op
+    return isinstance(op, Delay) and not op.waits
+
+
 def loop_values(circuit: Circuit) -> set[str]:
     """Names of the values that delays read: the streams that close loops."""
-    return {
-        source.name
-        for layer in circuit.layers
-        if layer.nodes[0].op.delays
-        for source in layer.sources
-    }
+    return {source.name for layer in circuit.layers if _closes(layer) for source in layer.sources}
 
 
 def loop_steps(circuit: Circuit) -> dict[str, int]:

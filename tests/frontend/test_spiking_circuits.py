@@ -80,11 +80,11 @@ def test_snntorch_convolutions(pool, cell, tmp_path) -> None:
     circuit(made, x, tmp_path)
 
 
-WAIT = [2, 1, 2]
+WAIT = [2, 2, 2]
 
 
 def nir_network() -> n.nir.NIRGraph:
-    """Two convolutions, both pools, current-based neurons, a loop with a delay for each neuron."""
+    """Two convolutions, both pools, current-based neurons, a loop through a delay."""
     nir, dt = n.nir, n.DT
     whole = np.ones((4, 6, 6))
     cuba = nir.CubaLIF(
@@ -140,5 +140,25 @@ def test_nir_convolutions(tmp_path) -> None:
     for window in x:
         wanted = nir_stepped(graph, window)
         assert wanted.any()
+        assert (run_steps(made.step, window)[made.step.graph.output[0].name] == wanted).all()
+    circuit(made, x, tmp_path)
+
+
+def test_nir_delays_outside_of_loops(tmp_path) -> None:
+    """Nothing leaves the circuit before its frame has come: a delay of each neuron before the
+    weights, and one between neurons."""
+    first, then = [1, 3, 1], [2, 1, 2, 1]
+    nodes = [n.lif(4), n.lif(4, v_threshold=np.full(4, 0.5))]
+    graph = n.chain(
+        n.nir.Delay(n.DT * n.vector(*first)), n.nir.Linear(n.W), nodes[0],
+        n.nir.Delay(n.DT * n.vector(*then)), nodes[1],
+    )  # fmt: skip
+    time = {"steps": 6, "dt": n.DT, "encoding": "direct", "readout": "count",
+            "reset_at_window": True}  # fmt: skip
+    made = import_nir(graph, n.policy(time=time))
+    x = np.stack([n.inputs(3, seed=seed, steps=6) for seed in range(6)])
+    for window in x:
+        middle = n.stepped(nodes[0], n.late(window, first) @ n.W.T)
+        wanted = n.stepped(nodes[1], n.late(middle, then))
         assert (run_steps(made.step, window)[made.step.graph.output[0].name] == wanted).all()
     circuit(made, x, tmp_path)

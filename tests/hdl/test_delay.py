@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from codesign.hdl.delay import Delay
 from codesign.hdl.timing import drive
@@ -10,26 +11,48 @@ from tests.hdl import harness
 INITIAL = [3, 1, 0, 7]
 
 
+@pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 @pytest.mark.parametrize("steps", [2, 3, 5])
 @pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
-def test_frames_come_a_step_late(lanes, steps, stalls):
+def test_frames_come_a_step_late(lanes, steps, stalls, waits):
     x = np.random.default_rng(steps).integers(0, 8, (6, steps, 4))
-    delay = Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes)
+    delay = Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes, waits=waits)
     trace = harness.run(delay, x.reshape(6, -1), steps * 4, stall_in=stalls[0], stall_out=stalls[1])
     expected = np.concatenate([np.broadcast_to(INITIAL, (6, 1, 4)), x[:, :-1]], axis=1)
     assert (trace.frames == expected.reshape(6, -1)).all()
 
 
+@pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 @pytest.mark.parametrize("steps", [2, 3, 5])
-def test_cycles_equal_the_model(lanes, steps):
+def test_cycles_equal_the_model(lanes, steps, waits):
     x = np.random.default_rng(steps).integers(0, 8, (5, steps * 4))
-    delay = Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes)
+    delay = Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes, waits=waits)
     trace = harness.run(delay, x, steps * 4)
     taken, given = drive(lambda: [delay.timing()], steps * 4 // lanes, 5)
     seen = len(trace.taken)  # the harness stops at the last output
     assert (taken[:seen], given[: len(trace.given)]) == (trace.taken, trace.given)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_offered_before_a_frame_comes(waits):
+    delay = Delay(INITIAL, steps=2, lo=0, hi=7, lanes=4, waits=waits)
+    seen = []
+
+    async def bench(ctx):
+        ctx.set(delay.o.ready, 1)
+        for cycle in range(8):
+            ctx.set(delay.i.valid, cycle in (3, 4))
+            seen.append(ctx.get(delay.o.valid))
+            await ctx.tick()
+
+    simulator = Simulator(delay)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    # two beats of a frame, and, unless it waits, the first of this and of the next
+    assert seen == ([0, 0, 0, 1, 1, 0, 0, 0] if waits else [1, 0, 0, 1, 1, 0, 0, 0])
 
 
 def test_sizes_are_checked():
