@@ -3,8 +3,10 @@
 Memory is what autograd keeps for the backward pass, at its peak: bytes of distinct tensors,
 counted by hooks, so the figure is the same on every machine and in every run.
 
-Two baselines: BPTT as PyTorch's autograd derives it from single steps, and BPTT written out by
-hand with the same fused steps as SLTT (``Bptt(fused=True)``). SLTT is compared with both.
+Two baselines: BPTT as PyTorch's autograd derives it from single steps, and BPTT with the layers'
+steps fused and their derivatives written out (``Bptt(fused=True)``). Both quantize weights by
+Brevitas and autograd; SLTT, a whole network as one function, quantizes them by the same function
+written out, which is part of what makes few steps cheap.
 """
 
 from __future__ import annotations

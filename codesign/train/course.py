@@ -1,7 +1,7 @@
 """What every recipe has in common: how long and how fast to learn, and on what.
 
 Adam, a learning rate that rises for a fifth of the batches and falls to nothing (one-cycle), a
-shuffled pass an epoch, some batches of pictures moved by a pixel. Everything is chosen without the
+shuffled pass an epoch, pictures moved a little. Everything is chosen without the
 test split: :attr:`Course.holdout` keeps training samples back for that.
 """
 
@@ -51,6 +51,7 @@ class Course:
     batch: int
     lr: float
     holdout: float = 0.0
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -138,7 +139,7 @@ def teach(
         total = 0.0
         for pick in torch.randperm(len(x)).split(course.batch):
             optimizer.zero_grad()
-            total += learner.learn(_augmented(x[pick]), y[pick]) * len(pick)
+            total += learner.learn(_moved(x[pick], course.drift), y[pick]) * len(pick)
             optimizer.step()
             schedule.step()
             learner.after()
@@ -155,10 +156,28 @@ def teach(
     return best
 
 
-def _augmented(x: Any) -> Any:
-    """Pictures [n, side * side], some batches moved; events [n, steps, features] as they are."""
+def _moved(x: Any, drift: float) -> Any:
+    """Pictures [n, side * side]; events [n, steps, features] as they are."""
     torch = need("torch")
-    return shifted(x) if x.dim() == 2 and float(torch.rand(())) < SHIFTED else x
+    if x.dim() != 2:
+        return x
+    if drift:
+        return drifted(x, drift)
+    return shifted(x) if float(torch.rand(())) < SHIFTED else x
+
+
+def drifted(x: Any, most: float) -> Any:
+    """Square images (flattened, float32 [n, side * side]), each moved by up to ``most`` pixels
+    along both axes, linearly interpolated; nothing comes in from outside."""
+    torch = need("torch")
+    side = math.isqrt(x.shape[1])
+    if side * side != x.shape[1]:
+        return x
+    where = torch.eye(2, 3).repeat(len(x), 1, 1)
+    where[:, :, 2] = (torch.rand(len(x), 2) * 2 - 1) * (2 * most / side)
+    images, sample = x.reshape(-1, 1, side, side), torch.nn.functional
+    grid = sample.affine_grid(where, list(images.shape), align_corners=False)
+    return sample.grid_sample(images, grid, align_corners=False).reshape(x.shape)
 
 
 def shifted(x: Any) -> Any:

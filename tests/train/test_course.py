@@ -13,7 +13,7 @@ from codesign.errors import UsageError
 torch = pytest.importorskip("torch")
 
 from codesign.cli import main  # noqa: E402
-from codesign.train.course import Course, HeldOut, Learner, hold_out, teach  # noqa: E402
+from codesign.train.course import Course, HeldOut, Learner, drifted, hold_out, teach  # noqa: E402
 from codesign.train.datasets import Dataset  # noqa: E402
 
 
@@ -89,6 +89,20 @@ def test_the_epoch_that_does_best_on_held_out_samples_is_kept() -> None:
     assert run([0.1, 0.7, 0.9, 0.3, 0.8]) == (pytest.approx(3), 0.9, 25)
     assert run([0.1, 0.9, 0.9, 0.3, 0.8]) == (pytest.approx(3), 0.9, 25)  # the later of equals
     assert run(None) == (pytest.approx(5), None, 25)
+
+
+def test_pictures_drift_by_fractions_of_a_pixel() -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(200, 8, 8)
+    x[:, 3, 4] = 1.0
+    moved = drifted(x.flatten(1), 0.5).reshape(-1, 8, 8)
+    assert torch.allclose(moved.sum((1, 2)), torch.ones(200), atol=1e-5)
+    at = torch.arange(8.0)
+    down, right = (moved.sum(2) @ at) - 3, (moved.sum(1) @ at) - 4
+    for way in (down, right):
+        assert -0.5 <= way.min() < -0.45 and 0.45 < way.max() <= 0.5
+    assert abs(float(torch.corrcoef(torch.stack([down, right]))[0, 1])) < 0.3
+    assert torch.equal(drifted(torch.ones(2, 7), 0.5), torch.ones(2, 7))  # no square
 
 
 WORDS = {

@@ -36,6 +36,8 @@ RULES = ("bptt", "sltt", "sltt-k", "ostl", "tess", "qcfs")
 EPOCHS = {"digits": 40, "mnist": 20}
 BATCH = {"mnist": 128}
 LR = {"mnist": 5e-3}
+#: Pixels that pictures are moved by, see :class:`.Course`: a whole one is much of eight.
+DRIFT = {"digits": 0.5}
 #: What scores are multiplied by before the softmax: membranes stay small where spikes cost.
 GAIN = 2.0
 #: Inputs from which on weights are smaller.
@@ -114,6 +116,7 @@ class SpikingOptions:
             given(self.batch, BATCH.get(dataset, 64)),
             given(self.lr, LR.get(dataset, 1e-2)),
             self.holdout,
+            DRIFT.get(dataset, 0.0),
         )
 
 
