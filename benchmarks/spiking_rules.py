@@ -121,7 +121,7 @@ def accuracies() -> dict[str, list[float]]:
 
 def accuracy(net: Any, task: Task) -> float:
     """On the test split."""
-    return score(net, task.encoding, task.test_x, task.test_y, "membrane")[0]
+    return score(net, task.encoding, task.test_x, task.test_y, readout("membrane"))[0]
 
 
 def measure() -> dict[str, float]:
