@@ -7,7 +7,7 @@ spatial learning (SLTT), where no derivative leaves a step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from codesign.train.needs import need
@@ -37,8 +37,8 @@ class Chain:
 
     net: SpikingNet
     weights: list[Any]
-    layers: list[Plain] | None = None
-    membranes: list[Any] | None = None
+    layers: list[Plain] = field(default_factory=list)
+    membranes: list[Any] = field(default_factory=list)
 
     @staticmethod
     def of(net: SpikingNet, held: dict[int, Any]) -> Chain:
@@ -48,12 +48,12 @@ class Chain:
     def steps(self, x: Any, picks: list[int]) -> tuple[Any, Any]:
         """Outputs [steps, batch, classes] of inputs [steps, batch, features], without gradients;
         and those of the steps ``picks`` with the derivatives of weights and neurons, if any."""
-        if self.layers is None:
+        if not self.layers:
             shapes = [(x.shape[1], len(weight)) for weight in self.weights]
-            pairs = zip(self.net.blocks, shapes, strict=True)
-            self.layers = [Plain.of(block.neuron, shape) for block, shape in pairs]
-            pairs = zip(self.layers, shapes, strict=True)
-            self.membranes = [layer.begin(shape) for layer, shape in pairs]
+            neurons = [block.neuron for block in self.net.blocks]
+            self.layers = [Plain.of(n, shape) for n, shape in zip(neurons, shapes, strict=True)]
+            layers = zip(self.layers, shapes, strict=True)
+            self.membranes = [layer.begin(shape) for layer, shape in layers]
         if not picks:
             return self.forward(x)[0], None
         pairs = zip(self.weights, self.layers, strict=True)
