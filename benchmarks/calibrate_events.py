@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from codesign.builddir import Cost
 from codesign.hdl.chain import Chain
 from codesign.hdl.register_slice import RegisterSlice
 from codesign.hdl.spikes.address_pool import AddressPool
@@ -16,6 +15,7 @@ from codesign.hdl.spikes.pack import SpikePack
 from codesign.hdl.spikes.scan import SpikeScan
 from codesign.hdl.top import AxisTop, to_verilog
 from codesign.ops.area import address_pool_cost, pack_cost, scan_cost
+from codesign.schema import Cost
 from codesign.toolchain.yosys import synthesise_netlist
 
 STEPS = 4

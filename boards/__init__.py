@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
-from codesign.builddir import BoardInfo
 from codesign.errors import UsageError
+from codesign.manifest import BoardInfo
 
 if __name__ != "codesign.boards":
     raise ImportError("import this package as 'codesign.boards' (run 'pip install -e .' first)")

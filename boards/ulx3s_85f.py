@@ -4,7 +4,8 @@ Capacities are what nextpnr-ecp5 prints as available for the device (TRELLIS_COM
 MULT18X18D, DP16KD).
 """
 
-from codesign.builddir import BoardInfo, Cost
+from codesign.manifest import BoardInfo
+from codesign.schema import Cost
 
 ALIASES = ("ulx3s",)
 

@@ -11,12 +11,14 @@ import numpy as np
 import onnx
 
 from codesign.build import Progress, generate_into
-from codesign.builddir import BuildDir, Manifest, SynthReport, VerifyReport
+from codesign.builddir import BuildDir
 from codesign.errors import MismatchError, UnsupportedModel, UsageError
+from codesign.evidence import SynthReport, VerifyReport
 from codesign.formats import parse_format
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.survey import Survey, survey
 from codesign.learnfile import LearnFile, read_learning
+from codesign.manifest import Manifest
 from codesign.passes import lower
 from codesign.plan import Goal, partition
 from codesign.plan.planfile import PlanFile, read_plan

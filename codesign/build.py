@@ -12,17 +12,7 @@ from pathlib import Path
 import onnx
 
 from codesign.boards import get as get_board
-from codesign.builddir import (
-    BoardInfo,
-    Edge,
-    EventPort,
-    Fifo,
-    Layer,
-    Manifest,
-    Port,
-    Tap,
-    staged,
-)
+from codesign.builddir import staged
 from codesign.emit.registers import (
     address_bits,
     check_loadable,
@@ -39,6 +29,7 @@ from codesign.ir import Graph, Value
 from codesign.ir.plan import Dense, Events, Form, Plan
 from codesign.ir.serialize import save_graph
 from codesign.learnfile import LearnFile
+from codesign.manifest import BoardInfo, Edge, EventPort, Fifo, Layer, Manifest, Port, Tap
 from codesign.ops.area import fifo_cost
 from codesign.ops.event_learning import EventLearning
 from codesign.ops.matvec import MatVec

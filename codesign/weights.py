@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from codesign.builddir import BuildDir, Manifest, WeightMemory, WeightRegion, write_text_atomically
+from codesign.builddir import BuildDir, write_text_atomically
 from codesign.emit.registers import loadable_layers
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import ScaledInt
@@ -19,6 +19,7 @@ from codesign.frontend import Imported, import_qonnx, load_model
 from codesign.hdl.loading.weight_image import image_of, values
 from codesign.ir import Graph, Node
 from codesign.ir.serialize import load_graph
+from codesign.manifest import Manifest, WeightMemory, WeightRegion
 from codesign.ops.convolve import Convolve
 from codesign.ops.matvec import MatVec
 from codesign.passes import lower

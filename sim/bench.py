@@ -17,7 +17,7 @@ import cocotb
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.builddir import Manifest
+from codesign.manifest import Manifest
 from codesign.sim.driver import Circuit, Run, always, bursts, gaps
 
 _CONFIG: dict[str, Any] = json.loads(Path(os.environ["CODESIGN_BENCH"]).read_text())

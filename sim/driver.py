@@ -17,7 +17,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
-from codesign.builddir import Manifest
+from codesign.manifest import Manifest
 from codesign.sim import packing
 from codesign.sim.axil import AxiLite
 from codesign.sim.events import EventRecord, pack_events

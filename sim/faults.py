@@ -12,8 +12,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from codesign.builddir import BuildDir, Manifest
+from codesign.builddir import BuildDir
 from codesign.errors import UsageError
+from codesign.manifest import Manifest
 from codesign.sim.hierarchy import checked_identifier
 
 INNER = "fault_inner"

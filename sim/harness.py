@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from codesign.builddir import BuildDir, Manifest, Port, Tap
+from codesign.builddir import BuildDir
 from codesign.errors import ToolError, UsageError
+from codesign.manifest import Manifest, Port, Tap
 from codesign.sim.hierarchy import tap_member, tap_wires
 from codesign.sim.packing import words_per_beat
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from codesign.builddir import BuildDir, Manifest, Tap
+from codesign.builddir import BuildDir
 from codesign.errors import UsageError
+from codesign.manifest import Manifest, Tap
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,255}\Z")
 TOP_INPUTS = (

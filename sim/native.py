@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.builddir import BuildDir, Manifest, Mismatch, Port
+from codesign.builddir import BuildDir
 from codesign.errors import ToolError, UsageError
+from codesign.evidence import Mismatch
+from codesign.manifest import Manifest, Port
 from codesign.sim import packing
 from codesign.sim.cache import cached_folder
 from codesign.sim.compile import build_native, native_key

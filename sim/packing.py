@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.builddir import Port
 from codesign.errors import UsageError
+from codesign.manifest import Port
 
 Words = NDArray[np.uint32]
 Codes = NDArray[np.int64]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.builddir import Mismatch, Port
+from codesign.evidence import Mismatch
+from codesign.manifest import Port
 from codesign.sim import packing
 from codesign.sim.events import EventRecord
 

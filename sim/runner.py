@@ -16,8 +16,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.builddir import BenchResult, BuildDir, Manifest
+from codesign.builddir import BuildDir
 from codesign.errors import ToolError, UsageError
+from codesign.evidence import BenchResult
+from codesign.manifest import Manifest
 from codesign.sim.cache import cached_folder, digest, objcache_command
 from codesign.sim.hierarchy import control_file
 from codesign.sim.native import vectors

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codesign.builddir import LearningRegion, WeightMemory, WeightRegion
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.hdl.loading.load_map import Region, map_bits, place
 from codesign.hdl.loading.loaded_memory import slots
 from codesign.hdl.stream import range_shape
 from codesign.ir.plan import Plan
+from codesign.manifest import LearningRegion, WeightMemory, WeightRegion
 from codesign.ops.event_learning import EventLearning
 from codesign.ops.weighted import Weighted
 from codesign.plan.partition import Circuit, Layer

@@ -33,9 +33,9 @@ from codesign.frontend.spiking import (
     WindowSum,
     build,
 )
-from codesign.frontend.spiking.build import output_shape
 from codesign.frontend.spiking.layers import INPUT, Shape, per_channel
 from codesign.frontend.spiking.lif import Parts, spikes_word
+from codesign.frontend.spiking.shapes import output_shape
 from codesign.neurons import Alpha, Neuron
 from codesign.neurons.presets import KEEPS_INPUT, snntorch
 

@@ -7,7 +7,7 @@ from math import ceil, gcd
 
 import numpy as np
 
-from codesign.builddir import Cost
+from codesign.schema import Cost
 
 
 def weight_bits(weights: np.ndarray) -> int:

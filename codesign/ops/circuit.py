@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.ir import Op, Value
 from codesign.ir.plan import Dense, Form, Plan
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
@@ -23,6 +22,7 @@ from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.matvec import matmul_dtype
 from codesign.ops.weight_range import LoadableWeights, any_kernel
 from codesign.ops.weighted import Weighted
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.ir.plan import Plan
 from codesign.ops.area import fifo_cost
 from codesign.ops.engine import Engine
 from codesign.ops.geometry import Geometry
 from codesign.ops.window import window_cost
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
@@ -16,6 +15,7 @@ from codesign.ir.plan import Plan
 from codesign.ops.area import block_rams, lut_multiplier
 from codesign.ops.circuit import CircuitOp, divisors
 from codesign.ops.matvec import exact_matmul
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

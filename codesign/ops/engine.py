@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.ir.plan import Plan
 from codesign.ops.area import FoldedShape, adapter_cost, folded_cost, loading_cost, weight_bits
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

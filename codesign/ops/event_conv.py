@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.formats import ScaledInt
 from codesign.formats.base import bits_for
 from codesign.ir import Value, register
@@ -17,6 +16,7 @@ from codesign.ops.circuit import divisors
 from codesign.ops.convolve import Convolve
 from codesign.ops.event_layer import EventLayer
 from codesign.ops.event_op import elements_of_step
+from codesign.schema import Cost
 
 
 def convolves_spikes(op: Convolve, x: Value) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from codesign.builddir import Cost
 from codesign.formats.base import bits_for
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
@@ -13,6 +12,7 @@ from codesign.ops.area import block_rams
 from codesign.ops.circuit import divisors
 from codesign.ops.event_layer import EventLayer
 from codesign.ops.matvec import MatVec
+from codesign.schema import Cost
 
 
 def reads_spikes(x: Value) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from codesign import learning
-from codesign.builddir import Cost
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Op, Value, record, register
@@ -21,6 +20,7 @@ from codesign.ops.circuit import CircuitOp, divisors
 from codesign.ops.event_op import MOST_FRAMES, WIDEST_SCAN
 from codesign.ops.first_spike import SPIKES
 from codesign.ops.neuron import word_format
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

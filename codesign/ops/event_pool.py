@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
@@ -18,6 +17,7 @@ from codesign.ops.area import address_pool_cost
 from codesign.ops.event_op import EventOp, elements_of_step, events_of
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.sum_pool import SumPool
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from codesign.spikes.arrivals import Arrivals

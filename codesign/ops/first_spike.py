@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp, divisors
+from codesign.schema import Cost
 from codesign.spikes import decoders
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
@@ -15,6 +14,7 @@ from codesign.ops.circuit import divisors
 from codesign.ops.engine import Engine
 from codesign.ops.weight_range import LoadableWeights, any_weights
 from codesign.ops.weighted import Weighted
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from codesign.builddir import Cost
 from codesign.ir.plan import Plan
 from codesign.ops.geometry import Geometry
 from codesign.ops.window import window_cost
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Value, constant, register
 from codesign.ir.plan import Plan
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
 from codesign.ops.fraction import fraction
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import register
@@ -16,6 +15,7 @@ from codesign.ops.circuit import CircuitOp
 from codesign.ops.convolve_parts import divisors
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.pool_parts import PoolParts
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

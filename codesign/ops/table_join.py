@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codesign.builddir import Cost
 from codesign.formats import Format
 from codesign.ir import Value, constant, register
 from codesign.ir.plan import Plan
 from codesign.ops.circuit import CircuitOp
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from codesign.builddir import Cost
 from codesign.ops.area import block_rams
+from codesign.schema import Cost
 
 
 def window_cost(window: Any) -> Cost:

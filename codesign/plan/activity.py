@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from codesign.builddir import Activity
 from codesign.ir.plan import Plan
+from codesign.manifest import Activity
 from codesign.plan.dataflow import Dataflow
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.schedule import exit_lanes, simulate_flow

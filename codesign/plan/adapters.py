@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
-from codesign.builddir import Cost
 from codesign.ir import Value
 from codesign.ir.plan import Dense, Form
 from codesign.ops.area import adapter_cost, pack_cost, scan_cost
 from codesign.ops.event_op import elements_of_step
+from codesign.schema import Cost
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from codesign.builddir import BoardInfo, Cost
 from codesign.errors import OverBudget, UsageError
 from codesign.ir.plan import Dense, Events, Form, Plan
+from codesign.manifest import BoardInfo
 from codesign.ops.area import BUS_COST, fifo_cost
 from codesign.plan.adapters import Adapter
 from codesign.plan.dataflow import dataflow, form_in, form_out, lanes_in, node_plans, value_forms
@@ -17,6 +17,7 @@ from codesign.plan.lanes import plan_stream
 from codesign.plan.loops import loop_steps
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice, PlanFile
+from codesign.schema import Cost
 
 #: Share of a board's LUTs the planner fills on its own account; above it routing gets hard.
 COMFORTABLE = 0.7

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from codesign.builddir import Strict
 from codesign.errors import UsageError
+from codesign.schema import Strict
 
 
 class DesignChoice(Strict):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from codesign.builddir import BuildDir, Strict, write_text_atomically
+from codesign.builddir import BuildDir, write_text_atomically
 from codesign.ir.plan import Plan
 from codesign.plan.dataflow import Dataflow, dataflow
 from codesign.plan.partition import Circuit
+from codesign.schema import Strict
 
 
 class StoredPlans(Strict):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.builddir import LearningRegion, Manifest
 from codesign.ir import Graph
 from codesign.learning.taught import Log
+from codesign.manifest import LearningRegion, Manifest
 from codesign.ops.event_learning import EventLearning, Work
 from codesign.ops.neuron import state_name
 from codesign.reference import run

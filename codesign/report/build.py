@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codesign.builddir import (
-    BuildDir,
-    Cost,
-    Evidence,
-    Layer,
-    Manifest,
-    Port,
-    SynthReport,
-    VerifyReport,
-)
+from codesign.builddir import BuildDir
+from codesign.evidence import Evidence, SynthReport, VerifyReport
+from codesign.manifest import Layer, Manifest, Port
 from codesign.report.model import (
     KINDS,
     Accuracy,
@@ -25,6 +18,7 @@ from codesign.report.model import (
     Usage,
     Verdict,
 )
+from codesign.schema import Cost
 from codesign.toolchain.cache import digest
 
 

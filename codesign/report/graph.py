@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from codesign.builddir import Edge
+from codesign.manifest import Edge
 from codesign.report.model import LayerRow, Report
 from codesign.report.units import folding
 

@@ -9,17 +9,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from codesign.builddir import (
-    Activity,
-    BoardInfo,
-    Cost,
-    CriticalPath,
-    Edge,
-    Fifo,
-    SynthReport,
-    VerifyReport,
-)
-from codesign.builddir import Strict as Base
+from codesign.evidence import CriticalPath, SynthReport, VerifyReport
+from codesign.manifest import Activity, BoardInfo, Edge, Fifo
+from codesign.schema import Cost
+from codesign.schema import Strict as Base
 
 Status = Literal["exact", "failed", "unverified"]
 

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from codesign.builddir import BuildDir, Cost, SynthReport, VerifyReport
-from codesign.evidence import LearningReport
+from codesign.builddir import BuildDir
+from codesign.evidence import LearningReport, SynthReport, VerifyReport
 from codesign.report.build import build_report
 from codesign.report.model import KINDS, Report
 from codesign.report.units import (
@@ -25,6 +25,7 @@ from codesign.report.units import (
     si,
     signed,
 )
+from codesign.schema import Cost
 
 COLOUR = {"exact": "bold green", "failed": "bold red", "unverified": "bold yellow"}
 

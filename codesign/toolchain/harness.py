@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from codesign.builddir import Cost
 from codesign.errors import ToolError
+from codesign.schema import Cost
 
 XOR = "0110" * 4
 FLIP_FLOP = {

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.builddir import BoardInfo, Cost, CriticalPath
 from codesign.errors import OverBudget, ToolError
+from codesign.evidence import CriticalPath
+from codesign.manifest import BoardInfo
+from codesign.schema import Cost
 from codesign.toolchain import discover
 from codesign.toolchain.harness import wrap
 from codesign.toolchain.process import run_logged, tail

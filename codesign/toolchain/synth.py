@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from codesign.builddir import BoardInfo, BuildDir, Cost, Manifest, SynthReport
+from codesign.builddir import BuildDir
 from codesign.errors import OverBudget
+from codesign.evidence import SynthReport
+from codesign.manifest import BoardInfo, Manifest
+from codesign.schema import Cost
 from codesign.toolchain import cache, discover, nextpnr
 from codesign.toolchain.nextpnr import Placed
 from codesign.toolchain.yosys import Netlist, synthesise_netlist

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.builddir import Cost
 from codesign.errors import ToolError
+from codesign.schema import Cost
 from codesign.toolchain import cache, discover
 from codesign.toolchain.process import run_logged, tail
 

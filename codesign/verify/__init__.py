@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.builddir import BenchResult, BuildDir, Evidence, Manifest, VerifyReport
+from codesign.builddir import BuildDir
 from codesign.errors import UsageError
-from codesign.evidence import SpikingReport
+from codesign.evidence import BenchResult, Evidence, SpikingReport, VerifyReport
+from codesign.manifest import Manifest
 from codesign.plan.activity import by_data
 from codesign.reference import run
 from codesign.verify.chain import Codes

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from codesign.builddir import Evidence, Mismatch
+from codesign.evidence import Evidence, Mismatch
 from codesign.ir import Graph
 from codesign.reference.boundaries import Boundary
 from codesign.reference.explain import Explainer

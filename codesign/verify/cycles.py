@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from codesign.builddir import BuildDir, Evidence
-from codesign.evidence import CyclePoint
+from codesign.builddir import BuildDir
+from codesign.evidence import CyclePoint, Evidence
 from codesign.ir import Graph
 from codesign.plan import Circuit
 from codesign.plan.activity import by_data, frame_cycles

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codesign.builddir import BenchResult, Evidence, Mismatch
+from codesign.evidence import BenchResult, Evidence, Mismatch
 from codesign.frontend import import_qonnx
 from codesign.ops.event_learning import EventLearning
 from codesign.passes import lower

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.builddir import BuildDir, Evidence, Manifest, Mismatch, VerifyReport
-from codesign.evidence import LearningPoint, LearningReport
+from codesign.builddir import BuildDir
+from codesign.evidence import Evidence, LearningPoint, LearningReport, Mismatch, VerifyReport
 from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
 from codesign.learning.header import header_rows, with_header
+from codesign.manifest import Manifest
 from codesign.ops.event_learning import EventLearning
 from codesign.plan import Circuit, partition
 from codesign.plan.activity import frame_cycles

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.builddir import BuildDir, Manifest
+from codesign.builddir import BuildDir
 from codesign.errors import UsageError
 from codesign.frontend import Imported, import_qonnx
 from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
+from codesign.manifest import Manifest
 from codesign.plan import Circuit, partition
 from codesign.reference import run
 from codesign.reference.boundaries import Boundary, boundaries

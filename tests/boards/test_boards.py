@@ -5,8 +5,9 @@ import types
 import pytest
 
 from codesign import boards
-from codesign.builddir import BoardInfo, Cost
 from codesign.errors import UsageError
+from codesign.manifest import BoardInfo
+from codesign.schema import Cost
 
 
 def test_alias_and_name_are_the_same_board():

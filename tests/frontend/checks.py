@@ -6,7 +6,7 @@ import numpy as np
 from onnx import ModelProto
 
 from codesign import reference
-from codesign.builddir import Evidence
+from codesign.evidence import Evidence
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.ir import Graph

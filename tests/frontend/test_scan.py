@@ -10,8 +10,8 @@ import pytest
 from onnx import helper, numpy_helper
 from qonnx.custom_op.general.quant import quant
 
-from codesign.builddir import Evidence
 from codesign.errors import UnsupportedModel
+from codesign.evidence import Evidence
 from codesign.frontend import import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.frontend.survey import survey

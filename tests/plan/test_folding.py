@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign import boards
-from codesign.builddir import Cost
 from codesign.errors import OverBudget, UsageError
 from codesign.frontend import import_qonnx
 from codesign.passes import lower
@@ -15,6 +14,7 @@ from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan.dataflow import dataflow
 from codesign.plan.planfile import LayerChoice, PlanFile
 from codesign.plan.schedule import measure
+from codesign.schema import Cost
 from tests.models import Mlp, mlp
 
 BOARD = boards.get("ulx3s")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign.builddir import (
+from codesign.builddir import BuildDir
+from codesign.evidence import (
     BenchResult,
-    BoardInfo,
-    BuildDir,
-    Cost,
     CriticalPath,
-    Edge,
     Evidence,
-    Layer,
-    Manifest,
     Mismatch,
-    Port,
     SynthReport,
     VerifyReport,
 )
+from codesign.manifest import BoardInfo, Edge, Layer, Manifest, Port
 from codesign.report.build import rtl_hash
+from codesign.schema import Cost
 
 BOARD = BoardInfo(
     name="ulx3s_85f",

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from codesign.builddir import Edge, Manifest
+from codesign.manifest import Edge, Manifest
 from codesign.report import Report, build_report, units, write_report
 from codesign.report.graph import edge_text, picture
 from codesign.report.html import render_html

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codesign.builddir import BoardInfo, BuildDir, Cost, Manifest, Port, Tap
+from codesign.builddir import BuildDir
+from codesign.manifest import BoardInfo, Manifest, Port, Tap
+from codesign.schema import Cost
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign.builddir import EventPort, Port
+from codesign.manifest import EventPort, Port
 from codesign.sim import packing
 from codesign.sim.events import EventRecord, pack_events
 from codesign.spikes import encode, to_beats

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign.builddir import Port
 from codesign.errors import UsageError
+from codesign.manifest import Port
 from codesign.sim import packing
 
 

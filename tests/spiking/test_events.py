@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from codesign.api import Design, generate
-from codesign.builddir import BuildDir, Manifest
+from codesign.builddir import BuildDir
 from codesign.errors import UsageError
+from codesign.manifest import Manifest
 from codesign.verify.vectors import load_inputs
 from tests.spiking.networks import (
     Network,

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from codesign.builddir import Cost
 from codesign.errors import ToolError
+from codesign.schema import Cost
 from codesign.toolchain.harness import PREFIX, wrap
 
 MODULE = {

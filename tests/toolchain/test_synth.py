@@ -5,8 +5,10 @@ import json
 import pytest
 
 from codesign import boards
-from codesign.builddir import BuildDir, Cost, Layer, Manifest, Port
+from codesign.builddir import BuildDir
 from codesign.errors import OverBudget, ToolError
+from codesign.manifest import Layer, Manifest, Port
+from codesign.schema import Cost
 from codesign.toolchain import cache, discover, nextpnr
 from codesign.toolchain.synth import check_budget, synthesise
 from codesign.toolchain.yosys import module_cost, prune_carry_outs, synthesise_netlist

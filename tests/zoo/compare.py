@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from codesign.builddir import Evidence
+from codesign.evidence import Evidence
 from codesign.frontend import Imported, import_qonnx
 from codesign.frontend.load import load_model
 from codesign.train import golden

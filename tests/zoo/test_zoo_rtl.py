@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
 from codesign.api import generate  # noqa: E402
-from codesign.builddir import Manifest  # noqa: E402
+from codesign.manifest import Manifest  # noqa: E402
 from codesign.train.export import export_module  # noqa: E402
 from tests.zoo import blocks, bnn_pynq, layers  # noqa: E402
 from tests.zoo.registry import ZOO, build  # noqa: E402

@@ -28,8 +28,8 @@ from codesign.frontend.spiking import (
     WindowSum,
     build,
 )
-from codesign.frontend.spiking.build import output_shape
 from codesign.frontend.spiking.layers import INPUT, Shape, per_channel
+from codesign.frontend.spiking.shapes import output_shape
 
 
 def import_nir(source: Any, policy: NirPolicy | None) -> SpikingModel:
