@@ -13,6 +13,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "models"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # ten minutes are few beside other work
 def test_super_resolution(tmp_path: Path) -> None:
     """Frames of 1.2 million cycles: predicted to the cycle, every code of every tensor equal."""
     model = SHARED / "espcn_w4a4_nn_resize.onnx"

@@ -29,9 +29,11 @@ LONG = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [*ALWAYS, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
-)
+#: Ten minutes are few for 20 frames of a large network beside other work.
+LONG_RUN = (pytest.mark.slow, pytest.mark.timeout(3600))
+
+
+@pytest.mark.parametrize("name", [*ALWAYS, *(pytest.param(name, marks=LONG_RUN) for name in LONG)])
 def test_the_whole_chain(name: str, tmp_path: Path) -> None:
     entry = ZOO[name]
     frame = np.zeros((1, *entry.shape), np.float32)
