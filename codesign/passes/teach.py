@@ -13,11 +13,13 @@ from codesign.learnfile import LayerRule, LearnFile
 from codesign.learning import LearningLayer
 from codesign.learning.header import header_rows
 from codesign.neurons import Lif
+from codesign.ops.delay import Delay
 from codesign.ops.event_learning import EventLearning
 from codesign.ops.first_spike import SPIKES
 from codesign.ops.matvec import MatVec
 from codesign.ops.neuron import Neuron
 from codesign.passes.base import Pass
+from codesign.reference.loops import loop_of
 
 
 class Teach(Pass):
@@ -104,6 +106,7 @@ class Teach(Pass):
 
 def neuron_row(graph: Graph, source: Value) -> list[tuple[Node, Node]]:
     """(synapses, neurons) one after the other from the circuit's input on."""
+    _check_feed_forward(graph)
     if len(source.shape) != 2 or source.format != SPIKES:
         raise UnsupportedModel(
             f"layers that learn read spikes (steps, features); the circuit's input is "
@@ -128,6 +131,21 @@ def neuron_row(graph: Graph, source: Value) -> list[tuple[Node, Node]]:
             return found
         found.append((synapses, after[0]))
         value = after[0].output
+
+
+def _check_feed_forward(graph: Graph) -> None:
+    """``UnsupportedModel`` where a step reads what the step before made."""
+    for node in graph.nodes:
+        if not isinstance(node.op, Delay):
+            continue
+        loop = loop_of(graph, graph.nodes, node)
+        neurons = [n.name for n in loop if isinstance(n.op, Neuron)]
+        what = "a recurrent layer" if loop else "a delay"
+        raise UnsupportedModel(
+            f"networks with {what} do not learn on the chip",
+            where=f"layer '{neurons[0]}'" if neurons else f"node '{node.name}'",
+            hint="layers that learn are feed-forward: leave out --learn, or loops and delays",
+        )
 
 
 def _layer(

@@ -22,7 +22,8 @@ class RivalSignal(Component):
     of the best score after each frame.
 
     A step takes a cycle for each beat of spikes and three more; where the frame learns, or at its
-    end, a cycle for each class and two more; and a cycle for each beat of the signal and one more.
+    end, a cycle for each class and three more; and, where it learns, a cycle for each beat of the
+    signal and one more.
     """
 
     def __init__(self, rival: Rival, *, steps: int, lanes: int, bits: int) -> None:
@@ -150,33 +151,60 @@ class RivalSignal(Component):
         return takes, group
 
     def _search(self, m: Module, scores: list[Signal]) -> dict[str, Signal]:
-        """The best class, and the best but the target; the first of equals. A class a cycle."""
+        """The best class, and the best but the target; the first of equals. A class a cycle: it is
+        chosen in one, and compared in the next."""
         target = self.frame.payload.target
         index = Signal.like(target, name="class")
-        top, rival = Signal.like(target, name="top"), Signal.like(target, name="rival")
-        best, second = Signal.like(scores[0], name="best"), Signal.like(scores[0], name="second")
-        here, own = Signal.like(scores[0], name="here"), Signal.like(scores[0], name="own")
-        any_yet, over = Signal(name="one_seen"), Signal(name="all_seen")
         begin, search = Signal(name="begin_search"), Signal(name="search")
-        done, wrong = Signal(name="search_done"), Signal(name="wrong")
-        m.d.comb += [here.eq(Array(scores)[index]), done.eq(over)]
+        chosen, over = Signal(name="all_chosen"), Signal(name="all_seen")
+        here = Signal.like(scores[0], name="here", reset_less=True)
+        number = Signal.like(target, name="class_here", reset_less=True)
+        first, last = Signal(name="first_here"), Signal(name="last_here")
+        valid, is_target = Signal(name="score_here"), Signal(name="target_here")
+        m.d.sync += [
+            valid.eq(search & ~chosen),
+            here.eq(Array(scores)[index]),
+            number.eq(index),
+            first.eq(index == 0),
+            last.eq(index == len(scores) - 1),
+            is_target.eq(index == target),
+        ]
+        with m.If(search & ~chosen):
+            m.d.sync += [index.eq(index + 1), chosen.eq(index == len(scores) - 1)]
+        with m.If(valid):
+            m.d.sync += over.eq(last)
         with m.If(begin):
-            m.d.sync += [index.eq(0), any_yet.eq(0), over.eq(0)]
-        with m.If(search & ~over):
-            with m.If((index == 0) | (here > best)):
-                m.d.sync += [best.eq(here), top.eq(index)]
-            with m.If((index != target) & (~any_yet | (here > second))):
-                m.d.sync += [second.eq(here), rival.eq(index), any_yet.eq(1)]
-            with m.If(index == target):
+            m.d.sync += [index.eq(0), chosen.eq(0), over.eq(0)]
+        compared = self._compare(m, valid, begin, here, number, first, is_target)
+        return {"begin": begin, "search": search, "done": over, **compared}
+
+    def _compare(
+        self,
+        m: Module,
+        valid: Value,
+        begin: Value,
+        here: Signal,
+        number: Signal,
+        first: Value,
+        is_target: Value,
+    ) -> dict[str, Signal]:
+        """Keeps the class ``number`` and its score ``here`` where they are better."""
+        top, rival = Signal.like(number, name="top"), Signal.like(number, name="rival")
+        best, second = Signal.like(here, name="best"), Signal.like(here, name="second")
+        own, any_yet = Signal.like(here, name="own"), Signal(name="one_seen")
+        with m.If(valid):
+            with m.If(first | (here > best)):
+                m.d.sync += [best.eq(here), top.eq(number)]
+            with m.If(~is_target & (~any_yet | (here > second))):
+                m.d.sync += [second.eq(here), rival.eq(number), any_yet.eq(1)]
+            with m.If(is_target):
                 m.d.sync += own.eq(here)
-            m.d.sync += index.eq(index + 1)
-            with m.If(index == len(scores) - 1):
-                m.d.sync += over.eq(1)
-        m.d.comb += wrong.eq(own - second < self._rival.margin)
-        return {
-            "begin": begin, "search": search, "done": done, "top": top, "rival": rival,
-            "wrong": wrong,
-        }  # fmt: skip
+        with m.If(begin):
+            m.d.sync += any_yet.eq(0)
+        # Late by a cycle, in which the signs of the first group are read.
+        wrong = Signal(name="wrong")
+        m.d.sync += wrong.eq(own - second < self._rival.margin)
+        return {"top": top, "rival": rival, "wrong": wrong}
 
     def _emit(
         self,

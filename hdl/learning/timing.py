@@ -175,7 +175,7 @@ class RivalTiming(Stage):
                     yield self.frame.valid, number
                 over = max(t + 3, self.frame.valid.at[number])
                 if learns or step == self._steps - 1:
-                    over += self._classes + 1
+                    over += self._classes + 2
                 if learns:
                     for _ in range(self._groups):
                         over = yield from clock.issue(over + 1)

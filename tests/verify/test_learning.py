@@ -233,6 +233,60 @@ def test_networks_that_cannot_learn_are_refused(tmp_path: Path, model: Any, mess
         generate(model(), tmp_path / "build", learn=rule)
 
 
+def late_network(loop: bool) -> Any:
+    """6-4-3 neurons; the last layer reads its own spikes of the step before too (``loop``), or
+    those of the layer before it a step late."""
+    net = networks.Network((6,))
+    drive = net.dense(net.quant("x", "xq", 0, 1, signed=False), (6, 4), "fc0", frac=6)
+    first = net.neuron(networks.lif(), "lif0", drive, (1, 4))
+    seen = net.state("seen", (1, 3 if loop else 4))
+    if loop:
+        drive = net.dense(first, (4, 3), "fc1", frac=6)
+        drive = net.node("Add", [drive, net.dense(seen, (3, 3), "again", frac=6)], "total")
+    else:
+        drive = net.dense(seen, (4, 3), "fc1", frac=6)
+    at = net.neuron(networks.lif(), "lif1", drive, (1, 3))
+    net.node("Identity", [at if loop else first], "seen_next")
+    return networks.finished(net, at, (3,), STEPS)
+
+
+@pytest.mark.parametrize(
+    ("loop", "where", "what"),
+    [(True, "layer 'lif1'", "a recurrent layer"), (False, "node 'seen_step_delay'", "a delay")],
+)
+@pytest.mark.parametrize("named", [("lif0",), ("lif1",), ("lif0", "lif1")])
+def test_what_is_recurrent_or_late_is_refused_by_name(
+    tmp_path: Path, loop: bool, where: str, what: str, named: tuple[str, ...]
+) -> None:
+    """Also where only the layer before it is to learn; and there is no rule to begin with."""
+    rule = rule_of(networks.event_network(SIZES, STEPS), signs={"kind": "random", "seed": 1})
+    rule = rule.model_copy(update={"layers": {n: rule.layers[n] for n in named}})
+    with pytest.raises(UnsupportedModel, match=f"networks with {what} do not learn") as caught:
+        generate(late_network(loop), tmp_path / "build", learn=rule)
+    assert where in str(caught.value) and not (tmp_path / "build").exists()
+    with pytest.raises(UnsupportedModel, match=f"networks with {what} do not learn"):
+        starting_rule(lower(import_qonnx(late_network(loop)).graph))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "message"),
+    [
+        (False, r"layer 'lif0': .*cannot come as events: 'lif0' \(event_learning\) takes none"),
+        (True, "--runtime-weights and --learn exclude each other"),
+    ],
+)
+def test_events_do_not_teach(tmp_path: Path, runtime: bool, message: str) -> None:
+    """Layers that learn have their weights on AXI4-Lite; their input is dense, with a header."""
+    model = networks.event_network(SIZES, STEPS)
+    with pytest.raises(UsageError, match=message) as caught:
+        generate(
+            model, tmp_path / "build", learn=rule_of(model), input="events",
+            runtime_weights=runtime,
+        )  # fmt: skip
+    assert "learns" in str(caught.value) or runtime
+    assert not (tmp_path / "build").exists()
+
+
 def test_unknown_layers_and_gaps_are_refused(tmp_path: Path) -> None:
     model = networks.event_network(SIZES, STEPS)
     rule = rule_of(model)
