@@ -23,7 +23,8 @@ assert bnn_pynq and blocks and layers  # importing them fills the zoo
 ALWAYS = ("zero_points", "average_pool")  # small: the others take a minute each
 LONG = (
     "tfc_w1a2", "residual_shared",
-    "tfc_w1a1", "tfc_w2a2", "sfc_w1a1", "cnv_small_w1a1", "cnv_small_w1a2", "cnv_small_w2a2",
+    "tfc_w1a1", "tfc_w2a2", "sfc_w1a1", "sfc_w1a2", "sfc_w2a2", "lfc_w1a1", "lfc_w1a2", "lfc_w2a2",
+    "cnv_small_w1a1", "cnv_small_w1a2", "cnv_small_w2a2",
     "mobilenet_block", "keyword_1d", "unet_nearest", "unet_transposed", "truncated_average_pool",
     "cnv_w1a1", "cnv_w1a2", "cnv_w2a2",
 )  # fmt: skip
