@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage
@@ -50,12 +50,13 @@ class SpikeScan(Component):
         m = Module()
         ce, full, take, done = Signal(), Signal(), Signal(), Signal()
         waiting, marker = Signal(self._lanes), Signal()  # spikes to send; a step's end to send
-        some, rest = Signal(), Signal(self._lanes)
+        some, several, rest = Signal(), Signal(), Signal(self._lanes)
         m.d.comb += [
             ce.eq(~self.o.valid | self.o.ready),
             some.eq(waiting.any()),
+            several.eq(_several(list(waiting))[1]),  # sooner than from the carry chain of ``rest``
             rest.eq(waiting & (waiting - 1)),
-            done.eq(~full | ((rest == 0) & ~(some & marker))),
+            done.eq(~full | ~(several | (some & marker))),
             self.i.ready.eq(ce & done),
             take.eq(self.i.valid & self.i.ready),
         ]
@@ -125,6 +126,15 @@ def _any(bits: list[Value]) -> Value:
     for bit in bits[1:]:
         found = found | bit
     return found
+
+
+def _several(bits: list[Value]) -> tuple[Value, Value]:
+    """Whether one of ``bits`` is set, and whether more than one is: a balanced tree."""
+    if len(bits) == 1:
+        return bits[0], Const(0, 1)
+    half = len(bits) // 2
+    (some, many), (others, more) = _several(bits[:half]), _several(bits[half:])
+    return some | others, many | more | (some & others)
 
 
 class ScanTiming(Stage):
