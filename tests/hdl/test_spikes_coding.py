@@ -30,11 +30,13 @@ SIZES = {
 }
 
 
-def check(part, x, expected, stalls):
+def check(part, x, expected, stalls, timeout=100_000):
     """Frames [F, ...] through ``part``: codes and, without stalls, cycles."""
     frames = len(x)
     flat, wanted = x.reshape(frames, -1), expected.reshape(frames, -1)
-    trace = harness.run(part, flat, wanted.shape[1], stall_in=stalls[0], stall_out=stalls[1])
+    trace = harness.run(
+        part, flat, wanted.shape[1], stall_in=stalls[0], stall_out=stalls[1], timeout=timeout
+    )
     assert (trace.frames == wanted).all()
     if stalls == (0.0, 0.0):
         beats = flat.size // harness.layout_of(part.i)[0]

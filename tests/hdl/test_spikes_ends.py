@@ -133,4 +133,4 @@ def test_the_longest_window():
     check(CountDecoder(lo=0, hi=1, **sizes), x, decoders.count(x), (0.0, 0.0))
     smooth = Bessel(steps, 1, 0, False, design(2, 0.25, 12, 8))
     part = BesselDecoder(smooth.sections, lo=0, hi=1, **sizes)
-    check(part, x, smooth.decode(x), (0.0, 0.0))
+    check(part, x, smooth.decode(x), (0.0, 0.0), timeout=4 * steps)
