@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -104,12 +105,13 @@ class Egru(NeuronOp):
 class TimeOp(CustomOp):
     """An encoder or decoder of the domain, version 1: one input, one output."""
 
+    @abstractmethod
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """What it makes of a tensor of ``shape``, the batch among them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _execute(self, context: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        raise NotImplementedError
+        """Its output, by name."""
 
     def make_shape_compatible_op(self, model: Any) -> NodeProto:
         """A constant of its shape."""

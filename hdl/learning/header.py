@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Flow, In, Out
 
 from codesign.hdl.events import Process, Stage, Wire
 from codesign.hdl.learning.rival import frame_layout
@@ -13,22 +13,27 @@ from codesign.hdl.stream import Component, stream_signature
 from codesign.learning.header import header_bits, header_rows
 
 
-class HeaderStrip(Component):
-    """``i``: frames of ``rows`` header rows and ``steps`` rows of ``elements`` spikes, ``lanes`` (a
-    divisor) a beat. ``o``: the same without the headers, of which ``frame`` tells each. What a
-    header holds beyond its bits is not looked at."""
+class _Headed(Component):
+    """``steps`` rows of ``elements`` spikes, ``lanes`` (a divisor) a beat, with a header before
+    them on one side only; ``frame``, in or out, is what the header of each frame says."""
 
-    def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
+    def __init__(self, elements: int, steps: int, lanes: int, classes: int, frame: Flow) -> None:
         if lanes < 1 or elements % lanes:
             raise ValueError(f"{lanes} lanes do not divide a vector of {elements} spikes")
         rows = header_rows(classes, elements)
         self._lanes, self._classes = lanes, classes
         self._head, self._body = rows * elements // lanes, steps * elements // lanes
-        signature = stream_signature(unsigned(1), lanes)
-        layout = frame_layout(classes)
-        super().__init__(
-            {"i": In(signature), "o": Out(signature), "frame": Out(stream.Signature(layout))}
-        )
+        spikes, said = stream_signature(unsigned(1), lanes), stream.Signature(frame_layout(classes))
+        super().__init__({"i": In(spikes), "o": Out(spikes), "frame": frame(said)})
+
+
+class HeaderStrip(_Headed):
+    """``i``: frames of ``rows`` header rows and ``steps`` rows of ``elements`` spikes, ``lanes`` (a
+    divisor) a beat. ``o``: the same without the headers, of which ``frame`` tells each. What a
+    header holds beyond its bits is not looked at."""
+
+    def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
+        super().__init__(elements, steps, lanes, classes, Out)
 
     def timing(self) -> "StripTiming":
         """The event model of this component."""
@@ -61,18 +66,11 @@ class HeaderStrip(Component):
         return m
 
 
-class HeaderInsert(Component):
+class HeaderInsert(_Headed):
     """The reverse: ``o`` is the header that ``frame`` says, then ``steps`` rows of ``i``."""
 
     def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
-        rows = header_rows(classes, elements)
-        self._lanes, self._classes = lanes, classes
-        self._head, self._body = rows * elements // lanes, steps * elements // lanes
-        signature = stream_signature(unsigned(1), lanes)
-        layout = frame_layout(classes)
-        super().__init__(
-            {"i": In(signature), "o": Out(signature), "frame": In(stream.Signature(layout))}
-        )
+        super().__init__(elements, steps, lanes, classes, In)
 
     def timing(self) -> "InsertTiming":
         """The event model of this component."""

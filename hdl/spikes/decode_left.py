@@ -4,25 +4,14 @@ import numpy as np
 from amaranth.hdl import Const, Mux, Value
 
 from codesign.hdl.memories import Counter
-from codesign.hdl.spikes.fold import StepFold
+from codesign.hdl.spikes.decode_first import FirstSpikeDecoder
 from codesign.hdl.windows.delay import memories
 from codesign.spikes import decoders
 
 
-class StepsLeftDecoder(StepFold):
+class StepsLeftDecoder(FirstSpikeDecoder):
     """The steps from each element's first spike to the end, its own counted: ``steps`` for a spike
     in the first, 0 where there is none (:func:`codesign.spikes.decoders.steps_left`)."""
-
-    def __init__(self, *, levels: int, elements: int, steps: int, lanes: int) -> None:
-        super().__init__(
-            lo=0,
-            hi=levels,
-            out_lo=0,
-            out_hi=steps,
-            elements=elements,
-            steps=steps,
-            lanes=lanes,
-        )
 
     def reference(self, codes: np.ndarray) -> np.ndarray:
         return decoders.steps_left(codes)
