@@ -1,8 +1,7 @@
-"""One-step and Scan form, metadata, qonnx's own transformations, decomposition."""
+"""One-step and Scan form, qonnx's own transformations, decomposition."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,15 +11,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from codesign.errors import UnsupportedModel, UsageError
+from codesign.errors import UnsupportedModel
 from codesign.exchange import (
     Metadata,
     StepBuilder,
     decompose,
     inline,
-    read_metadata,
     recompose,
     run_steps,
     states_of,
@@ -28,36 +26,10 @@ from codesign.exchange import (
     to_step,
     with_functions,
     without_functions,
-    write_metadata,
 )
-from codesign.exchange.metadata import KEY
 from codesign.exchange.sequence import as_sequence
-from codesign.neurons import Leak, Synapse, Word
+from tests.exchange.networks import GO_ON, network, spikes
 from tests.exchange.neurons import META, layer, lif
-
-GO_ON = META.model_copy(update={"reset_at_window": False})
-
-
-def network(meta: Metadata = META) -> onnx.ModelProto:
-    """Two layers, the second with recurrent weights and a synapse; an integer at every wire."""
-    rng = np.random.default_rng(0)
-    built = StepBuilder("net", (2, 4))
-    word = Word(12, 4, True, "sat_step")
-    first = lif(rounding="exact", input_frac=4, v0=[1, 2, 3], word=word)
-    current = Synapse(word, Leak("shift_floor", [2]), "new", True)
-    second = lif(rounding="exact", input_frac=0, synapse=current, refractory=1, word=word)
-    w1 = built.constant("w1", rng.integers(-8, 25, (4, 3)) / 16)
-    w2, again = (built.constant(n, rng.integers(-1, 4, (3, 3)) * 1.0) for n in ("w2", "again"))
-    a = built.neuron(first, "A", built.node("MatMul", ["x", w1], "a_in"), (2, 3))
-    before = built.state("B_before", (2, 3))
-    sums = [built.node("MatMul", [a, w2], "b_in"), built.node("MatMul", [before, again], "b_own")]
-    b = built.neuron(second, "B", built.node("Add", sums, "b_sum"), (2, 3))
-    built.node("Identity", [b], "B_before_next")
-    return built.model(b, (2, 3), meta)
-
-
-def spikes(steps: int = 5) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 2, (2, steps, 4)).astype(np.float32)
 
 
 def ort(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -248,170 +220,3 @@ def test_operators_of_bodies_are_exact() -> None:
         np.testing.assert_array_equal(got, wanted, err_msg=op)
     used = {n.op_type for f in with_functions(network()).functions for n in f.node}
     assert used <= set(cases) | {"Cast", "Gather", "Constant", "And", "Or", "Not"}
-
-
-# Bodies that were changed -----------------------------------------------------------------------
-
-
-def _constant(model: onnx.ModelProto) -> None:
-    values = (n for n in model.graph.node if n.op_type == "Constant" and not n.input)
-    node = next(n for n in values if numpy_helper.to_array(n.attribute[0].t).size == 1)
-    array = numpy_helper.to_array(node.attribute[0].t)
-    node.attribute[0].t.CopyFrom(numpy_helper.from_array(array + array.dtype.type(1)))
-
-
-def _operator(model: onnx.ModelProto) -> None:
-    next(n for n in model.graph.node if n.op_type == "GreaterOrEqual").op_type = "Greater"
-
-
-def _wire(model: onnx.ModelProto) -> None:
-    node = next(n for n in model.graph.node if n.op_type == "Sub")
-    node.input[0], node.input[1] = node.input[1], node.input[0]
-
-
-def _look(model: onnx.ModelProto) -> None:
-    inside = next(n for n in model.graph.node if n.op_type == "GreaterOrEqual").input[0]
-    model.graph.node.append(helper.make_node("Identity", [inside], ["seen"], "look"))
-
-
-def _note(model: onnx.ModelProto) -> None:
-    entry = next(n for n in model.graph.node if n.metadata_props).metadata_props[0]
-    note = json.loads(entry.value)
-    note["op"]["compare"] = "gt"
-    entry.value = json.dumps(note)
-
-
-def _broken(model: onnx.ModelProto) -> None:
-    entry = next(n for n in model.graph.node if n.metadata_props).metadata_props[0]
-    entry.value = json.dumps(json.loads(entry.value) | {"op": {"op_type": "Lif", "version": {}}})
-
-
-def _unread(model: onnx.ModelProto) -> None:
-    entry = next(n for n in model.graph.node if n.metadata_props).metadata_props[0]
-    entry.value = json.dumps(json.loads(entry.value) | {"unread": {}})
-
-
-@pytest.mark.parametrize("change", [_constant, _operator, _wire, _look, _note, _broken, _unread])
-def test_changed_bodies_are_not_recognised(change: Callable[[onnx.ModelProto], None]) -> None:
-    model = decompose(layer(lif()))
-    assert recompose(model) == layer(lif())
-    change(model)
-    with pytest.raises(UnsupportedModel, match="neuron 'L'") as caught:
-        recompose(model)
-    assert caught.value.hint
-
-
-def test_nodes_in_another_order_are_recognised() -> None:
-    """Independent nodes moved, and without notes nothing is claimed."""
-    model = decompose(layer(lif()))
-    nodes = sorted(model.graph.node, key=lambda n: n.op_type != "Constant")
-    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    assert recompose(model) == layer(lif())
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    assert recompose(model) == model
-
-
-# Metadata, shapes and forms ---------------------------------------------------------------------
-
-GOOD = {
-    "steps": 5,
-    "dt": 0.001,
-    "encoding": "rate",
-    "readout": "count",
-    "reset_at_window": True,
-}
-
-
-@pytest.mark.parametrize(
-    ("change", "part"),
-    [
-        *(({name: None}, f"field '{name}'") for name in GOOD),
-        ({"steps": 0}, "field 'steps'"),
-        ({"steps": 2.5}, "field 'steps'"),
-        ({"dt": -1.0}, "field 'dt'"),
-        ({"encoding": "morse"}, "field 'encoding'"),
-        ({"readout": "vote"}, "field 'readout'"),
-        ({"reset_at_window": 1}, "field 'reset_at_window'"),
-        ({"more": 1}, "field 'more'"),
-    ],
-)
-def test_malformed_metadata(change: dict[str, object], part: str) -> None:
-    model = layer(lif())
-    values = {k: v for k, v in (GOOD | change).items() if v is not None}
-    helper.set_model_props(model, {KEY: json.dumps(values)})
-    with pytest.raises(UnsupportedModel) as caught:
-        read_metadata(model)
-    assert part in caught.value.what and KEY in caught.value.where
-
-
-def test_metadata_must_be_there_once_and_be_json() -> None:
-    model = layer(lif())
-    assert read_metadata(model) == META
-    write_metadata(model, GO_ON)
-    assert read_metadata(model) == GO_ON
-    model.metadata_props.append(onnx.StringStringEntryProto(key=KEY, value="{}"))
-    with pytest.raises(UnsupportedModel, match="there 2 times"):
-        read_metadata(model)
-    del model.metadata_props[:]
-    with pytest.raises(UnsupportedModel, match="missing"):
-        to_scan(model)
-    helper.set_model_props(model, {KEY: "steps: 5"})
-    with pytest.raises(UnsupportedModel, match="Invalid JSON"):
-        read_metadata(model)
-
-
-def test_states_must_be_those_of_the_graph() -> None:
-    model = layer(lif())
-    model.graph.node[0].output[1] = "elsewhere"
-    with pytest.raises(UnsupportedModel, match="'L.v' is written to 'elsewhere'"):
-        states_of(model.graph)
-    model = layer(lif())
-    model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 4
-    with pytest.raises(UnsupportedModel, match=r"\(2, 3\) before the step and \(2, 4\) after"):
-        to_scan(model)
-    model = layer(lif())
-    model.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "batch"
-    with pytest.raises(UnsupportedModel, match="not fixed"):
-        to_scan(model)
-
-
-def test_what_is_not_in_scan_form() -> None:
-    with pytest.raises(UnsupportedModel, match="not just one Scan"):
-        to_step(network())
-    scan = to_scan(layer(lif(v0=[3])))
-    scan.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.zeros((2, 3), np.float32), "L.v"))
-    with pytest.raises(UnsupportedModel, match="'L.v' is not that of its neuron"):
-        to_step(scan)
-    for name, value in (("scan_input_axes", [0]), ("scan_input_directions", [1])):
-        scan = to_scan(layer(lif()))
-        kept = [a for a in scan.graph.node[0].attribute if a.name != name]
-        del scan.graph.node[0].attribute[:]
-        scan.graph.node[0].attribute.extend([*kept, helper.make_attribute(name, value)])
-        with pytest.raises(UnsupportedModel, match=name):
-            to_step(scan)
-    scan = to_scan(layer(lif()))
-    write_metadata(scan, META.model_copy(update={"steps": 6}))
-    with pytest.raises(UnsupportedModel, match="names 6 steps"):
-        to_step(scan)
-
-
-def test_runs_check_their_inputs() -> None:
-    step = network()
-    with pytest.raises(UsageError, match="no steps"):
-        run_steps(step, {"x": spikes(0)})
-    with pytest.raises(UsageError, match=r"has shape \(2, 4\)"):
-        run_steps(step, {"x": spikes()[:, 0]})
-    with pytest.raises(UsageError, match="inputs y were given"):
-        run_steps(step, {"y": spikes()})
-    with pytest.raises(UsageError, match="states must be A.v"):
-        run_steps(step, {"x": spikes()}, {})
-
-
-def test_old_opsets_have_no_functions() -> None:
-    model = network()
-    model.opset_import[0].version = 11
-    with pytest.raises(UnsupportedModel, match="opset 11"):
-        inline(model)

@@ -1,13 +1,15 @@
 """Neurons once more, written from /work/shared/reference/spiking.md and the docstrings alone: a
 second opinion on codesign.neurons.
 
-Numbers are Python integers, or wires of Amaranth, whose arithmetic never overflows either: the
-same text is the scalar model of the exhaustive tests and the specification of formal proofs.
+Numbers are Python integers, or wires of Amaranth, whose arithmetic never overflows either, or
+arrays of int64 where words are small: the same text is the scalar model of random tests, that of
+all states and inputs at once in exhaustive ones, and the specification of formal proofs.
 Parameters are those of one neuron: ``channel`` picks it, a number or a function of each vector.
 """
 
 from contextlib import contextmanager
 
+import numpy as np
 from amaranth.hdl import Array, Const, Mux, Signal, Value
 
 from codesign.neurons import Alpha, Egru, Lif, Snu
@@ -40,11 +42,15 @@ def select(condition, then, other):
     """``then`` where the condition holds."""
     if isinstance(condition, Value):
         return wire(Mux(condition, then, other))
+    if isinstance(condition, np.ndarray):
+        return np.where(condition, then, other)
     return then if condition else other
 
 
 def flag(condition):
     """A comparison's outcome as a number."""
+    if isinstance(condition, np.ndarray):
+        return condition.astype(np.int64)
     return condition if isinstance(condition, Value) else int(condition)
 
 
@@ -211,10 +217,12 @@ class LifSpec:
 
 
 def entry_at(table, x, frac, rounding):
-    """A table's entry, for a Python integer only: proofs leave tables to the array's tests."""
+    """A table's entry."""
     at = limit(divide(x, frac - table.in_frac, rounding), table.lo, table.hi)
     if isinstance(x, Value):
         return Array(table.codes.tolist())[(at - table.lo).as_unsigned()]
+    if isinstance(x, np.ndarray):
+        return table.codes[at - table.lo]
     return int(table.codes[at - table.lo])
 
 
