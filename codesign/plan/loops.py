@@ -37,14 +37,13 @@ def loop_steps(circuit: Circuit) -> dict[str, int]:
     """Layers that stand in a loop, and its steps.
 
     What such a layer gives in one step decides what it reads in the next, so none of its beats
-    may hold elements of two steps.
+    may hold elements of two steps. Loops are followed through reshapes, which are no layers.
     """
-    nodes = [node for layer in circuit.layers for node in layer.nodes]
     found: dict[str, int] = {}
     for layer in circuit.layers:
         head = layer.nodes[0]
         if head.op.delays:
-            inside = {node.name for node in loop_of(circuit.graph, nodes, head)}
+            inside = {node.name for node in loop_of(circuit.graph, circuit.graph.nodes, head)}
             steps = layer.target.shape[0]
             found |= {x.name: steps for x in circuit.layers if x.nodes[0].name in inside}
     return found
