@@ -14,6 +14,7 @@ import numpy as np
 
 from codesign.neurons.leak import Leak
 from codesign.neurons.lif import Lif, Synapse
+from codesign.neurons.limits import THRESHOLDS
 from codesign.neurons.word import Word
 
 #: snnTorch's cells of one kind of state; whether reset "zero" keeps the input of its step.
@@ -177,7 +178,7 @@ def xylo_membrane(
     """A neuron of Xylo but for its synapses: its input is the exact sum of their currents, each a
     layer of :func:`xylo_current` with weights of its own. Parameters as for :func:`xylo`."""
     _within("dash_mem", dash_mem, 1, 15)
-    _within("v_th", v_th, 1, 32767)
+    _within("v_th", v_th, *THRESHOLDS["xylo"][:2])
     return _at_once(
         Word(16, 0, True, "sat_change"),
         Leak("shift_min1", dash_mem),
@@ -277,7 +278,7 @@ def tinyodin(leak: np.ndarray, theta: np.ndarray) -> Lif:
     twice a step); int64 [1] or [neurons]. States are signed, as in the RTL.
     """
     _within("leak", leak, 0, 127)
-    _within("theta", theta, 1, 4095)
+    _within("theta", theta, *THRESHOLDS["tinyodin"][:2])
     return _at_once(
         Word(12, 0, True, "sat_step"),
         Leak("linear", leak),

@@ -14,6 +14,7 @@ from codesign.frontend.spiking import Holder, Neurons
 from codesign.frontend.spiking.layers import Shape, per_channel
 from codesign.frontend.spiking.lif import Parts, spikes_word
 from codesign.neurons import Leak, Lif, Neuron, Synapse
+from codesign.neurons.limits import check_leaks, check_threshold
 
 FIRES = ("CubaLIF", "IF", "LIF", "Threshold")
 
@@ -82,6 +83,7 @@ def neurons(name: str, node: Any, at: Stepped, policy: NirPolicy) -> Neurons:
     where = f"node '{printable(name)}' ({type(node).__name__})"
     choices = sample(policy.preset, at.alpha is not None)
     fires = at.theta is not None
+    chip = fires and type(node).__name__ != "Threshold"  # NIR alone says what that one does
 
     def make(input_frac: int, holder: Holder) -> Neuron:
         parts = Parts(policy.formats, holder, where)
@@ -90,10 +92,15 @@ def neurons(name: str, node: Any, at: Stepped, policy: NirPolicy) -> Neurons:
             synapse = Synapse(
                 *parts.synapse(at.alpha), choices.synapse.order, choices.synapse.reset
             )
+        theta = parts.codes(
+            at.theta if at.theta is not None else np.zeros(1), "threshold", wide=True
+        )
+        if chip:
+            check_threshold(policy.preset, theta, parts.word(), _reset(at, policy))
         model = Lif(
             parts.word(),
             _leak(parts, at, policy.preset),
-            parts.codes(at.theta if at.theta is not None else np.zeros(1), "threshold", wide=True),
+            theta,
             compare=choices.compare if type(node).__name__ != "Threshold" else "gt",
             reset=_reset(at, policy),
             reset_timing=choices.reset_timing,
@@ -109,6 +116,8 @@ def neurons(name: str, node: Any, at: Stepped, policy: NirPolicy) -> Neurons:
             bias=parts.codes(at.bias, "leak potential's share"),
             reset_value=parts.codes(at.v_reset, "reset potential"),
         )
+        if chip:
+            check_leaks(policy.preset, model)
         both = policy.preset == "snntorch_no_delay" and model.reset == "subtract"
         return replace(model, reset_timing="both") if both else model
 
@@ -124,7 +133,7 @@ def _explained(make: Any, where: str) -> Any:
         try:
             return make(input_frac, holder)
         except ValueError as reason:
-            hint = "change the policy"
+            hint = "change the parameter, or the policy: another preset, other formats"
             raise UnsupportedModel(str(reason), where=where, hint=hint) from None
 
     return explained
