@@ -7,6 +7,7 @@ import io
 import nir
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from codesign.exchange import neurons_of, read_metadata, with_decoder, with_encoder, write_metadata
 from codesign.frontend.nir import export_nir, import_nir
@@ -113,3 +114,53 @@ def test_export_leaves_out_encoder_and_decoder() -> None:
     assert [w.split(":")[0] for w in whole.warnings[:2]] == [
         "NIR has no LatencyEncoder", "NIR has no BesselDecoder",
     ]  # fmt: skip
+
+
+def test_trained_networks_have_the_weights_they_compute_with() -> None:
+    """Brevitas keeps float weights before their quantizer, and swaps the axes of dense ones."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("brevitas.nn")
+    from codesign.train.spiking.build import NetConfig, lif, quant_conv, quant_linear
+    from codesign.train.spiking.encode import Encoding
+    from codesign.train.spiking.export import export_spiking
+    from codesign.train.spiking.layer import SpikingLayer
+    from codesign.train.spiking.network import Block, SpikingNet
+
+    torch.manual_seed(4)
+    config = NetConfig((1, 1), weight_frac=3, threshold=0.75)
+    readout = SpikingLayer(lif(config, "membrane"), learn=("bias",), features=5)
+    synapses = [
+        quant_conv(2, 3, 3, 4, 3, padding=1),
+        torch.nn.Sequential(torch.nn.Flatten(), quant_linear(48, 5, 4, 3)),
+    ]
+    hidden = SpikingLayer(lif(config))
+    net = SpikingNet(Block(synapses[0], hidden), Block(synapses[1], readout))
+    bias = np.array([3, -2, 0, 5, 1])
+    with torch.no_grad():
+        readout.p_bias.copy_(torch.from_numpy(bias))
+    made = export_spiking(net.eval(), (2, 4, 4), Encoding("rate", 3), "membrane")
+    for model in (made.scan, made.step):
+        exported = export_nir(model)
+        conv, dense = (
+            n for n in exported.graph.nodes.values() if isinstance(n, nir.Conv2d | nir.Affine)
+        )
+        for node, layer in ((conv, synapses[0]), (dense, synapses[1][1])):
+            wanted = layer.quant_weight()
+            wanted = (wanted if torch.is_tensor(wanted) else wanted.value).detach().numpy()
+            assert (node.weight == wanted).all()
+            assert not (layer.weight.detach().numpy() == wanted).all()
+        # An integrator of NIR has no bias.
+        assert (dense.bias == bias * 2.0**-readout.model.word.frac).all()
+        assert "4 bits in steps of 0.125" in "\n".join(exported.warnings)
+
+
+def test_a_convolution_keeps_its_bias() -> None:
+    conv = nir.Conv2d(None, weights(3, 4, 1, 3, 3), (1, 1), 0, (1, 1), 1, np.zeros(4))
+    neurons = nir.LIF(*(np.full((4, 2, 2), n) for n in (4 * DT, 4.0, 0.0, 1.0, 0.0)))
+    model = import_nir(chain(conv, neurons, shape=(1, 4, 4)), policy()).step
+    (node,) = (n for n in model.graph.node if n.op_type == "Conv")
+    bias = np.array([0.5, -1, 0, 2], np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(bias, "b"))
+    node.input.append("b")
+    (made,) = (n for n in export_nir(model).graph.nodes.values() if isinstance(n, nir.Conv2d))
+    assert (made.bias == bias).all()

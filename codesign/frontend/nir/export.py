@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from codesign.frontend.names import printable
 from codesign.frontend.nir.continuous import node_of, warnings_of
 from codesign.frontend.nir.windows import convolution
 from codesign.frontend.spiking.layers import window_size
+from codesign.neurons import Lif, Neuron
 
 
 @dataclass(frozen=True)
@@ -121,23 +122,31 @@ class _Exporter:
     # --- operators
 
     def _on_quant(self, node: NodeProto, at: dict[str, Any]) -> None:
-        scale, _, bits = (float(self._constants[n]) for n in node.input[1:4])
         name = node.input[0]
+        scale, bits = (_listed(self._constant(node, i)) for i in (1, 3))
         if name in self._constants:
-            self._constants[node.output[0]] = self._constants[name]
-            self._shapes[node.output[0]] = self._constants[name].shape
-            if ".weight" in name or ".bias" in name:
+            # Trained files keep float weights before their quantizer: the network has its codes.
+            self._hold(node, quantized(*(self._constant(node, i) for i in range(4)), at))
+            if name.replace("/", ".").rpartition(".")[2] in ("weight", "bias"):
                 self._warnings.append(
-                    f"'{_name(name)}': NIR does not say that it has {bits:.0f} bits in steps of "
-                    f"{scale:.9g}"
+                    f"'{_name(name)}': NIR does not say that it has {bits} bits in steps of {scale}"
                 )
             return
         kind = "signed" if at["signed"] else "unsigned"
         self._warnings.append(
-            f"NIR does not say that '{_name(name)}' has {bits:.0f} {kind} bits in steps of "
-            f"{scale:.9g}"
+            f"NIR does not say that '{_name(name)}' has {bits} {kind} bits in steps of {scale}"
         )
         self._put(node.output[0], self._from[name], self._shapes[name])
+
+    def _on_transpose(self, node: NodeProto, at: dict[str, Any]) -> None:
+        """Of weights, as Brevitas' Linear has it."""
+        if node.input[0] not in self._constants:
+            raise self._refuse(node, "the axes of a computed value are swapped")
+        self._hold(node, np.transpose(self._constant(node, 0), at.get("perm")))
+
+    def _hold(self, node: NodeProto, constant: np.ndarray) -> None:
+        self._constants[node.output[0]] = constant
+        self._shapes[node.output[0]] = constant.shape
 
     def _on_matmul(self, node: NodeProto, at: dict[str, Any]) -> None:
         import nir
@@ -157,29 +166,42 @@ class _Exporter:
         made = convolution(weight, at, shape)
         if made is None:
             raise self._refuse(node, "padding that differs from side to side")
+        if len(node.input) > 2 and node.input[2]:
+            if not hasattr(made, "bias"):
+                raise self._refuse(node, "a pool or factor with a bias")
+            made.bias = self._constant(node, 2).astype(np.float64).reshape(-1)
         self._enter(node, made, out)
 
     def _on_add(self, node: NodeProto, at: dict[str, Any]) -> None:
         """A bias goes to the weights before it; values that are added share their targets."""
-        import nir
-
         left, right = node.input
         if right not in self._constants:
             both = (*self._from[left], *self._from[right])
             self._put(node.output[0], both, self._shapes[left])
             return
-        bias = self._constant(node, 1).astype(np.float64).reshape(-1)
-        (source,) = self._from[left]
-        made = self._nodes[source]
-        if isinstance(made, nir.Linear):
-            self._nodes[source] = nir.Affine(
-                made.weight, np.broadcast_to(bias, made.weight.shape[:1]).copy()
-            )
-        elif isinstance(made, nir.Conv1d | nir.Conv2d):
-            made.bias = np.broadcast_to(bias, made.weight.shape[:1]).copy()
-        else:
+        if not self._biased(left, self._constant(node, 1).astype(np.float64).reshape(-1)):
             raise self._refuse(node, "a constant added to what is no sum of weights")
         self._put(node.output[0], self._from[left], self._shapes[left])
+
+    def _biased(self, tensor: str, bias: np.ndarray) -> bool:
+        """Add ``bias``, one value or one for each channel, to the weights that make ``tensor``;
+        False where something else does, or something else reads their sums too."""
+        import nir
+
+        source, *more = self._from[tensor]
+        made = self._nodes.get(source)
+        if more or not isinstance(made, nir.Linear | nir.Affine | nir.Conv1d | nir.Conv2d):
+            return False
+        same = {name for name, sources in self._from.items() if sources == (source,)}
+        readers = [n for n in self._graph.node if same & {*n.input} and not same & {*n.output}]
+        if len(readers) > 1 or same & {o.name for o in self._graph.output}:
+            return False
+        bias = np.broadcast_to(bias, made.weight.shape[:1]).copy()
+        if isinstance(made, nir.Linear):
+            self._nodes[source] = nir.Affine(made.weight, bias)
+        else:
+            made.bias = bias if made.bias is None else made.bias + bias
+        return True
 
     def _on_reshape(self, node: NodeProto, at: dict[str, Any]) -> None:
         import nir
@@ -198,6 +220,15 @@ class _Exporter:
                     return
         raise self._refuse(node, f"a reshape from {before} to {after}")
 
+    def _on_flatten(self, node: NodeProto, at: dict[str, Any]) -> None:
+        import nir
+
+        shape = self._shapes[node.input[0]]
+        if at.get("axis", 1) != 1:
+            raise self._refuse(node, f"axis {at['axis']}, which would join the batch or split axes")
+        made = nir.Flatten({"input": np.array(shape)}, 0, len(shape) - 1)
+        self._enter(node, made, (int(np.prod(shape)),))
+
     def _on_identity(self, node: NodeProto, at: dict[str, Any]) -> None:
         self._put(node.output[0], self._from[node.input[0]], self._shapes[node.input[0]])
 
@@ -209,7 +240,7 @@ class _Exporter:
             self._shapes[node.input[0]],
             f"node '{printable(node.name)}' ({node.op_type})",
         )
-        made = node_of(read.neuron, self._time.dt, shape, where)
+        made = node_of(self._unbiased(read.neuron, node.input[0]), self._time.dt, shape, where)
         self._warnings += warnings_of(read.neuron, _name(node.output[0]))
         self._enter(node, made, shape)
         for state, port in zip(read.neuron.states, read.ports.next_states, strict=True):
@@ -218,6 +249,14 @@ class _Exporter:
                 self._warnings.append(
                     f"'{printable(node.name)}': NIR has no initial '{state.name}'"
                 )
+
+    def _unbiased(self, model: Neuron, current: str) -> Neuron:
+        """NIR's integrators have no bias: it moves into weights that they alone read."""
+        if not isinstance(model, Lif) or model.synapse is not None or model.leak.kind != "none":
+            return model
+        if not model.bias.any() or not self._biased(current, model.bias * 2.0**-model.word.frac):
+            return model
+        return replace(model, bias=np.zeros_like(model.bias))
 
     def _resolve_delays(self) -> None:
         """A state that only passes spikes on: a loop's own delay, or a chain of a Delay."""
@@ -277,6 +316,23 @@ class _Exporter:
     def _refuse(self, node: NodeProto, what: str) -> UnsupportedModel:
         where = f"node '{printable(node.name)}' ({node.op_type})"
         return UnsupportedModel(what, where=where, hint="NIR has no primitive for it")
+
+
+def quantized(
+    x: np.ndarray, scale: np.ndarray, zero: np.ndarray, bits: np.ndarray, at: dict[str, Any]
+) -> np.ndarray:
+    """float32: a constant as a Quant node with the attributes ``at`` has it, computed by qonnx."""
+    from qonnx.custom_op.general.quant import quant
+
+    mode = at["rounding_mode"]
+    mode = mode.decode() if isinstance(mode, bytes) else mode
+    return np.asarray(quant(x, scale, zero, bits, at["signed"], at["narrow"], mode), np.float32)
+
+
+def _listed(values: np.ndarray) -> str:
+    """One number, or the least and the greatest."""
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.9g}" if low == high else f"{low:.9g} to {high:.9g}"
 
 
 def _name(tensor: str) -> str:
