@@ -20,7 +20,7 @@ from codesign.emit.registers import (
     describe_regions,
     load_regions,
 )
-from codesign.emit.rtl import build_network, instance_path
+from codesign.emit.rtl import build_network, instance_path, stretch_of
 from codesign.errors import UsageError
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
@@ -254,7 +254,9 @@ def _taps(planned: Planned, layer: PlannedLayer) -> list[Tap]:
     stream = port(layer.target, form_out(layer, plan), axis=False)
     path = instance_path(planned.flow, layer)
     ahead = layer.name in early_layers(planned.circuit)
-    written = Tap(port=stream, path=path, waits=plan.style != "unrolled", ahead=ahead)
+    # an unrolled convolution is a block of its own, which does wait
+    waits = not stretch_of(planned.flow, layer).free
+    written = Tap(port=stream, path=path, waits=waits, ahead=ahead)
     return [*_state_taps(layer, plan, [*path, layer.head.kind], ahead), written]
 
 

@@ -33,9 +33,14 @@ def build_network(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -
     return Network(parts, links, {"i": entry}, {"o": leave})
 
 
+def stretch_of(flow: Dataflow, layer: Layer) -> Stretch:
+    """The block that ``layer`` is part of."""
+    return next(b for b in flow.blocks if isinstance(b, Stretch) and layer in b.layers)
+
+
 def instance_path(flow: Dataflow, layer: Layer) -> list[str]:
     """Instance names from below the top module down to ``layer``'s module."""
-    stretch = next(b for b in flow.blocks if isinstance(b, Stretch) and layer in b.layers)
+    stretch = stretch_of(flow, layer)
     inner = ["network", stretch.name]
     if not stretch.free:
         return inner

@@ -163,9 +163,11 @@ def proven(net: Recurrent, folder: Path, goal: dict) -> None:
     assert (report.latency, report.ii) == (manifest.latency, manifest.ii)
 
 
-def test_a_circuit(tmp_path: Path) -> None:
-    """The fastest folding, which once put several steps of this loop into a beat."""
-    proven(SMALL, tmp_path, {})
+@pytest.mark.parametrize("goal", [{}, {"unrolled": True}], ids=str)
+def test_a_circuit(goal: dict, tmp_path: Path) -> None:
+    """The fastest folding once put several steps of this loop into a beat; and unrolled
+    convolutions, which do wait here, were watched as if they never did."""
+    proven(SMALL, tmp_path, goal)
 
 
 @pytest.mark.slow
