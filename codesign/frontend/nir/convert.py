@@ -12,7 +12,7 @@ from codesign.errors import UnsupportedModel
 from codesign.frontend.names import printable
 from codesign.frontend.nir.delays import spread, steps_of
 from codesign.frontend.nir.flat import Flat, flatten
-from codesign.frontend.nir.loops import NEURONS, delayed_edges
+from codesign.frontend.nir.loops import NEURONS, delayed_edges, leading_to
 from codesign.frontend.nir.neurons import Stepped, neurons, stepped
 from codesign.frontend.nir.policy import NirPolicy, check_policy, missing_policy
 from codesign.frontend.nir.read import read_nir
@@ -65,7 +65,10 @@ class _Converter:
         results = [s for s, target in flat.edges if target == flat.output]
         if len(results) != 1 or results[0] not in self._layers:
             what = f"the output is fed by {len(results)} nodes"
+            if results == [flat.input]:
+                what = "the output is the input: no layer stands between"
             raise UnsupportedModel(what, where="NIR graph", hint="let one layer feed the output")
+        self._warnings += _idle(flat)
         edges = [(s, t) for t, given in sources.items() for s in given]
         edges, delayed = self._apply_gains(edges, delayed)
         for name, steps in self._spread.items():
@@ -181,6 +184,16 @@ class _Converter:
             d + axes if d < 0 else d - batch for d in (int(node.start_dim), int(node.end_dim))
         )
         return Flatten(name, first, last)
+
+
+def _idle(flat: Flat) -> list[str]:
+    """A warning for each node from which nothing reaches the output."""
+    after: dict[str, list[str]] = {name: [] for name in (*flat.nodes, flat.input, flat.output)}
+    for source, target in flat.edges:
+        after[source].append(target)
+    used = leading_to(flat.output, after)
+    idle = [printable(name) for name in flat.nodes if name not in used]
+    return [f"node '{name}' leads nowhere: the circuit is built without it" for name in idle]
 
 
 def _times(layer: Layer, gain: np.ndarray) -> Layer:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from codesign.errors import UnsupportedModel
 from codesign.frontend.names import printable
+from codesign.frontend.window import MAX_ELEMENTS
 
 MAX_NODES = 10_000
 
@@ -30,9 +33,7 @@ def flatten(graph: Any) -> Flat:
     edge names a node that is not there.
     """
     nodes, edges, given, result = _inline(graph, "")
-    shape = tuple(int(n) for n in nodes[given].input_type["input"])
-    if not shape or min(shape) < 1:
-        raise UnsupportedModel(f"an input of shape {shape}", where=printable(given), hint="fix it")
+    shape = _shape(nodes[given].input_type["input"], given)
     junctions = [n for n, x in nodes.items() if type(x).__name__ in ("Input", "Output")]
     for name in junctions:
         if name not in (given, result):
@@ -45,6 +46,19 @@ def flatten(graph: Any) -> Flat:
         what = f"{len(kept)} nodes, the limit is {MAX_NODES}"
         raise UnsupportedModel(what, where="NIR graph", hint="split the network")
     return Flat(kept, tuple(dict.fromkeys(edges)), given, result, shape)
+
+
+def _shape(held: Any, name: str) -> tuple[int, ...]:
+    """Of the input, from what its node holds."""
+    found = np.ravel(np.asarray(held))
+    whole = found.dtype.kind in "iuf" and (found == np.rint(found)).all()
+    if not found.size or not whole or found.min() < 1 or np.prod(found, dtype=float) > MAX_ELEMENTS:
+        what = f"an input of shape {printable(str(found.tolist()))}"
+        hint = (
+            f"give the sizes of its axes, each at least 1, at most {MAX_ELEMENTS} elements in all"
+        )
+        raise UnsupportedModel(what, where=printable(name), hint=hint)
+    return tuple(int(n) for n in found)
 
 
 def _inline(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]], str, str]:

@@ -30,7 +30,7 @@ def delayed_edges(flat: Flat) -> frozenset[tuple[str, str]]:
     neurons = {n for n, node in flat.nodes.items() if type(node).__name__ in NEURONS}
     found = set()
     for source in neurons:
-        back_to_source = _leading_to(source, after)
+        back_to_source = leading_to(source, after)
         for target in after[source]:
             reached = _next_neurons(target, after, neurons, flat.output)
             back = {n for n in reached & back_to_source if rank.get(n, 0) <= rank.get(source, 0)}
@@ -57,7 +57,7 @@ def _distances(start: str, after: dict[str, list[str]]) -> dict[str, int]:
     return rank
 
 
-def _leading_to(goal: str, after: dict[str, list[str]]) -> set[str]:
+def leading_to(goal: str, after: dict[str, list[str]]) -> set[str]:
     """All nodes from which ``goal`` is reached, itself included."""
     before: dict[str, list[str]] = {name: [] for name in after}
     for source, targets in after.items():

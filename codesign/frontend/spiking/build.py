@@ -81,11 +81,12 @@ class _Builder:
         self._names = {name: names.unique(name) for name in network.layers}
         self._wires: dict[str, Wire] = {}
         self._late: dict[str, Wire] = {}
+        self._order = ordered(network)  # first, for what it says of loops without delay
         self._extra = extra_bits(network, formats.input.frac, formats.weights.frac)
 
     def run(self, metadata: Metadata) -> ModelProto:
         self._wires[INPUT] = self._quantized_input()
-        order = ordered(self._net)
+        order = self._order
         shapes = self._shapes(order)
         for name, layer in self._net.layers.items():
             if isinstance(layer, DelayLine):

@@ -56,7 +56,7 @@ class Holder:
                 where=where,
                 hint="give its format more bits, or fewer fraction bits",
             )
-        self._compare(values, np.ldexp(codes, -frac), what, where, f"multiple of 2^-{frac}")
+        self._compare(values, np.ldexp(codes, -frac), what, where, f"multiple of 2^{-frac}")
         return codes.astype(np.int64)
 
     def shifts(self, decays: np.ndarray, where: str) -> np.ndarray:

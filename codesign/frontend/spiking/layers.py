@@ -128,6 +128,9 @@ def per_channel(values: np.ndarray, shape: Shape, where: str) -> np.ndarray:
 
     Raises :class:`UnsupportedModel` where they differ within a channel, or do not broadcast.
     """
+    if not all(shape):
+        hint = "leave the layer out, or export the network again"
+        raise UnsupportedModel(f"neurons of shape {shape}: there are none", where=where, hint=hint)
     try:
         whole = np.broadcast_to(np.asarray(values, np.float64), shape).reshape(shape[0], -1)
     except ValueError:

@@ -31,6 +31,8 @@ def ordered(network: Network) -> list[str]:
             if not waiting[target]:
                 ready.append(target)
     left = [name for name in network.layers if name not in done]
+    while ends := [name for name in left if not set(readers[name]) & set(left)]:
+        left = [name for name in left if name not in ends]  # they only read what a loop gives
     if left:
         raise UnsupportedModel(
             f"layers in a loop without a neuron or delay: {', '.join(map(printable, left[:6]))}",
