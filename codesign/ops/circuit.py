@@ -44,7 +44,9 @@ class CircuitOp(Op):
     flows_unrolled: ClassVar[bool] = False
     #: Whether its cycles depend on what it reads; then :meth:`timing_of` says how.
     data_dependent: ClassVar[bool] = False
-    #: Whether its input are address events; then :meth:`timing_of_events` says what they cost.
+    #: Whether its input can come as address events: :meth:`arrivals`, and plans of ``simd`` 0.
+    takes_events: ClassVar[bool] = False
+    #: Whether these alone decide its cycles; then :meth:`timing_of_events` says what they cost.
     by_events: ClassVar[bool] = False
 
     def lanes_in(self, plan: Plan) -> int:
@@ -115,6 +117,12 @@ class CircuitOp(Op):
 
     def timing_of_events(self, ins: list[Value], plan: Plan, came: Arrivals) -> Any:
         """The event model for these events, of an operation that takes events."""
+        raise NotImplementedError
+
+    def arrivals(self, x: Value, codes: Any, frames: int) -> Arrivals:
+        """The events of the first ``frames`` frames of ``codes`` (what :meth:`timing_of` takes; of
+        None: the spikes it is planned for) of its input ``x``, of an operation that takes events.
+        """
         raise NotImplementedError
 
     def stream_plan(self, lanes: int) -> Plan:

@@ -12,15 +12,16 @@ from codesign import learning
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Op, Value, record, register
-from codesign.ir.plan import Plan
-from codesign.learning.header import header_rows, split, with_header
+from codesign.ir.plan import Dense, Events, Form, Plan
+from codesign.learning.header import header_bits, header_rows, split, with_header
 from codesign.learning.taught import Taught, TaughtRun
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
-from codesign.ops.event_op import MOST_FRAMES, WIDEST_SCAN
+from codesign.ops.event_op import MOST_FRAMES, WIDEST_SCAN, events_of
 from codesign.ops.first_spike import SPIKES
 from codesign.ops.neuron import word_format
 from codesign.schema import Cost
+from codesign.spikes.arrivals import Arrivals
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
@@ -35,7 +36,8 @@ class EventLearning(CircuitOp):
     """``layer`` with the learning signal ``rival``, from its first ``weights``, int64 [inputs, N].
 
     Reads spikes (rows + steps, inputs): a header in the first rows
-    (:mod:`codesign.learning.header`: whether the frame learns, and its target), then the steps.
+    (:mod:`codesign.learning.header`: whether the frame learns, and its target), then the steps;
+    all as address events in a plan of ``simd`` 0.
     Gives spikes (steps, N), with a header of their own where ``passes`` (a learning layer follows).
     Weights go on from frame to frame. ``expected``: spikes a step it is planned for.
     """
@@ -48,6 +50,7 @@ class EventLearning(CircuitOp):
     expected: int
 
     data_dependent: ClassVar[bool] = True
+    takes_events: ClassVar[bool] = True
 
     @property
     def carries(self) -> bool:
@@ -100,6 +103,15 @@ class EventLearning(CircuitOp):
     def lanes_in(self, plan: Plan) -> int:
         return plan.simd
 
+    def form_in(self, plan: Plan, port: int = 0) -> Form:
+        return Dense(plan.simd) if plan.simd else Events(1)
+
+    def arrivals(self, x: Value, codes: Any, frames: int) -> Arrivals:
+        if codes is None:
+            codes = self._usual()
+        found = codes.codes if isinstance(codes, Work) else np.asarray(codes)
+        return Arrivals.of(found.reshape(-1, *self.in_shape)[:frames])
+
     def stream_plans(self, ins: list[Value]) -> list[Plan]:
         """The fewest lanes first; scanning takes at most an eighth of the events' work."""
         outputs, inputs = self.layer.outputs, self.layer.inputs
@@ -117,7 +129,9 @@ class EventLearning(CircuitOp):
         out, format = self.infer(*ins)
         core = self.rtl(ins, Value("o", out, format), plan).core
         active = min(self.layer.inputs, self.expected + self.expected // 2)
-        head = self.rows * self.layer.inputs // plan.simd
+        head = self.rows + header_bits(self.rival.classes)
+        if plan.simd:
+            head = self.rows * self.layer.inputs // plan.simd
         return int(head + self.steps * core.step_cycles(self.expected, active, True))
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
@@ -145,22 +159,41 @@ class EventLearning(CircuitOp):
 
     def work(self, x: np.ndarray, run: TaughtRun, simd: int) -> Work:
         """What frames ``x`` give to do, of which ``run`` is the run."""
-        spikes, learn, _ = split(x.reshape(-1, *self.in_shape), self.rival.classes)
-        shape = (len(spikes), self.steps)
+        shape = (len(run.spikes), self.steps)
         active = np.array(run.log.active).reshape(shape)
-        return _work(spikes, learn, active, np.array(run.log.changes).reshape(shape), simd)
+        return self._work(x, active, np.array(run.log.changes).reshape(shape), simd)
 
     def _busy(self, x: np.ndarray, plan: Plan) -> Work:
         """As :meth:`work` without the weights: every step of a frame that learns changes some."""
-        spikes, learn, _ = split(np.asarray(x).reshape(-1, *self.in_shape), self.rival.classes)
+        x = np.asarray(x).reshape(-1, *self.in_shape)
+        spikes, learn, _ = split(x, self.rival.classes)
         active = np.zeros(spikes.shape[:2], np.int64)
         rule, trace = self.layer.rule, np.zeros(spikes[:, 0].shape, np.int64)
         for t in range(self.steps):
             active[:, t] = ((trace > 0) | (spikes[:, t] > 0)).sum(axis=1)
             trace = rule.decay(trace, spikes[:, t])
-        return _work(
-            spikes, learn, active, np.broadcast_to(learn[:, None], active.shape), plan.simd
-        )
+        return self._work(x, active, np.broadcast_to(learn[:, None], active.shape), plan.simd)
+
+    def _work(self, x: np.ndarray, active: np.ndarray, changes: np.ndarray, simd: int) -> Work:
+        from codesign.hdl.learning.timing import FrameWork, StepWork
+
+        x = x.reshape(-1, *self.in_shape)
+        spikes, learn, _ = split(x, self.rival.classes)
+        header = np.count_nonzero(x[:, : self.rows], axis=(1, 2))
+        beats = spikes.reshape(*active.shape, -1, simd or self.layer.inputs)
+        scanned = np.count_nonzero(beats, axis=3)
+        frames = [
+            FrameWork(
+                bool(learn[n]),
+                tuple(
+                    StepWork(tuple(scanned[n, t].tolist()), int(active[n, t]), bool(changes[n, t]))
+                    for t in range(self.steps)
+                ),
+                int(header[n]),
+            )
+            for n in range(len(x))
+        ]
+        return Work(frames, x)
 
     def _usual(self) -> np.ndarray:
         """Frames that learn, with the expected number of spikes, evenly spread."""
@@ -192,41 +225,22 @@ class EventLearning(CircuitOp):
         )
 
     def realisation(self, plan: Plan) -> str:
-        return f"events, {plan.pe} synapses a cycle, learns {self.layer.rule.weight.bits} bit"
+        bits = self.layer.rule.weight.bits
+        return f"{events_of(plan)}, {plan.pe} synapses a cycle, learns {bits} bit"
 
 
 class Work(Sequence[Any]):
-    """The work of frames (:class:`codesign.hdl.learning.timing.FrameWork`), which can be cut."""
+    """The work of frames (:class:`codesign.hdl.learning.timing.FrameWork`), which can be cut.
+    ``codes``: these frames, int64 [n, rows + steps, inputs]."""
 
-    def __init__(self, frames: Sequence[Any]) -> None:
-        self._frames = tuple(frames)
+    def __init__(self, frames: Sequence[Any], codes: np.ndarray) -> None:
+        self._frames, self.codes = tuple(frames), codes
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, at: Any) -> Any:
-        return Work(self._frames[at]) if isinstance(at, slice) else self._frames[at]
-
-
-def _work(
-    spikes: np.ndarray, learn: np.ndarray, active: np.ndarray, changes: np.ndarray, simd: int
-) -> Work:
-    from codesign.hdl.learning.timing import FrameWork, StepWork
-
-    frames, steps, inputs = spikes.shape
-    scanned = np.count_nonzero(spikes.reshape(frames, steps, inputs // simd, simd), axis=3)
-    return Work(
-        [
-            FrameWork(
-                bool(learn[n]),
-                tuple(
-                    StepWork(tuple(scanned[n, t].tolist()), int(active[n, t]), bool(changes[n, t]))
-                    for t in range(steps)
-                ),
-            )
-            for n in range(frames)
-        ]
-    )
+        return Work(self._frames[at], self.codes[at]) if isinstance(at, slice) else self._frames[at]
 
 
 @dataclass(frozen=True, eq=False)

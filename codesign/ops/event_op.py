@@ -11,11 +11,10 @@ import numpy as np
 from codesign.ir import Value
 from codesign.ir.plan import Events, Form, Plan
 from codesign.ops.circuit import CircuitOp, divisors
+from codesign.spikes.arrivals import Arrivals
 
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
-
-    from codesign.spikes.arrivals import Arrivals
 
 #: Frames that a simulation of the usual spikes may take.
 MOST_FRAMES = 64
@@ -31,6 +30,7 @@ class EventOp(CircuitOp):
     expected: int
 
     data_dependent: ClassVar[bool] = True
+    takes_events: ClassVar[bool] = True
     by_events: ClassVar[bool] = True
     #: Whether what it makes are events as well; then :meth:`passes` says which.
     gives_events: ClassVar[bool] = False
@@ -42,6 +42,10 @@ class EventOp(CircuitOp):
     def passes(self, x: Value, came: Arrivals) -> Arrivals:
         """The events it makes of those of ``x``, in their order."""
         raise NotImplementedError
+
+    def arrivals(self, x: Value, codes: Any, frames: int) -> Arrivals:
+        codes = self.usual(x, frames) if codes is None else codes
+        return Arrivals.of(codes.reshape(codes.shape[0], x.shape[0], -1)[:frames])
 
     def usual(self, x: Value, frames: int) -> np.ndarray:
         """Frames of ``x`` with the expected number of spikes in each step, evenly spread: int64

@@ -142,7 +142,7 @@ def value_forms(circuit: Circuit, plans: Mapping[str, Plan]) -> dict[str, Form]:
     first, port = readers[0]
     source: Form = Dense(lanes_in(first, plans[first.name], port))
     for layer, port in readers:
-        if layer.head.by_events and not plans[layer.name].simd:
+        if layer.head.takes_events and not plans[layer.name].simd:
             source = form_in(layer, plans[layer.name], port)
     found = {circuit.source.name: source}
     for layer in circuit.layers:

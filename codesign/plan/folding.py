@@ -103,15 +103,13 @@ def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, forms: Sequence[Form]
 def check_event_input(circuit: Circuit) -> None:
     """``UsageError`` where no layer takes the input as address events."""
     readers = [layer for layer, _ in circuit.readers(circuit.source)]
-    if any(layer.head.by_events for layer in readers):
+    if any(layer.head.takes_events for layer in readers):
         return
     first, format = readers[0], circuit.source.format
     hint = "give --activity as well: it makes layers between spikes event-driven"
-    if first.head.data_dependent:
-        hint = "leave --input out: before its spikes, a layer that learns reads what to learn"
-    elif format.lo or format.hi > 255 or len(circuit.source.shape) < 2:
+    if format.lo or format.hi > 255 or len(circuit.source.shape) < 2:
         hint = "events are spikes: train on an input of 0 and 1 (or counts) at every time step"
-    elif any(layer.head.by_events for layer in circuit.layers):
+    elif any(layer.head.takes_events for layer in circuit.layers):
         hint = "what reads the input must lead from spikes to neurons, or pool them; else leave "
         hint += "--input out: the circuit finds the events itself"
     raise UsageError(

@@ -25,7 +25,7 @@ def plan_stream(
     """
     op, ins = layer.head, circuit.graph.ins(layer.nodes[0])
     options = op.stream_plans(ins)
-    if levels and op.by_events:
+    if levels and op.takes_events:
         options = [replace(plan, simd=0, levels=levels) for plan in options]
     least = min(value.elements for value in (*ins, layer.target)) // steps
     if steps > 1:

@@ -25,13 +25,11 @@ def traffic_of(circuit: Circuit, seen: Seen, frames: int) -> Traffic:
     """
     found: dict[str, Arrivals] = {}
     for layer in circuit.layers:
-        if not isinstance(layer.head, EventOp):
+        if not layer.head.takes_events:
             continue
         source, node = layer.source, layer.nodes[0].name
         if source.name not in found:
-            codes = seen[node] if node in seen else layer.head.usual(source, frames)
-            shape = codes.shape[0], source.shape[0], -1
-            found[source.name] = Arrivals.of(codes.reshape(shape)[:frames])
-        if layer.head.gives_events:
+            found[source.name] = layer.head.arrivals(source, seen.get(node), frames)
+        if isinstance(layer.head, EventOp) and layer.head.gives_events:
             found[layer.target.name] = layer.head.passes(source, found[source.name])
     return found

@@ -1,6 +1,7 @@
 """What is said of a frame, as spikes before its own: whether to learn it, and its target."""
 
 from collections.abc import Iterable
+from itertools import repeat
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream
@@ -9,6 +10,7 @@ from amaranth.lib.wiring import Flow, In, Out
 from codesign.hdl.events import Process, Stage, Wire
 from codesign.hdl.learning.rival import frame_layout
 from codesign.hdl.memories import Counter
+from codesign.hdl.spikes.aer import event_signature
 from codesign.hdl.stream import Component, stream_signature
 from codesign.learning.header import header_bits, header_rows
 
@@ -37,7 +39,7 @@ class HeaderStrip(_Headed):
 
     def timing(self) -> "StripTiming":
         """The event model of this component."""
-        return StripTiming(self._head, self._body)
+        return StripTiming(repeat((self._head, self._body)))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -58,6 +60,57 @@ class HeaderStrip(_Headed):
         with m.If(self.frame.ready):
             m.d.sync += self.frame.valid.eq(0)
         with m.If(taken & (beat.value == self._head - 1)):
+            m.d.sync += self.frame.valid.eq(1)
+        m.d.comb += [
+            self.frame.payload.learn.eq(bits[0]),
+            self.frame.payload.target.eq(Cat(*bits[1:])),
+        ]
+        return m
+
+
+class EventStrip(Component):
+    """:class:`HeaderStrip` for address events over ``elements``: ``i``: ``rows`` steps of a header,
+    each bit of which is an event where it is 1 (bit n at address ``n % elements`` of step
+    ``n // elements``), then ``steps`` steps of spikes. ``o``: those steps; ``frame``: what the
+    header of each frame says. Events of the header at other addresses mean nothing."""
+
+    def __init__(self, elements: int, steps: int, classes: int) -> None:
+        self._elements, self._steps, self._classes = elements, steps, classes
+        self.rows = header_rows(classes, elements)
+        events = event_signature(elements)
+        super().__init__(
+            {
+                "i": In(events),
+                "o": Out(events),
+                "frame": Out(stream.Signature(frame_layout(classes))),
+            }
+        )
+
+    def timing(self, beats: Iterable[tuple[int, int]]) -> "StripTiming":
+        """The event model for frames of so many beats of header and of spikes, ends of steps
+        included."""
+        return StripTiming(beats)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        data = self.i.payload.data
+        taken, heading, over = Signal(), Signal(), Signal()
+        m.d.comb += [taken.eq(self.i.valid & self.i.ready), over.eq(taken & data.step_end)]
+        step = Counter(m, "step", self.rows + self._steps, over)
+        m.d.comb += [
+            heading.eq(step.value < self.rows),
+            self.i.ready.eq(Mux(heading, ~self.frame.valid, self.o.ready)),
+            self.o.valid.eq(self.i.valid & ~heading),
+            self.o.payload.eq(self.i.payload),
+        ]
+        bits = [Signal(name=f"header{n}") for n in range(header_bits(self._classes))]
+        for n, bit in enumerate(bits):
+            row, address = divmod(n, self._elements)
+            with m.If(taken & ~data.step_end & (step.value == row) & (data.address == address)):
+                m.d.sync += bit.eq(1)
+        with m.If(self.frame.valid & self.frame.ready):  # no beat of a header is taken in this cycle
+            m.d.sync += [self.frame.valid.eq(0), Cat(*bits).eq(0)]
+        with m.If(over & (step.value == self.rows - 1)):
             m.d.sync += self.frame.valid.eq(1)
         m.d.comb += [
             self.frame.payload.learn.eq(bits[0]),
@@ -102,12 +155,13 @@ class HeaderInsert(_Headed):
 
 
 class StripTiming(Stage):
-    """Event model of :class:`HeaderStrip`."""
+    """Event model of :class:`HeaderStrip` and :class:`EventStrip`; ``beats``: of the header and of
+    the spikes of each frame."""
 
     frame: Wire
 
-    def __init__(self, head: int, body: int) -> None:
-        self._head, self._body = head, body
+    def __init__(self, beats: Iterable[tuple[int, int]]) -> None:
+        self._beats = beats
 
     def processes(self) -> Iterable[Process]:
         yield self._run()
@@ -115,12 +169,12 @@ class StripTiming(Stage):
     def _run(self) -> Process:
         i, o, frame = self.i, self.o, self.frame
         n, previous, told, given = 0, -1, 0, 0
-        while True:
-            for beat in range(self._head + self._body):
+        for head, body in self._beats:
+            for beat in range(head + body):
                 if len(i.valid.at) <= n:
                     yield i.valid, n
                 t = max(i.valid.at[n], previous + 1)
-                if beat < self._head:
+                if beat < head:
                     if told:  # the header before must have been taken
                         if len(frame.taken.at) < told:
                             yield frame.taken, told - 1
@@ -133,7 +187,7 @@ class StripTiming(Stage):
                     given += 1
                 i.taken.put(t)
                 n, previous = n + 1, t
-                if beat == self._head - 1:
+                if beat == head - 1:
                     frame.valid.put(t + 1)
                     told += 1
 

@@ -1,4 +1,4 @@
-"""A dense layer that learns, as one stream component: dense spikes in, dense spikes out."""
+"""A dense layer that learns, as one stream component: spikes or events in, dense spikes out."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.events import Process, Stage, link
 from codesign.hdl.fork import Fork
-from codesign.hdl.learning.header import HeaderInsert, HeaderStrip
+from codesign.hdl.learning.header import EventStrip, HeaderInsert, HeaderStrip, StripTiming
 from codesign.hdl.learning.layer import LearningDense
 from codesign.hdl.learning.network import FrameGate
 from codesign.hdl.learning.rival import RivalSignal, frame_layout
@@ -25,8 +25,9 @@ class TaughtDense(Component):
     """``layer`` with its learning signal ``rival`` and its first ``weights``.
 
     ``i``: frames of a header (:class:`HeaderStrip`: whether the frame learns, and its target) and
-    ``steps`` rows of spikes, ``simd`` (a divisor of the inputs) a beat. ``o``: ``steps`` rows of
-    the outputs' spikes, ``lanes`` a beat, with a header of their own where ``passes`` says so.
+    ``steps`` rows of spikes, ``simd`` (a divisor of the inputs) a beat; with ``simd`` 0 all of
+    them as address events (:class:`EventStrip`). ``o``: ``steps`` rows of the outputs' spikes,
+    ``lanes`` a beat, with a header of their own where ``passes`` says so.
     ``load``: the weights; an access waits until the weights of the last frame are written.
 
     States are shown by ``core.neurons``. ``log_pre`` (input, trace), ``log_post`` (group, Psi
@@ -53,8 +54,12 @@ class TaughtDense(Component):
             layer, weights, steps=steps, lanes=lanes, weight_memory=weight_memory
         )
         self.signal = RivalSignal(rival, steps=steps, lanes=lanes, bits=layer.rule.signal.bits)
-        self.strip = HeaderStrip(inputs, steps, simd, classes)
-        self.scan = SpikeScan(inputs, steps, simd)
+        self.scan = SpikeScan(inputs, steps, simd) if simd else None
+        self.strip = (
+            HeaderStrip(inputs, steps, simd, classes)
+            if simd
+            else EventStrip(inputs, steps, classes)
+        )
         self.gate = FrameGate(inputs, steps, layout)
         self.insert = HeaderInsert(layer.outputs, steps, lanes, classes) if passes else None
         self.slice = RegisterSlice(self.strip.i.payload.shape())
@@ -70,7 +75,7 @@ class TaughtDense(Component):
         }
         super().__init__(
             {
-                "i": In(stream_signature(unsigned(1), simd)),
+                "i": In(stream.Signature(self.strip.i.payload.shape())),
                 "o": Out(stream_signature(unsigned(1), lanes)),
                 "load": In(load_signature()),
                 **{n: Out(stream.Signature(s, always_ready=True)) for n, s in logs.items()},
@@ -90,16 +95,20 @@ class TaughtDense(Component):
         m = Module()
         m.d.comb += Signal(name="o_transfer").eq(self.o.valid & self.o.ready)  # see Network
         parts = {
-            "slice": self.slice, "strip": self.strip, "scan": self.scan, "gate": self.gate,
-            "core": self.core, "signal": self.signal,
+            "slice": self.slice, "strip": self.strip, "gate": self.gate, "core": self.core,
+            "signal": self.signal,
         }  # fmt: skip
         for name, part in parts.items():
             m.submodules[name] = part
         core, signal = self.core, self.signal
         wiring.connect(m, wiring.flipped(self.i), self.slice.i)
         wiring.connect(m, self.slice.o, self.strip.i)
-        wiring.connect(m, self.strip.o, self.scan.i)
-        wiring.connect(m, self.scan.o, self.gate.i)
+        if self.scan is None:
+            wiring.connect(m, self.strip.o, self.gate.i)
+        else:
+            m.submodules.scan = self.scan
+            wiring.connect(m, self.strip.o, self.scan.i)
+            wiring.connect(m, self.scan.o, self.gate.i)
         wiring.connect(m, self.gate.o, core.i)
         m.d.comb += core.learn.eq(self.gate.learn)
         wiring.connect(m, signal.signal, core.signal)
@@ -174,18 +183,23 @@ class TaughtTiming(Stage):
     def processes(self) -> Sequence[Process]:
         part, work = self._part, self._work
         learns = [frame.learns for frame in work]
-        front, strip, scan = part.slice.timing(), part.strip.timing(), _scan(part, work)
+        front, strip = part.slice.timing(), _strip(part, work)
         dense = DenseTiming(part.core, work)
         rival = RivalTiming(learns, part.steps, part.core.groups, part.classes)
         copies = Fork(part.core.o.payload.shape(), 2).timing()
         front.i = self.i
         link(front, strip)
-        link(strip, scan)
-        link(scan, dense)
+        stages: list[Stage] = [front, strip, dense, rival, copies]
+        if part.scan is None:
+            link(strip, dense)
+        else:
+            scan = _scan(work)
+            stages.append(scan)
+            link(strip, scan)
+            link(scan, dense)
         link(dense, copies)
         link(copies, rival, "o0", "i")
         link(rival, dense, "signal", "signal")
-        stages: list[Stage] = [front, strip, scan, dense, rival, copies]
         takers: list[Stage] = [dense, rival]
         if part.insert is None:
             copies.o1 = self.o  # type: ignore[attr-defined]
@@ -206,6 +220,18 @@ class TaughtTiming(Stage):
         return [process for stage in stages for process in stage.processes()]
 
 
-def _scan(part: TaughtDense, work: Sequence[FrameWork]) -> Stage:
+def _strip(part: TaughtDense, work: Sequence[FrameWork]) -> StripTiming:
+    """The strip of the frames' headers, whose beats of events are as many as their spikes."""
+    if isinstance(part.strip, HeaderStrip):
+        return part.strip.timing()
+    return part.strip.timing(
+        [
+            (part.strip.rows + frame.header, sum(step.events + 1 for step in frame.steps))
+            for frame in work
+        ]
+    )
+
+
+def _scan(work: Sequence[FrameWork]) -> Stage:
     """The scan of the frames' spikes: how many lie in each of its beats."""
     return ScanTiming(np.array([step.scanned for frame in work for step in frame.steps], np.int64))

@@ -26,10 +26,11 @@ class StepWork:
 
 @dataclass(frozen=True)
 class FrameWork:
-    """A frame: whether it learns, and its steps."""
+    """A frame: whether it learns, its steps, and spikes of its header."""
 
     learns: bool
     steps: tuple[StepWork, ...]
+    header: int
 
 
 class DenseTiming(Stage):

@@ -16,6 +16,10 @@ from tests.hdl import spike_harness as bench
 from tests.learning.examples import lif, tess
 
 FEW = settings(derandomize=True, deadline=None, database=None, max_examples=8)
+STALLS = [(0.0, 0.0), (0.4, 0.0), (0.0, 0.6), (0.3, 0.3)]
+#: (inputs, outputs, lanes, simd); simd 0: address events.
+SHAPES = [(6, 4, 4, 6), (6, 4, 2, 3), (2, 3, 1, 1), (9, 6, 2, 3)]
+EVENTS = [(6, 4, 4, 0), (2, 3, 1, 0), (1, 6, 3, 0), (9, 6, 2, 0)]
 
 
 def build(seed, inputs, outputs, lanes, simd, steps, classes, passes, reset, frames, rate=0.4):
@@ -33,10 +37,10 @@ def build(seed, inputs, outputs, lanes, simd, steps, classes, passes, reset, fra
     return part, Taught(layer, rival, lanes), weights, x, learn, target
 
 
-def work_of(x, learn, log, simd):
-    """What the frames give to do."""
-    frames, steps, _ = x.shape
-    scanned = np.count_nonzero(x.reshape(frames, steps, -1, simd), axis=3)
+def work_of(x, learn, header, log, simd):
+    """What the frames give to do; ``header``: its spikes in each."""
+    frames, steps, inputs = x.shape
+    scanned = np.count_nonzero(x.reshape(frames, steps, -1, simd or inputs), axis=3)
     active = np.array(log.active).reshape(frames, steps)
     changes = np.array(log.changes).reshape(frames, steps)
     return [
@@ -46,6 +50,7 @@ def work_of(x, learn, log, simd):
                 StepWork(tuple(scanned[n, t].tolist()), int(active[n, t]), bool(changes[n, t]))
                 for t in range(steps)
             ),
+            int(header[n]),
         )
         for n in range(frames)
     ]
@@ -70,13 +75,32 @@ def compare(part, run, seen, passes, learn, target, classes):
 @FEW
 @given(
     seed=st.integers(0, 1000),
-    shape=st.sampled_from([(6, 4, 4, 6), (6, 4, 2, 3), (2, 3, 1, 1), (9, 6, 2, 3)]),
+    shape=st.sampled_from(SHAPES),
     steps=st.integers(1, 4),
     passes=st.booleans(),
     reset=st.sampled_from(["next", "same"]),
-    stalls=st.sampled_from([(0.0, 0.0), (0.4, 0.0), (0.0, 0.6), (0.3, 0.3)]),
+    stalls=st.sampled_from(STALLS),
 )
 def test_every_word_and_every_cycle(seed, shape, steps, passes, reset, stalls):
+    run_and_compare(seed, shape, steps, passes, reset, stalls)
+
+
+@FEW
+@given(
+    seed=st.integers(0, 1000),
+    shape=st.sampled_from(EVENTS),
+    steps=st.integers(1, 4),
+    passes=st.booleans(),
+    reset=st.sampled_from(["next", "same"]),
+    stalls=st.sampled_from(STALLS),
+)
+def test_every_word_and_every_cycle_of_events(seed, shape, steps, passes, reset, stalls):
+    """A header that is events too: one, two or four steps of it."""
+    run_and_compare(seed, shape, steps, passes, reset, stalls)
+
+
+def run_and_compare(seed, shape, steps, passes, reset, stalls):
+    """Everything that five frames make, and, where nothing stalls, when."""
     inputs, outputs, lanes, simd = shape
     classes = 5 if passes else outputs
     part, taught, weights, x, learn, target = build(
@@ -84,13 +108,17 @@ def test_every_word_and_every_cycle(seed, shape, steps, passes, reset, stalls):
     )
     run = taught.run(weights, x, learn, target)
     whole = with_header(x, learn.astype(int), target, classes)
-    words = bench.dense_words(whole.reshape(len(x), -1), part.i)
+    header = np.count_nonzero(whole[:, :-steps], axis=(1, 2))
+    if simd:
+        words = bench.dense_words(whole.reshape(len(x), -1), part.i)
+    else:
+        words = bench.event_words(whole, part.i.payload.shape())
     rows = header_rows(classes, outputs) if passes else 0
     beats = len(x) * (steps + rows) * outputs // lanes
     taps = (part.core.neurons.state_v, part.log_pre, part.log_post, part.log_weights)
     seen = bench.run(part, words, beats, stalls=stalls, seed=seed, taps=taps)
     if stalls == (0.0, 0.0):
-        work = work_of(x, learn, run.log, simd)
-        model = timing.drive(lambda: [part.timing(work)], len(words) // len(x), len(x))
+        work = work_of(x, learn, header, run.log, simd)
+        model = timing.drive(lambda: [part.timing(work)], len(words), 1)
         assert (seen.taken, seen.given) == model
     compare(part, run, seen, passes, learn, target, classes)
