@@ -36,12 +36,13 @@ def learning_rule(
 
 
 def learning_data(
-    dataset: Annotated[str, typer.Argument(help="digits, mnist with --data, edges, poisson.")],
+    dataset: Annotated[str, typer.Argument(help="digits, mnist or events with --data, edges, ...")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The .npz to write.")],
     steps: Annotated[int, typer.Option(help="T, time steps of an input.", min=1)] = 4,
     encoding: Annotated[str, typer.Option(help="latency or rate; auto: as the data ask.")] = "auto",
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     data: Annotated[Path | None, typer.Option(help="The .npz of a data set on disk.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="Write address events.")] = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -51,12 +52,16 @@ def learning_data(
     [bold]Example[/bold]
 
       codesign learning-data digits --steps 4 -o digits.npz
+
+      codesign learning-data events --data camera.npz --steps 8 --events -o lessons.npz
     """
     from codesign.train.spiking.lessons import save_lessons
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
     with ui.working(f"encoding {dataset}"):
-        counts = save_lessons(dataset, out, steps=steps, encoding=encoding, seed=seed, data=data)
+        counts = save_lessons(
+            dataset, out, steps=steps, encoding=encoding, seed=seed, data=data, events=events
+        )
     text = (
         f"[bold]{out}[/bold]  {counts['frames']} frames to learn, {counts['test_frames']} to test"
     )

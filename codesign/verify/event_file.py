@@ -63,13 +63,18 @@ class EventFile:
                 hint="give the inputs as one array of numbers (.npy)",
             )
         steps = source.shape[0]
-        elements, found = source.elements // steps, []
+        found = self.spikes(steps, source.elements // steps, source.format.hi)
+        return found.reshape(len(found), -1)
+
+    def spikes(self, steps: int, elements: int, levels: int) -> np.ndarray:
+        """The same as spikes int64 [frames, steps, elements] in ``0..levels``."""
+        found = []
         cuts = np.searchsorted(self.frame, np.arange(self.frames + 1))
         for k, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False)):
             own = slice(a, b)
             columns = self.time[own], self.address[own], self.count[own]
             try:
-                events = Events(steps, elements, source.format.hi, *columns)
+                events = Events(steps, elements, levels, *columns)
             except ValueError as error:
                 raise UsageError(
                     f"frame {k}, {error}",
@@ -77,7 +82,7 @@ class EventFile:
                     hint=f"a frame has {steps} time steps and addresses 0..{elements - 1}, "
                     "sorted by time, then address, none twice in a step",
                 ) from error
-            found.append(decode(events).reshape(-1))
+            found.append(decode(events))
         return np.stack(found)
 
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from codesign.errors import UsageError
 from codesign.train.golden import load_golden
+from codesign.verify.event_file import EventFile
 
 #: Fewer frames could not be timed.
 FEWEST = 10
 FORMAT = (
     "an .npz with frames (samples, steps, inputs) of 0 and 1 and labels (samples), optionally "
-    "test_frames and test_labels; 'codesign learning-data' writes one"
+    "test_frames and test_labels; or with frame, time, address (one entry a spike, sorted) in the "
+    "place of frames, and test_frame, ...; 'codesign learning-data' writes one"
 )
 
 
@@ -31,8 +33,8 @@ class Lessons:
 
 
 def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
-    """Those of a file, checked for a network of ``shape`` (steps, inputs); without a test split
-    every fifth sample is for test."""
+    """Those of a file, frames of spikes or address events, checked for a network of ``shape``
+    (steps, inputs); without a test split every fifth sample is for test."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
@@ -40,6 +42,8 @@ def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
         raise UsageError(f"cannot read: {error}", where=str(path), hint=FORMAT) from error
     except (ValueError, EOFError, AttributeError) as error:
         raise UsageError(f"not an .npz of arrays: {error}", where=str(path), hint=FORMAT) from error
+    if "address" in found:
+        found = _from_events(found, shape, path)
     for name in ("frames", "labels"):
         if name not in found:
             raise UsageError(f"array '{name}' is missing", where=str(path), hint=FORMAT)
@@ -49,6 +53,33 @@ def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
             found, "test_frames", "test_labels", shape, classes, path
         ))  # fmt: skip
     return _cut(path.name, x, y)
+
+
+def _from_events(
+    found: dict[str, np.ndarray], shape: tuple[int, int], path: Path
+) -> dict[str, np.ndarray]:
+    """The arrays of a file of events, as those of one of frames."""
+    made: dict[str, np.ndarray] = {}
+    for prefix in ("", "test_"):
+        part = {
+            name.removeprefix(prefix): array
+            for name, array in found.items()
+            if name.startswith("test_") == bool(prefix)
+        }
+        if not part:
+            continue
+        where, labels = f"{path}{', arrays test_...' if prefix else ''}", part.pop("labels", None)
+        if labels is None or labels.ndim != 1:
+            what = "is missing" if labels is None else f"is {labels.shape}, not one for each frame"
+            raise UsageError(f"array '{prefix}labels' {what}", where=str(path), hint=FORMAT)
+        events = EventFile.of({"frames": np.array(len(labels)), **part}, where)
+        if events.frames != len(labels):
+            raise UsageError(
+                f"{events.frames} frames of events, but {len(labels)} labels", where=where
+            )
+        made[f"{prefix}frames"] = events.spikes(*shape, levels=1)
+        made[f"{prefix}labels"] = labels
+    return made
 
 
 def recorded_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:

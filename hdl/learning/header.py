@@ -108,7 +108,7 @@ class EventStrip(Component):
             row, address = divmod(n, self._elements)
             with m.If(taken & ~data.step_end & (step.value == row) & (data.address == address)):
                 m.d.sync += bit.eq(1)
-        with m.If(self.frame.valid & self.frame.ready):  # no beat of a header is taken in this cycle
+        with m.If(self.frame.valid & self.frame.ready):  # nothing else sets them in this cycle
             m.d.sync += [self.frame.valid.eq(0), Cat(*bits).eq(0)]
         with m.If(over & (step.value == self.rows - 1)):
             m.d.sync += self.frame.valid.eq(1)

@@ -11,10 +11,18 @@ from codesign.train.spiking.task import load_task
 
 
 def save_lessons(
-    dataset: str, out: Path, *, steps: int, encoding: str, seed: int, data: Path | None
+    dataset: str,
+    out: Path,
+    *,
+    steps: int,
+    encoding: str,
+    seed: int,
+    data: Path | None,
+    events: bool = False,
 ) -> dict[str, int]:
     """Write ``out``: frames, test_frames uint8 [n, steps, features] of 0 and 1, labels and
-    test_labels; how many frames there are of each."""
+    test_labels; how many frames there are of each. ``events``: in the place of frames int64 vectors
+    frame, time and address, one entry for each spike, in this order (and test_frame, ...)."""
     if out.suffix != ".npz":
         raise UsageError("labelled frames are written as .npz", where=str(out))
     task = load_task(dataset, encoding, steps, data, seed)
@@ -27,11 +35,13 @@ def save_lessons(
     if max(frames.max(), tests.max()) > 1:
         raise UsageError(f"'{dataset}' counts up to {int(frames.max())} events a step")
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        out,
-        frames=frames.astype(np.uint8),
-        labels=task.train_y,
-        test_frames=tests.astype(np.uint8),
-        test_labels=task.test_y,
-    )
+    arrays = _spikes("", frames, events) | _spikes("test_", tests, events)
+    np.savez_compressed(out, labels=task.train_y, test_labels=task.test_y, **arrays)  # type: ignore[arg-type]
     return {"frames": len(frames), "test_frames": len(tests)}
+
+
+def _spikes(prefix: str, frames: np.ndarray, events: bool) -> dict[str, np.ndarray]:
+    if not events:
+        return {f"{prefix}frames": frames.astype(np.uint8)}
+    columns = zip(("frame", "time", "address"), np.nonzero(frames), strict=True)
+    return {prefix + name: column for name, column in columns}
