@@ -26,17 +26,26 @@ def with_header(
     target, learn = np.asarray(target), np.asarray(learn)
     if len(target) != frames or len(learn) != frames:
         raise ValueError(f"{frames} frames, {len(target)} targets, {len(learn)} told to learn")
+    bad = np.flatnonzero((learn != 0) & (learn != 1))
+    if bad.size:
+        first = int(bad[0])
+        raise ValueError(f"'learn' of frame {first} is {int(learn[first])}, not 0 or 1")
+    check_target(target, classes)
+    rows = np.zeros((frames, header_rows(classes, elements) * elements), np.int64)
+    rows[:, 0] = learn
+    for bit in range(header_bits(classes) - 1):
+        rows[:, 1 + bit] = target >> bit & 1
+    return np.concatenate([rows.reshape(frames, -1, elements), spikes.astype(np.int64)], axis=1)
+
+
+def check_target(target: np.ndarray, classes: int) -> None:
+    """``ValueError`` for the first of ``target`` [frames] that is not of ``0..classes - 1``."""
     bad = np.flatnonzero((target < 0) | (target >= classes))
     if bad.size:
         first = int(bad[0])
         raise ValueError(
             f"the target of frame {first} is {int(target[first])}, not a class of 0..{classes - 1}"
         )
-    rows = np.zeros((frames, header_rows(classes, elements) * elements), np.int64)
-    rows[:, 0] = learn
-    for bit in range(header_bits(classes) - 1):
-        rows[:, 1 + bit] = target >> bit & 1
-    return np.concatenate([rows.reshape(frames, -1, elements), spikes.astype(np.int64)], axis=1)
 
 
 def split(frames: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Format, ScaledInt
 from codesign.ir import Op, Value, record, register
 from codesign.ir.plan import Dense, Events, Form, Plan
-from codesign.learning.header import header_bits, header_rows, split, with_header
+from codesign.learning.header import check_target, header_bits, header_rows, split, with_header
 from codesign.learning.taught import Taught, TaughtRun
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
@@ -75,8 +75,10 @@ class EventLearning(CircuitOp):
 
     def run(self, x: np.ndarray, lanes: int = 0, weights: np.ndarray | None = None) -> TaughtRun:
         """All that frames ``x`` int64 [n, rows + steps, inputs] do, from ``weights`` or those it
-        begins with, ``lanes`` outputs at a time (which decides the order of the log)."""
+        begins with, ``lanes`` outputs at a time (which decides the order of the log).
+        ``ValueError`` for a header without a class."""
         spikes, learn, target = split(x.reshape(-1, *self.in_shape), self.rival.classes)
+        check_target(target, self.rival.classes)
         taught = Taught(self.layer, self.rival, lanes or self.layer.outputs)
         first = self.weights if weights is None else weights
         return taught.run(first, spikes, learn, target)

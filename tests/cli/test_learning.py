@@ -44,3 +44,25 @@ def test_a_network_learns_digits_on_the_chip(
     assert not run("report", build, "-q")
     page = (Path(build) / "reports/report.html").read_text()
     assert "Learning on the chip" in page and "1,437 frames" in page.replace("\u202f", ",")
+
+
+@pytest.mark.slow
+def test_a_network_learns_from_the_events_of_a_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Moving edges: the events that the generated set makes are kept as a camera's would be, go in
+    as address events with the header before them, and are learned."""
+    pytest.importorskip("torch")
+    net, rule, data, build = (str(tmp_path / n) for n in ("n.onnx", "l.toml", "d.npz", "build"))
+    assert not run("train", "edges", "--spiking", "--steps", "8", "--layers", ",",
+                   "--readout", "count", "--epochs", "1", "-o", net, "-q")  # fmt: skip
+    assert not run("learning-rule", net, "-o", rule, "-q")
+    assert not run("learning-data", "edges", "--steps", "8", "--events", "-o", data, "-q")
+    assert not run("generate", net, "-o", build, "--learn", rule, "--input", "events", "-q")
+    capsys.readouterr()
+    assert not run("verify", build, "--data", data, "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert not any(link["mismatches"] for link in found["evidence"])
+    learned = found["learning"]
+    assert learned["frames"] == 800 and learned["test_frames"] == 200
+    assert learned["before"] < 0.6 and learned["after"] >= 0.9

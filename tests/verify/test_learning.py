@@ -19,11 +19,13 @@ from codesign.ir import Graph, Node
 from codesign.ir.serialize import load_graph, save_graph
 from codesign.learnfile import LearnFile, read_learning
 from codesign.learning import LearningLayer, Rival
+from codesign.learning.header import with_header
 from codesign.learnstart import starting_rule
 from codesign.neurons import Leak
 from codesign.ops.event_learning import EventLearning
 from codesign.passes import lower
 from codesign.reference.learning import addresses, from_words, to_words
+from codesign.train.spiking.lessons import save_lessons
 from codesign.verify.learning import Pupil, compared
 from codesign.verify.lessons import random_lessons, read_lessons
 from tests.spiking import networks
@@ -62,6 +64,45 @@ def test_training_runs_are_proven(design: Design) -> None:
     assert found.words > 1000 and len(found.curve) == 20
     assert found.cycles_passing < found.cycles_learning
     assert sum(e.link == "cycles predicted = measured" for e in report.evidence) == 3
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Design:
+    """2-3 neurons, 3 steps, whose input comes as address events: two steps of them are header."""
+    model = networks.event_network((2, 3), STEPS)
+    path = tmp_path_factory.mktemp("events") / "build"
+    return generate(model, path, learn=rule_of(model), input="events")
+
+
+def test_training_runs_of_events_are_proven(events: Design) -> None:
+    manifest = BuildDir(events.path).manifest
+    port = manifest.input
+    assert port.events is not None and port.events.steps == 2 + STEPS and port.data_bits == 8
+    assert [layer.simd for layer in manifest.layers if layer.style == "event"] == [0]
+    report = events.verify(random_frames=40, cocotb=False)
+    assert report.ok and report.learning is not None and report.learning.weights_changed
+    found = [e.note for e in report.evidence if e.link == "cycles predicted = measured"]
+    assert len(found) == 3 and len(set(found)) == 3
+
+
+def test_another_header_of_events_is_found(events: Design) -> None:
+    """Other targets, or no learning, in the reference than on the wire."""
+    pupil, frames = run_of(events)
+    lessons = random_lessons(60, pupil.shape, pupil.classes, 5)
+    x, y = lessons.x, lessons.y
+    for other in (pupil.frames(x, (y + 1) % 3, True), pupil.frames(x, y, False)):
+        codes, weights = compared(pupil, frames, pupil.reference(other), "another header")
+        assert codes.mismatches and weights.mismatches
+
+
+def test_a_header_without_a_class_is_refused(events: Design) -> None:
+    pupil, frames = run_of(events)
+    frames = frames.reshape(len(frames), *pupil.circuit.source.shape)
+    frames[7, 0, 1] = frames[7, 1, 0] = 1  # both bits of the target: 3
+    with pytest.raises(ValueError, match=r"target of frame 7 is 3, not a class of 0\.\.2"):
+        pupil.reference(frames)
+    with pytest.raises(ValueError, match="'learn' of frame 1 is 2, not 0 or 1"):
+        with_header(frames[:3, 2:], np.array([0, 2, 1]), np.zeros(3, np.int64), 3)
 
 
 def run_of(design: Design, root: Path | None = None) -> tuple[Pupil, np.ndarray]:
@@ -268,22 +309,12 @@ def test_what_is_recurrent_or_late_is_refused_by_name(
         starting_rule(lower(import_qonnx(late_network(loop)).graph))
 
 
-@pytest.mark.parametrize(
-    ("runtime", "message"),
-    [
-        (False, r"layer 'lif0': .*cannot come as events: 'lif0' \(event_learning\) takes none"),
-        (True, "--runtime-weights and --learn exclude each other"),
-    ],
-)
-def test_events_do_not_teach(tmp_path: Path, runtime: bool, message: str) -> None:
-    """Layers that learn have their weights on AXI4-Lite; their input is dense, with a header."""
+def test_weights_are_written_by_learning_or_by_the_bus(tmp_path: Path) -> None:
+    """Layers that learn have their weights on AXI4-Lite anyway."""
     model = networks.event_network(SIZES, STEPS)
-    with pytest.raises(UsageError, match=message) as caught:
-        generate(
-            model, tmp_path / "build", learn=rule_of(model), input="events",
-            runtime_weights=runtime,
-        )  # fmt: skip
-    assert "learns" in str(caught.value) or runtime
+    message = "--runtime-weights and --learn exclude each other"
+    with pytest.raises(UsageError, match=message):
+        generate(model, tmp_path / "build", learn=rule_of(model), runtime_weights=True)
     assert not (tmp_path / "build").exists()
 
 
@@ -297,8 +328,6 @@ def test_unknown_layers_and_gaps_are_refused(tmp_path: Path) -> None:
     gap = rule.model_copy(update={"layers": {"lif1": last}})
     with pytest.raises(UnsupportedModel, match="'lif0' does not learn, a layer behind it does"):
         generate(model, tmp_path / "build", learn=gap)
-    with pytest.raises(UsageError, match="exclude each other"):
-        generate(model, tmp_path / "build", learn=rule, runtime_weights=True)
 
 
 def test_bad_lessons_are_refused(tmp_path: Path) -> None:
@@ -319,6 +348,83 @@ def test_bad_lessons_are_refused(tmp_path: Path) -> None:
         read_lessons(path, (3, 6), 3)
     with pytest.raises(UsageError, match="cannot read"):
         read_lessons(tmp_path / "none.npz", (3, 6), 3)
+
+
+def event_lessons() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """20 labelled frames, the last silent, and 10 to test with, 3 steps of 6 inputs: as frames, and
+    as events."""
+    rng = np.random.default_rng(0)
+    dense: dict[str, np.ndarray] = {}
+    events: dict[str, np.ndarray] = {}
+    for prefix, count in (("", 20), ("test_", 10)):
+        x = rng.integers(0, 2, (count, 3, 6))
+        x[19:] = 0
+        labels = {f"{prefix}labels": rng.integers(0, 3, count)}
+        dense |= {f"{prefix}frames": x, **labels}
+        names = (prefix + name for name in ("frame", "time", "address"))
+        events |= {**dict(zip(names, np.nonzero(x), strict=True)), **labels}
+    return dense, events
+
+
+def test_lessons_of_events_are_those_of_frames(tmp_path: Path) -> None:
+    dense, events = event_lessons()
+    found = []
+    for name, arrays in (("frames.npz", dense), ("events.npz", events)):
+        np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]
+        found.append(read_lessons(tmp_path / name, (3, 6), 3))
+    for name in ("x", "y", "test_x", "test_y"):
+        assert (getattr(found[0], name) == getattr(found[1], name)).all(), name
+    alone = {name: a for name, a in events.items() if not name.startswith("test_")}
+    np.savez(tmp_path / "alone.npz", **alone, frames=20)  # type: ignore[arg-type]
+    cut = read_lessons(tmp_path / "alone.npz", (3, 6), 3)
+    assert (len(cut.x), len(cut.test_x)) == (16, 4)
+
+
+def test_events_of_a_camera_become_lessons(tmp_path: Path) -> None:
+    """Ticks become steps; written as frames and as address events they are the same lessons."""
+    rng = np.random.default_rng(1)
+    t = np.sort(rng.integers(0, 90, (15, 40)), axis=1)
+    camera = {"t": t.reshape(-1), "x": rng.integers(0, 6, 600), "start": np.arange(16) * 40}
+    np.savez(tmp_path / "camera.npz", **camera, label=rng.integers(0, 3, 15), size=6, duration=90)
+    found = []
+    for name, events in (("frames.npz", False), ("events.npz", True)):
+        counts = save_lessons(
+            "events", tmp_path / name, steps=3, encoding="auto", seed=0,
+            data=tmp_path / "camera.npz", events=events,
+        )  # fmt: skip
+        assert counts == {"frames": 12, "test_frames": 3}
+        with np.load(tmp_path / name) as file:
+            assert ("address" in file.files) == events and ("frames" in file.files) != events
+        found.append(read_lessons(tmp_path / name, (3, 6), 3))
+    for name in ("x", "y", "test_x", "test_y"):
+        assert (getattr(found[0], name) == getattr(found[1], name)).all(), name
+
+
+def test_bad_lessons_of_events_are_refused(tmp_path: Path) -> None:
+    _, good = event_lessons()
+    swapped = good["time"].copy()
+    swapped[:2] = swapped[1::-1] + [1, 0]
+    for change, message in (
+        ({"address": good["address"] + 5}, r"frame 0, event \d: address .* lies outside 0..5"),
+        ({"time": good["time"] + 1}, r"time step 3 lies outside 0..2"),
+        ({"time": swapped}, "stands after"),
+        ({"address": 0 * good["address"]}, "is the same as the one before"),
+        ({"frame": good["frame"][::-1]}, "sort the events by frame"),
+        ({"frame": good["frame"] + 2}, "frames that are not 0..19"),
+        ({"frames": np.array(21)}, "21 frames of events, but 20 labels"),
+        ({"count": good["address"] + 2}, "lies outside 1..1"),
+        ({"polarity": good["address"]}, "has polarity"),
+        ({"test_time": good["test_time"] + 3}, r"arrays test_\.\.\.: frame 0, event 0: time step"),
+        ({"labels": np.full(20, 3)}, "label 0 is 3, the network has classes 0..2"),
+        ({"labels": np.array(3)}, "not one for each frame"),
+    ):
+        np.savez(tmp_path / "data.npz", **{**good, **change})
+        with pytest.raises(UsageError, match=message):
+            read_lessons(tmp_path / "data.npz", (3, 6), 3)
+    for name, message in (("labels", "'labels' is missing"), ("test_time", "lacks time")):
+        np.savez(tmp_path / "data.npz", **{n: a for n, a in good.items() if n != name})
+        with pytest.raises(UsageError, match=message):
+            read_lessons(tmp_path / "data.npz", (3, 6), 3)
 
 
 def test_options_of_other_designs_are_refused(design: Design, tmp_path: Path) -> None:
