@@ -383,16 +383,16 @@ def test_lessons_of_events_are_those_of_frames(tmp_path: Path) -> None:
 def test_events_of_a_camera_become_lessons(tmp_path: Path) -> None:
     """Ticks become steps; written as frames and as address events they are the same lessons."""
     rng = np.random.default_rng(1)
-    t = np.sort(rng.integers(0, 90, (15, 40)), axis=1)
-    camera = {"t": t.reshape(-1), "x": rng.integers(0, 6, 600), "start": np.arange(16) * 40}
-    np.savez(tmp_path / "camera.npz", **camera, label=rng.integers(0, 3, 15), size=6, duration=90)
+    t = np.sort(rng.integers(0, 90, (50, 12)), axis=1)
+    camera = {"t": t.reshape(-1), "x": rng.integers(0, 6, 600), "start": np.arange(51) * 12}
+    np.savez(tmp_path / "camera.npz", **camera, label=rng.integers(0, 3, 50), size=6, duration=90)
     found = []
     for name, events in (("frames.npz", False), ("events.npz", True)):
         counts = save_lessons(
             "events", tmp_path / name, steps=3, encoding="auto", seed=0,
             data=tmp_path / "camera.npz", events=events,
         )  # fmt: skip
-        assert counts == {"frames": 12, "test_frames": 3}
+        assert counts == {"frames": 40, "test_frames": 10}
         with np.load(tmp_path / name) as file:
             assert ("address" in file.files) == events and ("frames" in file.files) != events
         found.append(read_lessons(tmp_path / name, (3, 6), 3))
