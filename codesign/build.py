@@ -51,7 +51,7 @@ from codesign.plan.dataflow import (
     value_forms,
 )
 from codesign.plan.fifos import fifo_depths
-from codesign.plan.folding import layer_cost, unrolled_layers
+from codesign.plan.folding import layer_cost, missed_target, unrolled_layers
 from codesign.plan.loops import early_layers
 from codesign.plan.planfile import PlanFile
 from codesign.plan.schedule import layer_cycles, measure
@@ -202,13 +202,14 @@ def describe(
     circuit, plans = planned.circuit, planned.plans
     forms = value_forms(circuit, plans)
     cycles = measure(circuit, plans, planned.flow)
+    rows = _rows(planned)
     return Manifest(
         name=circuit.graph.name,
         rtl=["codesign_top.v"],
         input=port(circuit.source, forms[circuit.source.name], axis=True),
         output=port(circuit.target, forms[circuit.target.name], axis=True),
         taps=[tap for layer in circuit.layers for tap in _taps(planned, layer)],
-        layers=_rows(planned),
+        layers=rows,
         fifos=[_fifo(fifo) for fifo in planned.flow.fifos],
         edges=_edges(circuit, planned.flow, forms),
         registers=describe_regions(circuit, plans),
@@ -221,6 +222,7 @@ def describe(
         frames_depend=any(node.op.carries for node in circuit.graph.nodes),
         board=planned.board,
         target=planned.goal.describe(),
+        missed=missed_target(circuit, planned.goal, rows, cycles.ii),
         model_sha256=model_sha256,
         float_accuracy=float_accuracy,
         quantized_accuracy=quantized,

@@ -196,6 +196,27 @@ class Activity(Strict):
     expected: dict[str, int]
 
 
+class MissedTarget(Strict):
+    """A target that no folding reaches: ``target_ii`` cycles a frame were asked for, ``ii`` are
+    predicted. ``layer``: the slowest by itself, with ``layer_ii``; where that is no more than the
+    target, what the frame waits for lies between layers: a loop's own latency, or bursts."""
+
+    target_ii: int
+    ii: int
+    layer: str
+    layer_ii: int
+
+    def describe(self) -> str:
+        """One sentence for the terminal and the report."""
+        first = f"{self.target_ii} cycles a frame asked for, {self.ii} predicted"
+        if self.layer_ii > self.target_ii:
+            return f"{first}: '{self.layer}' takes {self.layer_ii} at its fastest or as planned"
+        return (
+            f"{first}: no layer takes more than {self.layer_ii}, the rest is waiting between them, "
+            "in a loop or for bursts; a lower target makes it less"
+        )
+
+
 class BoardInfo(Strict):
     """What reports and synthesis need to know of a board.
 
@@ -221,6 +242,7 @@ class Manifest(Strict):
     and sink never waiting. ``ii``: cycles between frames in steady state. ``registers``: layers
     with run-time weights; then the top has AXI4-Lite ports ``s_axil_*`` with byte addresses of
     ``axil_address_bits``. ``activity``: for designs whose cycles depend on data.
+    ``missed``: a target in cycles that the design does not reach.
     ``frames_depend``: states go on from frame to frame, from reset on. ``learning``: layers that
     learn, whose weights are on the bus too; ``logs``: streams that show what they write, a beat
     for each word, as many as the data decide.
@@ -246,6 +268,7 @@ class Manifest(Strict):
     frames_depend: bool = False
     board: BoardInfo
     target: str
+    missed: MissedTarget | None = None
     model_sha256: str
     float_accuracy: float | None = None
     quantized_accuracy: float | None = None

@@ -8,7 +8,8 @@ from typing import Literal
 
 from codesign.errors import OverBudget, UsageError
 from codesign.ir.plan import Dense, Events, Form, Plan
-from codesign.manifest import BoardInfo
+from codesign.manifest import BoardInfo, MissedTarget
+from codesign.manifest import Layer as LayerRow
 from codesign.ops.area import BUS_COST, fifo_cost
 from codesign.plan.adapters import Adapter
 from codesign.plan.dataflow import dataflow, form_in, form_out, lanes_in, node_plans, value_forms
@@ -153,12 +154,31 @@ def _plan_for(
 
 def _cycles(circuit: Circuit, layer: Layer, goal: Goal) -> int:
     """Cycles a frame may take in one layer."""
+    if goal.kind == "smallest":
+        return max(layer.head.macs() * layer.target.elements, layer.source.elements)
+    return _asked_ii(circuit, goal) or goal.ii
+
+
+def _asked_ii(circuit: Circuit, goal: Goal) -> int | None:
+    """Cycles a frame that ``goal`` promises; None where it leaves them open."""
     if goal.kind == "unrolled":  # a vector a cycle: the value of most pixels sets the pace
         values = [circuit.source, *(one.target for one in circuit.layers)]
         return max(value.elements // value.shape[-1] for value in values if value.shape)
-    if goal.kind == "smallest":
-        return max(layer.head.macs() * layer.target.elements, layer.source.elements)
-    return goal.ii
+    return goal.ii if goal.kind == "ii" else None
+
+
+def missed_target(
+    circuit: Circuit, goal: Goal, rows: Sequence[LayerRow], ii: int
+) -> MissedTarget | None:
+    """The cycles asked for, where the design needs more: ``ii`` a frame, its layers as in ``rows``.
+
+    Not an error: most who name a target want the nearest that can be built. But it is said.
+    """
+    asked = _asked_ii(circuit, goal)
+    if asked is None or ii <= asked:
+        return None
+    slowest = max(rows, key=lambda row: row.ii)
+    return MissedTarget(target_ii=asked, ii=ii, layer=slowest.name, layer_ii=slowest.ii)
 
 
 def _fastest(
@@ -232,4 +252,4 @@ def _what_fits(circuit: Circuit, board: BoardInfo, events: bool) -> str:
     return f"--target-ii {worst} fits this board"
 
 
-__all__ = ["Goal", "layer_cost", "plan_design", "total_cost"]
+__all__ = ["Goal", "layer_cost", "missed_target", "plan_design", "total_cost"]

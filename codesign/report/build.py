@@ -52,6 +52,7 @@ def assemble(
         name=manifest.name,
         top=manifest.top,
         target=manifest.target,
+        missed=manifest.missed.describe() if manifest.missed else "",
         model_sha256=manifest.model_sha256,
         board=manifest.board,
         in_label=manifest.input.label,

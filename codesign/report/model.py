@@ -126,6 +126,7 @@ class Report(Base):
     name: str
     top: str
     target: str
+    missed: str
     model_sha256: str
     board: BoardInfo
     in_label: str

@@ -88,6 +88,8 @@ def _figures(report: Report) -> RenderableType:
         text = f"{si(speed.frames_per_second)} frames/s, latency {speed.latency_us:.3g} µs"
         table.add_row(_text(f"at {speed.clock_mhz:g} MHz ({label})", "dim"), _text(text))
     table.add_row(_text("cycles", "dim"), _text(f"latency {perf.latency_cycles}, II {perf.ii}"))
+    if report.missed:
+        table.add_row(_text("target missed", "yellow"), _text(report.missed, "yellow"))
     if perf.at_fmax is None:
         table.add_row(_text("Fmax", "dim"), _text(NOT_RUN))
     if report.synth_stale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
@@ -11,8 +12,13 @@ import numpy as np
 import onnx
 import pytest
 
+from codesign.builddir import BuildDir
 from codesign.cli import main
+from codesign.report import build_report
+from codesign.report.html import render_html
 from tests.models import Mlp, mlp
+from tests.recurrent_models import Recurrent
+from tests.recurrent_models import model as recurrent
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -161,6 +167,27 @@ def test_over_budget_exits_five(tmp_path: Path, capsys) -> None:
                        "--target-ii", "1")  # fmt: skip
     assert code == 5
     assert "LUT" in err and "--target-ii" in err and not (tmp_path / "b").exists()
+
+
+def test_a_missed_target_is_said(tmp_path: Path, capsys) -> None:
+    """A loop cannot go on before it has come round: built as fast as can be, and said so."""
+    onnx.save(recurrent(Recurrent("rnn", steps=3)), tmp_path / "net.onnx")
+    generate = ("generate", tmp_path / "net.onnx", "-o", tmp_path / "build", "--target-ii")
+    code, out, err = run(capsys, *generate, 1)
+    assert code == 0, err
+    build = BuildDir.open(tmp_path / "build")
+    missed = build.manifest.missed
+    assert missed is not None and (missed.target_ii, missed.ii) == (1, build.manifest.ii)
+    assert "target missed" in out and missed.describe() in " ".join(out.split())
+    assert f"Target missed: 1 cycles a frame asked for, {missed.ii}" in page(build)
+    code, out, err = run(capsys, *generate, 200, "--json")
+    assert code == 0 and json.loads(out)["missed"] is None, err
+    assert "Target missed" not in page(build)
+
+
+def page(build: BuildDir) -> str:
+    """The report as HTML."""
+    return html.unescape(render_html(build_report(build)))
 
 
 def test_missing_compiler_exits_three(build: Path, capsys, monkeypatch) -> None:
