@@ -76,8 +76,10 @@ GRAPHS = [
     (graph(AHEAD, **FC, alone=lif(4)), "nothing reaches alone"),
     (graph([("input", "output")]), "the output is the input"),
     (graph([*AHEAD, ("lif", "ghost")], **FC), "an edge names node 'ghost'"),
-    (graph([("input", "a"), ("a", "output")], a=lif(0)), r"a parameter of shape \(0,\) for neurons of shape \(3,\)"),
-    (graph([*AHEAD[:1], ("fc", "wait"), ("wait", "output")], fc=nir.Linear(W), wait=nir.Delay(np.full(4, DT))),
+    (graph([("input", "a"), ("a", "output")], a=lif(0)),
+     r"a parameter of shape \(0,\) for neurons of shape \(3,\)"),
+    (graph([*AHEAD[:1], ("fc", "wait"), ("wait", "output")], fc=FC["fc"],
+           wait=nir.Delay(np.full(4, DT))),
      "a delay of weighted sums"),
 ]  # fmt: skip
 
