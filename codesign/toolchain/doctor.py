@@ -5,6 +5,7 @@ What is wanted comes from the package's own metadata, so it cannot drift from py
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -151,6 +152,9 @@ def _cache() -> Check:
 
 
 def _size_mb(folder: Path) -> float:
-    if not folder.is_dir():
-        return 0.0
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 2**20
+    total = 0
+    for where, _, names in os.walk(folder):  # which passes over what another process just removed
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(Path(where, name)).st_size
+    return total / 2**20
