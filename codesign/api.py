@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,8 +256,8 @@ def make_goal(
         return Goal("ii", target_ii)
     if fps is not None:
         clock = clock_mhz or design.clock_mhz or boards.get(board).clock_mhz
-        if fps <= 0 or clock <= 0:
-            raise UsageError("--fps and --clock must be positive")
+        if not fps > 0 or not 0 < clock < math.inf:
+            raise UsageError(f"--fps and --clock must be positive, got {fps:g} and {clock:g} MHz")
         if fps > clock * 1e6:
             raise UsageError(
                 f"{fps:g} frames/s exceed one frame a cycle at {clock:g} MHz",

@@ -40,7 +40,7 @@ def learning_data(
     out: Annotated[Path, typer.Option("-o", "--out", help="The .npz to write.")],
     steps: Annotated[int, typer.Option(help="T, time steps of an input.", min=1)] = 4,
     encoding: Annotated[str, typer.Option(help="latency or rate; auto: as the data ask.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     data: Annotated[Path | None, typer.Option(help="The .npz of a data set on disk.")] = None,
     events: Annotated[bool, typer.Option("--events", help="Write address events.")] = False,
     json: Json = False,

@@ -43,7 +43,7 @@ def train(
     holdout: Annotated[
         float, typer.Option(help="Share of training samples kept back to choose with: 0.1.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     data: Annotated[Path | None, typer.Option(help="The .npz of a data set on disk.")] = None,
     spiking: Annotated[bool, _spiking("Train a spiking network.", "--spiking")] = False,
     steps: Annotated[int, _spiking("T, time steps of an input.")] = 4,

@@ -131,7 +131,7 @@ def verify(
         int | None,
         typer.Option("--random", help="Random frames (10,000, or fewer if slow).", min=1),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of random vectors and stalls.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of random vectors and stalls.", min=0)] = 1,
     waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (cocotb).")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit results here.")] = None,
     cocotb: Annotated[bool, typer.Option(help="Run the cocotb benches as well.")] = True,
@@ -188,7 +188,7 @@ def verify(
 
 def synth(
     build: Build,
-    seed: Annotated[int, typer.Option(help="Placement seed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Placement seed.", min=0)] = 1,
     cache: Annotated[bool, typer.Option(help="Reuse results of the same RTL and tools.")] = True,
     json: Json = False,
     quiet: Quiet = False,

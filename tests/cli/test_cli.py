@@ -136,6 +136,8 @@ def test_generate_usage_errors(model_file: Path, tmp_path: Path, capsys) -> None
         ("--target-ii", "8", "--unrolled"): "one of",
         ("--board", "nothing"): "ulx3s",
         ("--fps", "1e12"): "one frame a cycle",
+        ("--fps", "nan"): "must be positive, got nan",
+        ("--fps", "30", "--clock", "inf"): "must be positive, got 30 and inf MHz",
         ("--config", str(tmp_path / "none.toml")): "cannot read",
     }
     for options, message in cases.items():

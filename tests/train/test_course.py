@@ -111,6 +111,8 @@ WORDS = {
     "batch": (["--batch", "0"], "Invalid value for '--batch'"),
     "T": (["--spiking", "--steps", "0"], "at least 1 time step, got T = 0"),
     "encoder": (["--spiking", "--encoding", "morse"], "unknown encoding 'morse'"),
+    "spikes' cost": (["--spiking", "--activity", "-1"], "a hidden spike costs 0 or more"),
+    "seed": (["--seed", "-1"], "Invalid value for '--seed'"),
     "K": (["--spiking", "--rule", "sltt-k", "--k", "9"], "1 to T = 4 steps, got K = 9"),
     "no spiking": (["--steps", "8"], "--steps is for spiking networks"),
     "dense only": (["--spiking", "--argmax"], "not for spiking networks"),

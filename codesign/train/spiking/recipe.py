@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,11 @@ class SpikingOptions:
         if self.steps < 1:
             raise UsageError(f"a network runs at least 1 time step, got T = {self.steps}")
         self.course("")
+        if not 0 <= self.activity < math.inf:
+            raise UsageError(
+                f"a hidden spike costs 0 or more, got --activity {self.activity:g}",
+                hint="--activity 0.002",
+            )
         if self.encoder not in ("host", "circuit"):
             raise UsageError(f"unknown encoder '{self.encoder}'", hint="use host or circuit")
         self.reader  # noqa: B018 - refuses an unknown one
