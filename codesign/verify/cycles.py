@@ -99,7 +99,7 @@ def seen_by_events(
 
 
 def _affordable(spikes: list[np.ndarray]) -> int:
-    """Frames whose spikes a simulation can walk one by one; at least four."""
+    """Frames whose spikes a simulation can walk one by one; at least four, if there are."""
     each = sum(np.count_nonzero(s.reshape(len(s), -1), axis=1) for s in spikes)
     within = int(np.searchsorted(np.cumsum(each), SPIKES))
-    return max(4, min(len(spikes[0]), within))
+    return min(len(spikes[0]), max(4, within))

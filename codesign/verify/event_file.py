@@ -13,6 +13,8 @@ from codesign.spikes import Events, decode
 
 #: Arrays of the file; ``count`` and ``frames`` may be left out.
 NAMES = ("frame", "time", "address", "count", "frames")
+#: Numbers that frames may hold altogether: beyond, a frame's number is damaged.
+MAX_ELEMENTS = 1 << 27
 HINT = "write it with numpy.savez(path, frame=..., time=..., address=..., count=..., frames=N)"
 
 
@@ -61,6 +63,13 @@ class EventFile:
                 f"events for an input of {source.format.label()}, which are no spikes",
                 where=self.where,
                 hint="give the inputs as one array of numbers (.npy)",
+            )
+        if self.frames * source.elements > MAX_ELEMENTS:
+            raise UsageError(
+                f"{self.frames} frames of {source.elements} elements are more than "
+                f"{MAX_ELEMENTS >> 20} Mi",
+                where=self.where,
+                hint="frames count from 0; verify fewer of them at a time",
             )
         steps = source.shape[0]
         found = self.spikes(steps, source.elements // steps, source.format.hi)

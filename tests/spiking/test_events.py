@@ -168,6 +168,11 @@ def test_a_users_events_are_sent_and_checked(tmp_path: Path) -> None:
     assert {e.frames for e in report.evidence if e.link == "reference = RTL"} == {6}
     assert any(e.link == "cycles predicted = measured" for e in report.evidence)
     assert any("stalls" in e.vectors for e in report.evidence)
+    # One frame has no interval, but everything else.
+    first = {name: good[name][frame == 0] for name in ("frame", "time", "address")}
+    np.savez(tmp_path / "one.npz", **first)
+    alone = design.verify(load_inputs(tmp_path / "one.npz"), cocotb=False)  # type: ignore[arg-type]
+    assert alone.ok and alone.spiking is not None and len(alone.spiking.cycles) == 1
     swapped = address.copy()
     swapped[[0, 1]] = swapped[[1, 0]]
     twice = address.copy()
@@ -181,6 +186,7 @@ def test_a_users_events_are_sent_and_checked(tmp_path: Path) -> None:
         "late": ({"time": time + 5}, "frame 0, event 0: time step 5 lies outside 0..4"),
         "loud": ({"count": np.full_like(frame, 2)}, "frame 0, event 0: count 2 lies outside 1..1"),
         "mixed": ({"frame": frame[::-1]}, "of frame .* stands after one of frame"),
+        "many": ({"frames": np.int64(10**9)}, "1000000000 frames of 120 elements are more"),
         "few": ({"frames": np.int64(2)}, "frames that are not 0..1"),
         "short": ({"time": time[:-1]}, "different lengths"),
         "real": ({"time": time * 0.5}, "'time' is a vector of integers"),

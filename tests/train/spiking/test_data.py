@@ -69,6 +69,10 @@ def test_pictures_of_a_camera_have_two_addresses(tmp_path: Path) -> None:
         ({"start": [0, 4, 3, 6], "label": [0, 1, 1], "test": [0, 1, 1]}, "'start' must rise"),
         ({"label": [0]}, "2 samples but 1 labels"),
         ({"label": [0, -1]}, "labels are whole numbers from 0, got -1"),
+        ({"label": [0, 10**9]}, "label 1000000000: there are at most 4096 classes"),
+        ({"y": [0, 1, 2, 0, 1, 2], "width": []}, "'width' must be one whole number, got 0"),
+        ({"y": [0, 1], "width": 4}, "6 of 'x' but 2 of 'y'"),
+        ({"size": [4, 4]}, "'size' must be one whole number, got 2"),
         ({"duration": 0}, "size and duration of at least 1"),
         ({"t": [], "x": [], "p": []}, "there is no event in it"),
     ],
@@ -78,6 +82,11 @@ def test_bad_events_are_named(tmp_path: Path, change: dict[str, Any], message: s
         load(tmp_path, **change)
     assert caught.value.where.endswith("events.npz")
     assert caught.value.hint
+
+
+def test_frames_that_no_machine_holds(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2 samples of 5 steps and 2000000000 inputs are more"):
+        load(tmp_path, size=10**9).frames(5)
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ import numpy as np
 
 from codesign.errors import UsageError
 
+#: Classes of a data set, and bytes of its frames: beyond, a number in the file is damaged.
+MAX_CLASSES, MAX_FRAMES = 1 << 12, 1 << 33
+
 STREAMS: dict[str, Callable[[Path | None, int], Events]] = {}
 
 
@@ -69,6 +72,11 @@ class Events:
             raise UsageError(f"there are {len(start) - 1} samples but {len(self.label)} labels")
         if self.label.min() < 0:
             raise UsageError(f"labels are whole numbers from 0, got {self.label.min()}")
+        if self.label.max() >= MAX_CLASSES:
+            raise UsageError(
+                f"label {self.label.max()}: there are at most {MAX_CLASSES} classes",
+                hint="number the classes 0, 1, 2, ...",
+            )
 
     @property
     def features(self) -> int:
@@ -81,6 +89,12 @@ class Events:
         if steps < 1:
             raise UsageError(f"a network runs at least 1 time step, got T = {steps}")
         samples = len(self.label)
+        if samples * steps * self.features > MAX_FRAMES:
+            raise UsageError(
+                f"{samples} samples of {steps} steps and {self.features} inputs are more than "
+                f"{MAX_FRAMES >> 30} GiB of frames",
+                hint="addresses count from 0; take fewer samples, steps or addresses",
+            )
         sample = np.repeat(np.arange(samples), np.diff(self.start))
         place = self.x if self.p is None else self.p * self.size + self.x
         out = np.zeros((samples, steps, self.features), dtype=np.uint8)

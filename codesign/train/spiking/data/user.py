@@ -40,12 +40,14 @@ def from_arrays(found: dict[str, np.ndarray]) -> Events:
     if not len(t):
         raise UsageError("there is no event in it")
     if "y" in found:
-        width = int(_vector(found, "width")[0])
+        width, y = _one(found, "width"), _vector(found, "y")
+        if len(y) != len(x):
+            raise UsageError(f"there are {len(x)} of 'x' but {len(y)} of 'y'")
         outside = np.flatnonzero((x < 0) | (x >= width))
         if outside.size:
             i = int(outside[0])
             raise UsageError(f"event {i} has x {x[i]}, outside 0..{width - 1}")
-        x = _vector(found, "y") * width + x
+        x = y * width + x
     label = _vector(found, "label")
     start = _vector(found, "start") if "start" in found else np.array([0, len(t)])
     test = np.arange(len(label)) % 5 == 4
@@ -78,7 +80,14 @@ def _vector(found: dict[str, np.ndarray], name: str) -> np.ndarray:
     return np.asarray(whole)
 
 
+def _one(found: dict[str, np.ndarray], name: str) -> int:
+    values = _vector(found, name)
+    if len(values) != 1:
+        raise UsageError(f"'{name}' must be one whole number, got {len(values)}")
+    return int(values[0])
+
+
 def _size(found: dict[str, np.ndarray], name: str, values: np.ndarray) -> int:
     if name in found:
-        return int(_vector(found, name)[0])
+        return _one(found, name)
     return int(max(values.max(initial=0), 0)) + 1
