@@ -72,6 +72,7 @@ def _spiking(environment: Environment, spikes: SpikingReport, report: Report) ->
         rasters=rasters(spikes),
         curves=curves(spikes),
         fit=cycle_fit(spikes.cycles),
+        mhz=report.board.clock_mhz,
         w=WIDTH,
         h=HEIGHT,
     )

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codesign.builddir import BuildDir
-from codesign.evidence import LearningReport, SynthReport, VerifyReport
+from codesign.evidence import LearningReport, SpikingReport, SynthReport, VerifyReport
 from codesign.report.build import build_report
 from codesign.report.model import KINDS, Report
 from codesign.report.units import (
@@ -38,6 +38,8 @@ def render(report: Report) -> list[RenderableType]:
     parts.append(_board(report))
     if report.verify:
         parts.append(verify_table(report.verify))
+        if report.verify.spiking:
+            parts.append(spiking_table(report.verify.spiking))
         if report.verify.learning:
             parts.append(learning_table(report.verify.learning))
     if report.critical_path:
@@ -172,6 +174,29 @@ def verify_table(report: VerifyReport) -> RenderableType:
         cells = [f"{bench.engine}: {bench.name}", bench.message, count(bench.frames), "", verdict]
         _row(table, [*cells, "", seed, seconds(bench.seconds)])
     return table
+
+
+def spiking_table(report: SpikingReport) -> RenderableType:
+    """How active a spiking network was, what that cost, and what models say of its energy."""
+    columns = [("layer", "left"), ("neurons", "right"), ("firing rate", "right")]
+    columns += [("active inputs", "right"), ("synaptic operations", "right"), ("of dense", "right")]
+    title = f"Spikes, {count(report.frames)} frames ({report.vectors}), {report.steps} steps"
+    table = _table(columns, title)
+    for layer in report.layers:
+        rate = "—" if layer.rate is None else percent(100 * layer.rate)
+        fed = [percent(100 * layer.inputs_active), count(round(layer.synaptic_operations))]
+        fed += [count(layer.dense_operations)]
+        _row(table, [layer.name, count(layer.neurons), rate, *(fed if layer.synapses else "———")])
+    budget = (
+        f"Bit Budget {count(report.bit_budget)}, S-ACE {si(report.s_ace)}, "
+        f"NS-ACE {si(report.ns_ace)}; {report.equivalent_bits}-bit quantized network "
+        f"{si(report.equivalent_ace)}"
+    )
+    energy = ", ".join(
+        f"{e.name} {e.spiking_nj:.3g} nJ (quantized network {e.baseline_nj:.3g} nJ)"
+        for e in report.energy
+    )
+    return Group(table, _text(budget), _text(f"Energy models, not measurements: {energy}"))
 
 
 def learning_table(report: LearningReport) -> RenderableType:

@@ -26,7 +26,9 @@ CACHE_FREE_MB = 500
 
 #: Extras without which a verb does not work: missing ones are reported as failures.
 REQUIRED_EXTRAS = {"": "all", "sim": "verify", "synth": "synth"}
-OPTIONAL_EXTRAS = {"train": "train"}
+OPTIONAL_EXTRAS = {"train": "train", "spiking": "spiking"}
+#: What these are for, in their hints.
+ONLY_FOR = {"train": "'codesign train'", "spiking": "NIR, snnTorch and Bessel filters"}
 
 REQUIREMENT = re.compile(r"([\w.-]+)\s*([^;]*?)\s*(?:;\s*extra\s*==\s*['\"](\w+)['\"])?$")
 CLAUSE = re.compile(r"(==|>=|<=|<|>|!=)\s*([\w.]+)")
@@ -83,7 +85,7 @@ def _package(name: str, wanted: str, extra: str) -> Check:
         found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         optional = extra in OPTIONAL_EXTRAS
-        hint = f"only for 'codesign {verb}': {install}" if optional else install
+        hint = f"only for {ONLY_FOR[extra]}: {install}" if optional else install
         return Check(name=name, verb=verb, found="—", wanted=wanted, ok=optional, hint=hint)
     ok = satisfies(found, wanted)
     hint = "" if ok else install

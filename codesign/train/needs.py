@@ -18,5 +18,5 @@ def need(module: str) -> Any:
     except ImportError as error:
         raise ToolError(
             f"{module.split('.')[0]} is not installed ({error})",
-            hint="pip install codesign[train]",
+            hint="pip install 'codesign[train]'",
         ) from None

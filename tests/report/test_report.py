@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from codesign.evidence import CyclePoint, EnergyModel, SpikingLayer, SpikingReport, Trace
 from codesign.manifest import Edge, Manifest
 from codesign.report import Report, build_report, units, write_report
 from codesign.report.graph import edge_text, picture
@@ -18,6 +19,7 @@ from codesign.report.terminal import (
     design_table,
     doctor_table,
     render,
+    spiking_table,
     synth_table,
     verify_table,
 )
@@ -212,6 +214,34 @@ def test_terminal_tables(full):
     assert "Fmax 127.4 MHz" in printed(synth_table(samples.synthesis(full)))
     row = Check(name="x", verb="all", found="—", wanted=">=1", ok=False, hint="pip install x")
     assert "pip install x" in printed(doctor_table([row]))
+
+
+def test_spikes_in_the_terminal_and_on_the_page(full):
+    layers = [
+        SpikingLayer(name="hidden", neurons=128, steps=4, rate=0.095, synapses="w0",
+                     inputs_active=0.127, synaptic_operations=4177.4, dense_operations=32768,
+                     weight_bits=4, spike_bits=1),
+        SpikingLayer(name="readout", neurons=10, steps=4, rate=None),
+    ]  # fmt: skip
+    energy = EnergyModel(name="int8", mac_pj=0.23, add_pj=0.03, spiking_nj=0.14, baseline_nj=2.18)
+    spikes = SpikingReport(
+        vectors="test split", frames=360, steps=4, layers=layers, bit_budget=16, s_ace=152e3,
+        ns_ace=18.7e3, equivalent_bits=3, equivalent_ace=114e3, energy=[energy],
+        cycles=[CyclePoint(spikes=10, cycles=200), CyclePoint(spikes=110, cycles=400)],
+        traces=[Trace(tensor="hidden", kind="spikes", neurons=[3], circuit=[[1]], model=[[1]])],
+    )  # fmt: skip
+    text = printed(spiking_table(spikes))
+    for says in ("9.5 %", "12.7 %", "4,177", "32,768", "Bit Budget 16", "S-ACE 152 k",
+                 "NS-ACE 18.7 k", "3-bit quantized network 114 k",
+                 "Energy models, not measurements: int8 0.14 nJ"):  # fmt: skip
+        assert says in text
+    found = build_report(full)
+    report = found.model_copy(
+        update={"verify": found.verify.model_copy(update={"spiking": spikes})}
+    )
+    assert "Bit Budget 16" in printed(*render(report))
+    page = render_html(report)
+    assert "400 at 110 spikes; at 100 MHz 1.80 µs + 20.0 ns a spike" in page
 
 
 def test_branches_and_cycles_have_a_place(full):

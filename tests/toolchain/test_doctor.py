@@ -37,3 +37,18 @@ def test_missing_packages(monkeypatch):
     rows = {row.name: row for row in doctor.check_all()}
     assert not rows["pyosys"].ok and rows["pyosys"].hint == "pip install 'pyosys>=0.70'"
     assert rows["torch"].ok and "only for 'codesign train'" in rows["torch"].hint
+
+
+def test_extras_that_only_some_need(monkeypatch):
+    wanted = ["nir>=1.0.8; extra == 'spiking'", "pytest>=8; extra == 'dev'"]
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: wanted)
+    monkeypatch.setattr(doctor, "satisfies", lambda found, wanted: False)
+    (row,) = doctor._packages()
+    assert (row.name, row.verb, row.ok) == ("nir", "spiking", False)
+
+    def gone(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", gone)
+    (row,) = doctor._packages()
+    assert row.ok and "only for NIR, snnTorch" in row.hint
