@@ -75,7 +75,10 @@ def _layers_of(module: Any, layers: Sequence[str] | None) -> Iterator[tuple[str,
         found = dict(module.named_modules())
         for name in layers:
             if name not in found:
-                raise UsageError(f"the module has no layer '{printable(name)}'", hint="see layers")
+                known = ", ".join(printable(n) for n in list(found)[1:13])
+                raise UsageError(
+                    f"the module has no layer '{printable(name)}'", hint=f"it has {known or 'none'}"
+                )
             yield name, found[name]
         return
     if not isinstance(module, nn.Sequential):
@@ -83,7 +86,7 @@ def _layers_of(module: Any, layers: Sequence[str] | None) -> Iterator[tuple[str,
             f"{type(module).__name__} is no nn.Sequential: its order of layers is not known",
             hint="name them in the order of forward(): layers=['fc1', 'lif1', ...]",
         )
-    for name, child in module.named_children():
+    for name, child in module._modules.items():  # named_children() skips what stands there twice
         own = f"{type(child).__name__.lower()}_{name}" if name.isdigit() else name
         if isinstance(child, nn.Sequential):
             yield from ((f"{own}.{inner}", layer) for inner, layer in _layers_of(child, None))
@@ -101,10 +104,16 @@ class _Converter:
     def run(self, modules: list[tuple[str, Any]], shape: Shape) -> Network:
         input_shape, last = shape, INPUT
         cells = [name for name, m in modules if type(m).__name__ in (*KEEPS_INPUT, "Alpha")]
+        if self._membrane and not cells:
+            hint = "add a cell, or let time.readout be count"
+            raise UsageError("a membrane is to be read, but there is no cell", hint=hint)
+        used: set[int] = set()
         for name, module in modules:
             if type(module).__name__ in NOTHING:
                 continue
-            if name in self._layers:
+            again = name in cells and id(module) in used
+            used.add(id(module))
+            if name in self._layers or again:
                 hint = "use a cell of its own for each layer: its states are its own"
                 raise UnsupportedModel("it is used twice", where=printable(name), hint=hint)
             reads_membrane = self._membrane and name == cells[-1:][0]

@@ -291,3 +291,26 @@ def test_missing_synapse_formats() -> None:
     net = nn.Sequential(snn.Synaptic(alpha=0.5, beta=0.5))
     with pytest.raises(UnsupportedModel, match="formats are missing"):
         import_snntorch(net, formats(synapse=None), time(4), input_shape=(3,))
+
+
+def test_a_cell_used_twice() -> None:
+    """One set of states for two layers: not left out, as torch's named_children() would."""
+    fc, cell = quantized(nn.Linear(3, 3), 1), snn.Leaky(0.5)
+    with pytest.raises(UnsupportedModel, match="leaky_3: it is used twice"):
+        import_snntorch(nn.Sequential(fc, cell, fc, cell), formats(), time(4), input_shape=(3,))
+
+
+def test_a_layer_used_twice() -> None:
+    """Weights have no state: the layer stands in both places."""
+    fc = quantized(nn.Linear(3, 3), 1)
+    net = nn.Sequential(fc, snn.Leaky(0.5), fc, snn.Leaky(0.5))
+    made = import_snntorch(net, formats(), time(4), input_shape=(3,))
+    assert [n.op_type for n in made.step.graph.node].count("MatMul") == 2
+
+
+def test_no_cell_to_read() -> None:
+    net = nn.Sequential(quantized(nn.Linear(3, 3), 1))
+    with pytest.raises(UsageError, match="a membrane is to be read, but there is no cell"):
+        import_snntorch(net, formats(), time(4, "membrane"), input_shape=(3,))
+    with pytest.raises(UsageError, match="no layer 'lif'\n.*it has 0"):
+        import_snntorch(net, formats(), time(4), input_shape=(3,), layers=["lif"])
