@@ -21,6 +21,7 @@ from codesign.frontend.survey import Survey, survey
 from codesign.learnfile import LearnFile, read_learning
 from codesign.manifest import Manifest
 from codesign.passes import lower
+from codesign.passes.expected import Activity
 from codesign.plan import Goal, partition
 from codesign.plan.planfile import PlanFile, read_plan
 
@@ -106,7 +107,7 @@ def generate(
     input_format: str | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
-    activity: float | None = None,
+    activity: Activity | None = None,
     learn: str | Path | LearnFile | None = None,
     input: str = "dense",
     progress: Progress = lambda _: None,
@@ -119,7 +120,8 @@ def generate(
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
-    ``activity``: layers between spikes become event-driven, planned for this share of spikes.
+    ``activity``: layers between spikes become event-driven, planned for this share of spikes, or,
+    ``"measured"``, each for those it gets in the recorded frames.
     ``learn``: a rule file (or its schema), by which dense layers of neurons learn on the chip.
     ``input``: ``dense`` beats, or address ``events`` where the first layers are event-driven.
     ``softmax``: one at the end is computed on the ``host``, or is replaced by ``argmax``.

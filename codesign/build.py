@@ -32,11 +32,13 @@ from codesign.learnfile import LearnFile
 from codesign.manifest import BoardInfo, Edge, EventPort, Fifo, Layer, Manifest, Port, Tap
 from codesign.ops.area import fifo_cost
 from codesign.ops.event_learning import EventLearning
+from codesign.ops.expected import Expected
 from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
 from codesign.passes import AbsorbBias, EventSynapses, lower, run_passes
-from codesign.passes.event_synapses import expected_spikes
-from codesign.passes.teach import Teach
+from codesign.passes.event_synapses import event_layers
+from codesign.passes.expected import Activity, expected_spikes
+from codesign.passes.teach import Teach, neuron_row
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.activity import activity_of
@@ -102,7 +104,7 @@ def generate_into(
     input_format: ScaledInt | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
-    activity: float | None = None,
+    activity: Activity | None = None,
     learn: LearnFile | None = None,
     input: str = "dense",
     progress: Progress = lambda _: None,
@@ -110,7 +112,7 @@ def generate_into(
     """Write a BuildDir at ``target`` (built beside it, moved into place when complete).
 
     ``activity``: layers between spikes become event-driven, planned for this share of their inputs
-    spiking in a step.
+    spiking in a step, or, ``measured``, for the spikes of the recording ``golden``.
     ``learn``: layers whose weights change on the chip, and how (:mod:`codesign.learnfile`).
     ``input``: how it travels: ``dense`` beats, or address ``events`` (docs/EVENTS.md).
     ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
@@ -127,10 +129,11 @@ def generate_into(
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
     graph = lower(imported.graph, runtime_weights=runtime_weights)
+    progress("counting recorded spikes" if activity == "measured" else "partitioning")
     if learn is not None:
-        graph = taught(graph, learn, activity, runtime_weights)
+        graph = taught(graph, learn, activity, runtime_weights, golden)
     elif activity is not None:
-        graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity))])
+        graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity, golden))])
     circuit = partition(graph)
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
     if runtime_weights:
@@ -158,18 +161,29 @@ def generate_into(
 LEARNING_ACTIVITY = 0.2
 
 
-def taught(graph: Graph, learn: LearnFile, activity: float | None, runtime: bool) -> Graph:
+def taught(
+    graph: Graph,
+    learn: LearnFile,
+    activity: Activity | None,
+    runtime: bool,
+    golden: Path | None = None,
+) -> Graph:
     """``graph`` (lowered) with the layers of ``learn`` learning; the dense layers behind them, if
-    any, are event-driven where ``activity`` is given."""
+    any, are event-driven where ``activity`` is given. Measured are the spikes before it learns."""
     if runtime:
         raise UsageError(
             "--runtime-weights and --learn exclude each other",
             hint="leave out --runtime-weights: the weights of layers that learn can be written",
         )
     source = partition(graph).source
-    graph = run_passes(graph, [Teach(learn, source.name, activity or LEARNING_ACTIVITY)])
+    planned: dict[str, Expected] = {}
+    if neuron_row(graph, source):  # without, Teach says what is missing
+        share = LEARNING_ACTIVITY if activity is None else activity
+        planned = expected_spikes(graph, share, golden)
+    graph = run_passes(graph, [Teach(learn, source.name, planned)])
     if activity is not None and any(isinstance(n.op, MatVec) for n in graph.nodes):
-        graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity))])
+        behind = {node.name: planned[node.name] for node in event_layers(graph)}
+        graph = run_passes(graph, [EventSynapses(behind)])
     return graph
 
 

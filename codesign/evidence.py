@@ -132,6 +132,24 @@ class SpikingReport(Strict):
     traces: list[Trace] = []
 
 
+class EventLoad(Strict):
+    """Events a step that an event-driven layer was planned for, and those it got in the frames of
+    one vector set: means over steps and frames."""
+
+    layer: str
+    expected: float
+    seen: float
+
+
+class EventReport(Strict):
+    """The event-driven layers over ``frames`` of ``vectors``. ``origin``: of what was expected."""
+
+    vectors: str
+    frames: int
+    origin: str
+    layers: list[EventLoad]
+
+
 class LearningPoint(Strict):
     """Share of right answers among the last frames up to number ``frame``, each answered before
     its weights changed for good: what it says while it learns."""
@@ -174,6 +192,7 @@ class VerifyReport(Strict):
     accuracy_frames: int = 0
     spiking: SpikingReport | None = None
     learning: LearningReport | None = None
+    events: EventReport | None = None
     versions: dict[str, str]
 
     @property

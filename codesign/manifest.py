@@ -188,12 +188,20 @@ class LearningRegion(Strict):
 
 class Activity(Strict):
     """What a design costs whose cycles depend on its spikes: cycles between frames in which
-    nothing spikes, and in which everything does. ``expected``: layer -> spikes a step that
-    ``latency`` and ``ii`` are for."""
+    nothing spikes, and in which everything does. ``expected``: layer -> events a step (mean over
+    the steps of a frame) that ``latency`` and ``ii`` are for. ``origin``: a ``share`` of inputs, or
+    the mean of the recorded ``frames``."""
 
     silent_ii: int
     dense_ii: int
-    expected: dict[str, int]
+    expected: dict[str, float]
+    origin: Literal["share", "measured"] = "share"
+    frames: int = 0
+
+    def describe(self) -> str:
+        """Where the expected events come from."""
+        measured = f"measured on {self.frames:,} recorded frames"
+        return measured if self.origin == "measured" else "for a share of spikes"
 
 
 class MissedTarget(Strict):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codesign.builddir import BuildDir
 from codesign.cli.train import train
 from codesign.cli.ui import Json, Quiet, Ui, Verbose
-from codesign.errors import MismatchError
+from codesign.errors import MismatchError, UsageError
+
+if TYPE_CHECKING:
+    from codesign.passes.expected import Activity
 
 Build = Annotated[Path, typer.Argument(help="A build folder made by 'codesign generate'.")]
 
@@ -65,8 +68,11 @@ def generate(
         str, typer.Option(help="A final Softmax: on the 'host', or 'argmax' instead.")
     ] = "host",
     activity: Annotated[
-        float | None,
-        typer.Option(help="Event-driven spiking layers, for this share of spikes a step."),
+        str | None,
+        typer.Option(
+            help="Event-driven spiking layers, for this share of spikes a step, or 'measured': "
+            "layer by layer, as in the frames recorded beside the model."
+        ),
     ] = None,
     learn: Annotated[
         Path | None, typer.Option(help="A rule by which layers learn on the chip (TOML or JSON).")
@@ -90,6 +96,8 @@ def generate(
 
       codesign generate spiking.onnx -o build/ --learn learning.toml
 
+      codesign generate spiking.onnx -o build/ --target-ii 400 --activity measured
+
       codesign generate spiking.onnx -o build/ --target-ii 400 --activity 0.2 --input events
     """
     from codesign import api
@@ -110,12 +118,25 @@ def generate(
             input_format=input_format,
             runtime_weights=runtime_weights,
             softmax=softmax,
-            activity=activity,
+            activity=_activity(activity),
             learn=learn,
             input=input,
             progress=ui.step,
         )
     ui.result(design.manifest, design_table(design.path))
+
+
+def _activity(given: str | None) -> Activity | None:
+    """A share of spikes, ``measured`` or None."""
+    if given is None or given == "measured":
+        return given  # type: ignore[return-value]
+    try:
+        return float(given)
+    except ValueError:
+        raise UsageError(
+            f"--activity is a share of spikes or 'measured', got '{given}'",
+            hint="--activity 0.05, or --activity measured",
+        ) from None
 
 
 def verify(
@@ -156,7 +177,8 @@ def verify(
       codesign verify build/ --data digits.npz --passes 3
     """
     from codesign.api import Design, describe_failure
-    from codesign.report.terminal import learning_table, verify_table
+    from codesign.report.build import build_report
+    from codesign.report.terminal import event_table, learning_table, verify_table
     from codesign.verify import verify as run
     from codesign.verify.vectors import load_inputs
 
@@ -180,8 +202,9 @@ def verify(
             passes=passes,
             progress=ui.step,
         )
-    learned = [learning_table(report.learning)] if report.learning else []
-    ui.result(report, verify_table(report), *learned)
+    more = [learning_table(report.learning)] if report.learning else []
+    more += [event_table(build_report(folder))] if report.events else []
+    ui.result(report, verify_table(report), *more)
     if not report.ok:
         raise MismatchError(describe_failure(report), where=str(build))
 

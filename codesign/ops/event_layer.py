@@ -57,18 +57,18 @@ class EventLayer(EventOp):
         """The fewest synapse lanes first; scanning takes at most an eighth of the work."""
         (x,), plans = ins, []
         for lanes in self.lane_choices():
-            simd = self.scan_lanes(x, max(1, self.expected) * self.slots(lanes))
-            reason = f"{lanes} synapses a cycle, {self.expected} spikes a step expected"
+            simd = self.scan_lanes(x, max(1, self.expected.mean) * self.slots(lanes))
+            reason = f"{lanes} synapses a cycle, {self.expected.describe()}"
             plans.append(Plan("event", pe=lanes, simd=simd, levels=x.format.hi, reason=reason))
         return plans
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
-        """At the expected number of spikes."""
+        """Of a frame, at the expected number of spikes in each step."""
         (x,) = ins
         out, _ = self.infer(x)
-        work = self.expected * self.slots(plan.pe)
         given = prod(out[1:]) // self.lanes_out(plan)
-        return int(x.shape[0] * (max(self.scan_cycles(x, plan), self.expected, work, given) + 1))
+        least, slots = max(self.scan_cycles(x, plan), given), max(1, self.slots(plan.pe))
+        return sum(max(least, spikes * slots) + 1 for spikes in self.expected.spikes)
 
     def realisation(self, plan: Plan) -> str:
         return f"{events_of(plan)}, {plan.pe} synapses a cycle"

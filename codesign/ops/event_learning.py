@@ -17,7 +17,8 @@ from codesign.learning.header import check_target, header_bits, header_rows, spl
 from codesign.learning.taught import Taught, TaughtRun
 from codesign.ops.area import block_rams
 from codesign.ops.circuit import CircuitOp, divisors
-from codesign.ops.event_op import MOST_FRAMES, WIDEST_SCAN, events_of
+from codesign.ops.event_op import MOST_FRAMES, WIDEST_SCAN, evenly_spread, events_of
+from codesign.ops.expected import Expected
 from codesign.ops.first_spike import SPIKES
 from codesign.ops.neuron import word_format
 from codesign.schema import Cost
@@ -39,7 +40,7 @@ class EventLearning(CircuitOp):
     (:mod:`codesign.learning.header`: whether the frame learns, and its target), then the steps;
     all as address events in a plan of ``simd`` 0.
     Gives spikes (steps, N), with a header of their own where ``passes`` (a learning layer follows).
-    Weights go on from frame to frame. ``expected``: spikes a step it is planned for.
+    Weights go on from frame to frame. ``expected``: the spikes it is planned for.
     """
 
     layer: learning.LearningLayer
@@ -47,7 +48,7 @@ class EventLearning(CircuitOp):
     weights: np.ndarray
     steps: int
     passes: bool
-    expected: int
+    expected: Expected
 
     data_dependent: ClassVar[bool] = True
     takes_events: ClassVar[bool] = True
@@ -119,10 +120,10 @@ class EventLearning(CircuitOp):
         outputs, inputs = self.layer.outputs, self.layer.inputs
         plans = []
         for lanes in divisors(outputs):
-            work = max(1, self.expected) * (outputs // lanes)
+            work = max(1, self.expected.mean) * (outputs // lanes)
             wide = [d for d in divisors(inputs) if d <= WIDEST_SCAN]
             simd = next((d for d in wide if 8 * (inputs // d) <= work), wide[-1])
-            reason = f"{lanes} synapses a cycle, {self.expected} spikes a step expected"
+            reason = f"{lanes} synapses a cycle, {self.expected.describe()}"
             plans.append(Plan("event", pe=lanes, simd=simd, reason=reason))
         return plans
 
@@ -130,11 +131,15 @@ class EventLearning(CircuitOp):
         """Of a frame that learns, at the expected number of spikes, half as many traces more."""
         out, format = self.infer(*ins)
         core = self.rtl(ins, Value("o", out, format), plan).core
-        active = min(self.layer.inputs, self.expected + self.expected // 2)
+        more = self.expected.rounded // 2
         head = self.rows + header_bits(self.rival.classes)
         if plan.simd:
             head = self.rows * self.layer.inputs // plan.simd
-        return int(head + self.steps * core.step_cycles(self.expected, active, True))
+        steps = (
+            core.step_cycles(spikes, min(self.layer.inputs, spikes + more), True)
+            for spikes in self.expected.spikes
+        )
+        return int(head + sum(steps))
 
     def build(self, ins: tuple[Value, ...], out: Value, plan: Plan) -> Component:
         from codesign.hdl.learning.taught import TaughtDense
@@ -199,10 +204,7 @@ class EventLearning(CircuitOp):
 
     def _usual(self) -> np.ndarray:
         """Frames that learn, with the expected number of spikes, evenly spread."""
-        rows, inputs = self.in_shape
-        spikes = np.zeros((MOST_FRAMES, self.steps, inputs), np.int64)
-        count = min(self.expected, inputs)
-        spikes[:, :, (np.arange(count) * inputs) // max(1, count)] = 1
+        spikes = np.tile(evenly_spread(self.expected, self.layer.inputs), (MOST_FRAMES, 1, 1))
         learn = np.ones(MOST_FRAMES, np.int64)
         return with_header(spikes, learn, 0 * learn, self.rival.classes)
 

@@ -11,6 +11,7 @@ import numpy as np
 from codesign.ir import Value
 from codesign.ir.plan import Events, Form, Plan
 from codesign.ops.circuit import CircuitOp, divisors
+from codesign.ops.expected import Expected
 from codesign.spikes.arrivals import Arrivals
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ WIDEST_SCAN = 32
 @dataclass(frozen=True, eq=False)
 class EventOp(CircuitOp):
     """An operation on the spikes (steps, ...) of its only input, each of which comes as an address
-    and costs cycles, a silent one none. ``expected``: spikes a step it is planned for."""
+    and costs cycles, a silent one none. ``expected``: the spikes it is planned for."""
 
-    expected: int
+    expected: Expected
 
     data_dependent: ClassVar[bool] = True
     takes_events: ClassVar[bool] = True
@@ -50,11 +51,7 @@ class EventOp(CircuitOp):
     def usual(self, x: Value, frames: int) -> np.ndarray:
         """Frames of ``x`` with the expected number of spikes in each step, evenly spread: int64
         [frames, steps, elements]."""
-        inputs = elements_of_step(x)
-        spikes = np.zeros((frames, x.shape[0], inputs), np.int64)
-        count = min(self.expected, inputs)
-        spikes[:, :, (np.arange(count) * inputs) // max(1, count)] = 1
-        return spikes
+        return np.tile(evenly_spread(self.expected, elements_of_step(x)), (frames, 1, 1))
 
     def lanes_in(self, plan: Plan) -> int:
         return plan.simd
@@ -62,7 +59,7 @@ class EventOp(CircuitOp):
     def form_in(self, plan: Plan, port: int = 0) -> Form:
         return Events(plan.levels)
 
-    def scan_lanes(self, x: Value, work: int) -> int:
+    def scan_lanes(self, x: Value, work: float) -> int:
         """Spikes of ``x`` scanned a cycle, where that is to take at most an eighth of ``work``
         cycles a step: the fewest, or all that can be. Parts of a pixel, or whole ones."""
         elements, channels = elements_of_step(x), x.shape[-1]
@@ -84,6 +81,15 @@ class EventOp(CircuitOp):
 def events_of(plan: Plan) -> str:
     """Where the events come from, for the report."""
     return f"events, {plan.simd} spikes scanned a cycle" if plan.simd else "events as they come"
+
+
+def evenly_spread(expected: Expected, inputs: int) -> np.ndarray:
+    """A frame int64 [steps, inputs] of so many spikes, 0 and 1."""
+    spikes = np.zeros((len(expected.spikes), inputs), np.int64)
+    for row, wanted in zip(spikes, expected.spikes, strict=True):
+        count = min(wanted, inputs)
+        row[(np.arange(count) * inputs) // max(1, count)] = 1
+    return spikes
 
 
 def elements_of_step(x: Value) -> int:

@@ -15,6 +15,7 @@ from codesign.ir import Value, register
 from codesign.ir.plan import Events, Form, Plan
 from codesign.ops.area import address_pool_cost
 from codesign.ops.event_op import EventOp, elements_of_step, events_of
+from codesign.ops.expected import Expected
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.sum_pool import SumPool
 from codesign.schema import Cost
@@ -69,29 +70,39 @@ class EventPool(EventOp):
         seen = (self.pool.geometry(x).indices() >= 0).sum()
         return float(seen) * x.shape[-1] / elements_of_step(x)
 
-    def expected_out(self, x: Value) -> int:
-        """Events a step that leave, at the expected ones in places that do not depend on each
+    def expected_out(self, x: Value) -> Expected:
+        """The events that leave, at the expected ones in places that do not depend on each
         other."""
+        return Expected(tuple(self._out_of(x, n) for n in self.expected.spikes))
+
+    def _out_of(self, x: Value, spikes: int) -> int:
+        """Events that leave in a step of so many."""
         if self.function == "sum":
-            return ceil(self.expected * self.windows(x))
-        silent = 1 - self.expected / elements_of_step(x)
+            return ceil(spikes * self.windows(x))
+        silent = 1 - spikes / elements_of_step(x)
         windows = prod(self.infer(x)[0][1:])
         return ceil(windows * (1 - silent ** prod(self.pool.kernel)))
+
+    def events(self, x: Value, came: np.ndarray) -> np.ndarray:
+        """How many events leave at each address, int64 [frames, steps, ...], where ``came`` are
+        how many came at those of ``x``."""
+        plain = self.pool.execute([x], came)
+        return plain if self.function == "sum" else (plain > 0).astype(np.int64)
 
     def stream_plans(self, ins: list[Value]) -> list[Plan]:
         """One: an event a cycle."""
         (x,) = ins
-        simd = self.scan_lanes(x, self._work(x))
-        reason = f"{self.expected} spikes a step expected"
-        return [Plan("event", pe=1, simd=simd, levels=x.format.hi, reason=reason)]
+        simd = self.scan_lanes(x, self._work(x, self.expected.mean))
+        return [Plan("event", pe=1, simd=simd, levels=x.format.hi, reason=self.expected.describe())]
 
-    def _work(self, x: Value) -> int:
-        return ceil(self.expected * max(1.0, self.windows(x)))
+    def _work(self, x: Value, spikes: float) -> int:
+        return ceil(spikes * max(1.0, self.windows(x)))
 
     def cycles(self, ins: list[Value], plan: Plan) -> int:
-        """At the expected number of spikes."""
+        """Of a frame, at the expected number of spikes in each step."""
         (x,) = ins
-        return int(x.shape[0] * (max(self.scan_cycles(x, plan), self._work(x)) + 1))
+        scan = self.scan_cycles(x, plan)
+        return sum(max(scan, self._work(x, spikes)) + 1 for spikes in self.expected.spikes)
 
     def form_out(self, plan: Plan) -> Form:
         return Events(plan.levels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from codesign.ir import Graph, Node
 from codesign.ops.convolve import Convolve
 from codesign.ops.event_conv import EventConv, convolves_spikes
 from codesign.ops.event_dense import EventDense, reads_spikes
-from codesign.ops.event_op import elements_of_step
 from codesign.ops.event_pool import EventPool, pools_spikes
+from codesign.ops.expected import Expected
 from codesign.ops.matvec import MatVec
 from codesign.ops.max_pool import MaxPool
 from codesign.ops.neuron import Neuron
@@ -27,11 +26,11 @@ from codesign.passes.base import Pass
 
 
 class EventSynapses(Pass):
-    """``expected``: layer -> spikes a step it is to be planned for; those layers are replaced."""
+    """``expected``: layer -> the spikes it is to be planned for; those layers are replaced."""
 
     name = "event-synapses"
 
-    def __init__(self, expected: Mapping[str, int]) -> None:
+    def __init__(self, expected: Mapping[str, Expected]) -> None:
         self._expected = dict(expected)
 
     def call(self, graph: Graph) -> Graph:
@@ -45,13 +44,13 @@ class EventSynapses(Pass):
         return graph.with_nodes(n for n in nodes if written.get(n.output, n.name) == n.name)
 
 
-def _event_form(graph: Graph, node: Node, expected: int) -> Node:
+def _event_form(graph: Graph, node: Node, expected: Expected) -> Node:
     """What takes events and computes the same."""
     if isinstance(node.op, MatVec):
         return replace(node, op=EventDense(expected=expected, layer=node.op))
     if isinstance(node.op, Convolve) and _leads_to_neurons(graph, node):
         return replace(node, op=EventConv(expected=expected, layer=node.op))
-    if (pool := _pool_of(node)) is None:
+    if (pool := pool_of(node)) is None:
         raise TypeError(f"{node.op.kind} '{node.name}' has no event-driven form")
     scaled = _relabelling(graph, node.output)
     format = graph.out(scaled or node).format
@@ -61,7 +60,7 @@ def _event_form(graph: Graph, node: Node, expected: int) -> Node:
     return Node(node.name, op, node.inputs, (scaled or node).outputs)
 
 
-def _pool_of(node: Node) -> MaxPool | SumPool | None:
+def pool_of(node: Node) -> MaxPool | SumPool | None:
     """The pooling that ``node`` is: also a convolution that adds each channel up by itself, as NIR
     has sums."""
     op = node.op
@@ -88,15 +87,10 @@ def _relabelling(graph: Graph, value: str) -> Node | None:
     return readers[0] if same and plain else None
 
 
-def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
-    """The layers from spikes to neurons and the pooling that only they read, and the spikes a
-    step they get where ``activity`` of all spikes are there.
-
-    ``UsageError`` where there is none, or where ``activity`` is no share.
-    """
-    if not 0 < activity <= 1:
-        raise UsageError(f"activity is the share of inputs that spike in a step, got {activity}")
-    layers = {node.name for node in graph.nodes if _is_synapses(graph, node)}
+def event_layers(graph: Graph) -> list[Node]:
+    """The layers from spikes to neurons and the pooling that only they read, in graph order;
+    ``UsageError`` where there is no such layer."""
+    layers = {node.name for node in graph.nodes if is_synapses(graph, node)}
     if not layers:
         raise UsageError(
             "no dense layer or convolution of this network leads from spikes to neurons",
@@ -108,27 +102,10 @@ def expected_spikes(graph: Graph, activity: float) -> dict[str, int]:
             scaled = _relabelling(graph, node.output)
             if _all_in(layers | pools, graph, scaled.output if scaled else node.output):
                 pools.add(node.name)
-    found: dict[str, int] = {}
-    for node in graph.nodes:
-        if node.name in layers | pools:
-            found[node.name] = _expected(graph, node, activity, found)
-    return found
+    return [node for node in graph.nodes if node.name in layers | pools]
 
 
-def _expected(graph: Graph, node: Node, activity: float, known: Mapping[str, int]) -> int:
-    """Spikes a step that ``node`` gets: a share of its inputs, or what a pool makes of its own."""
-    (x,) = graph.ins(node)
-    before = graph.producer(origin(graph, node.inputs[0]))
-    if before is not None and isinstance(before.op, Requant):
-        before = graph.producer(before.inputs[0])
-    pool = _pool_of(before) if before is not None and before.name in known else None
-    if before is not None and pool is not None and not _is_synapses(graph, before):
-        op = EventPool(expected=known[before.name], pool=pool)
-        return op.expected_out(graph.ins(before)[0])
-    return ceil(activity * elements_of_step(x))
-
-
-def _is_synapses(graph: Graph, node: Node) -> bool:
+def is_synapses(graph: Graph, node: Node) -> bool:
     """Whether ``node`` leads from spikes to neurons, with weights that stay."""
     if not isinstance(node.op, MatVec | Convolve) or node.op.loadable is not None:
         return False
@@ -144,7 +121,7 @@ def _leads_to_neurons(graph: Graph, node: Node) -> bool:
 
 def _is_pool(graph: Graph, node: Node) -> bool:
     """Whether ``node`` pools spikes, not into currents."""
-    pool = _pool_of(node)
+    pool = pool_of(node)
     if pool is None or _leads_to_neurons(graph, node):
         return False
     return pools_spikes(pool, graph.ins(node)[0]) and _steps_first(graph, node)

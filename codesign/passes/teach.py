@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from codesign.learning.header import header_rows
 from codesign.neurons import Lif
 from codesign.ops.delay import Delay
 from codesign.ops.event_learning import EventLearning
+from codesign.ops.expected import Expected
 from codesign.ops.first_spike import SPIKES
 from codesign.ops.matvec import MatVec
 from codesign.ops.neuron import Neuron
@@ -23,16 +24,14 @@ from codesign.reference.loops import loop_of
 
 
 class Teach(Pass):
-    """The layers of ``file``, which begin at the circuit's input ``source``; ``activity``: the
-    share of their inputs that spike in a step. The graph then begins at that input: frames of
-    codes with a header (:mod:`codesign.learning.header`)."""
+    """The layers of ``file``, which begin at the circuit's input ``source``; ``expected``: the
+    spikes that their synapses are planned for, by name. The graph then begins at that input: frames
+    of codes with a header (:mod:`codesign.learning.header`)."""
 
     name = "teach"
 
-    def __init__(self, file: LearnFile, source: str, activity: float) -> None:
-        if not 0 < activity <= 1:
-            raise UsageError(f"activity is the share of inputs that spike, got {activity}")
-        self._file, self._source, self._activity = file, source, activity
+    def __init__(self, file: LearnFile, source: str, expected: Mapping[str, Expected]) -> None:
+        self._file, self._source, self._expected = file, source, expected
 
     def call(self, graph: Graph) -> Graph:
         source = graph.values[self._source]
@@ -100,7 +99,7 @@ class Teach(Pass):
             _check_signal(rule, rival.span)
         except ValueError as error:
             raise UsageError(str(error), where=where, hint="see docs/LEARNING.md") from error
-        expected = ceil(self._activity * layer.inputs)
+        expected = self._expected[synapses.name]
         return EventLearning(layer, rival, weights, op.steps, passes, expected)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from codesign.ir.plan import Plan
 from codesign.manifest import Activity
+from codesign.ops.event_learning import EventLearning
+from codesign.ops.event_op import EventOp
 from codesign.plan.dataflow import Dataflow
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.schedule import exit_lanes, simulate_flow
@@ -28,9 +30,20 @@ def activity_of(circuit: Circuit, plans: Mapping[str, Plan], flow: Dataflow) -> 
     layers = by_data(circuit)
     if not layers:
         return None
-    expected = {layer.name: int(getattr(layer.head, "expected", 0)) for layer in layers}
+    planned = {
+        layer.name: layer.head.expected
+        for layer in layers
+        if isinstance(layer.head, EventOp | EventLearning)
+    }
+    frames = max(one.frames for one in planned.values())
     ends = [frame_cycles(circuit, plans, flow, _all_alike(layers, spikes))[1] for spikes in (0, 1)]
-    return Activity(silent_ii=round(ends[0]), dense_ii=round(ends[1]), expected=expected)
+    return Activity(
+        silent_ii=round(ends[0]),
+        dense_ii=round(ends[1]),
+        expected={name: one.mean for name, one in planned.items()},
+        origin="measured" if frames else "share",
+        frames=frames,
+    )
 
 
 def _all_alike(layers: list[Layer], spikes: int) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from codesign.evidence import LearningReport, SpikingReport
 from codesign.report import units
+from codesign.report.events import event_rows
 from codesign.report.graph import picture, pretty_format, shorten
 from codesign.report.learning import lesson
 from codesign.report.model import KINDS, Report
@@ -57,6 +58,7 @@ def render_html(report: Report) -> str:
         hops=hops(report),
         spiking=_spiking(environment, spikes, report) if spikes else None,
         learning=_learning(environment, learned) if learned else None,
+        events=_events(environment, report),
         not_run=units.NOT_RUN,
         css=Markup(_resource("report.css")),  # noqa: S704 (our own file)
     )
@@ -76,6 +78,17 @@ def _spiking(environment: Environment, spikes: SpikingReport, report: Report) ->
         w=WIDTH,
         h=HEIGHT,
     )
+    return Markup(page)  # noqa: S704 (escaped by the template)
+
+
+def _events(environment: Environment, report: Report) -> Markup | None:
+    """The section of what event-driven layers are planned for; None without any."""
+    rows = event_rows(report)
+    if not rows:
+        return None
+    template = environment.from_string(_resource("events.html.jinja"))
+    seen = report.verify.events if report.verify else None
+    page = template.render(activity=report.activity, seen=seen, rows=rows)
     return Markup(page)  # noqa: S704 (escaped by the template)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from codesign.builddir import BuildDir
 from codesign.evidence import LearningReport, SpikingReport, SynthReport, VerifyReport
 from codesign.report.build import build_report
+from codesign.report.events import event_rows
 from codesign.report.model import KINDS, Report
 from codesign.report.units import (
     NOT_RUN,
@@ -24,6 +25,7 @@ from codesign.report.units import (
     share,
     si,
     signed,
+    significant,
 )
 from codesign.schema import Cost
 
@@ -35,6 +37,8 @@ def render(report: Report) -> list[RenderableType]:
     parts: list[RenderableType] = [_verdict(report), _figures(report), layer_table(report)]
     if report.fifos:
         parts.append(fifo_table(report))
+    if report.activity:
+        parts.append(event_table(report))
     parts.append(_board(report))
     if report.verify:
         parts.append(verify_table(report.verify))
@@ -50,8 +54,9 @@ def render(report: Report) -> list[RenderableType]:
 def design_table(path: Path) -> RenderableType:
     """What ``generate`` made: figures and layers of the build folder at ``path``."""
     report = build_report(BuildDir.open(path))
-    fifos = [fifo_table(report)] if report.fifos else []
-    return Group(_figures(report), layer_table(report), *fifos, _board(report))
+    more = [fifo_table(report)] if report.fifos else []
+    more += [event_table(report)] if report.activity else []
+    return Group(_figures(report), layer_table(report), *more, _board(report))
 
 
 def _text(value: Any, style: str = "") -> Text:
@@ -138,6 +143,20 @@ def fifo_table(report: Report) -> RenderableType:
     for fifo in report.fifos:
         holds = f"{fifo.tensor} ({fifo.label})"
         _row(table, [fifo.name, holds, count(fifo.depth), count(fifo.bits)])
+    return table
+
+
+def event_table(report: Report) -> RenderableType:
+    """What event-driven layers are planned for, and, once verified, what they got."""
+    activity = report.activity
+    assert activity is not None
+    seen = report.verify.events if report.verify else None
+    columns = [("events a step", "left"), (activity.describe(), "right")]
+    columns += [(f"seen in {seen.frames:,} frames ({seen.vectors})", "right")] if seen else []
+    table = _table(columns)
+    for row in event_rows(report):
+        got = [] if row.seen is None else [significant(row.seen)]
+        _row(table, [row.layer, significant(row.expected), *got])
     return table
 
 

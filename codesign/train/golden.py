@@ -19,7 +19,8 @@ unsigned, of the array's shape. Codes take a byte each before compression.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -298,21 +299,34 @@ def _unpacked(file: Any, name: str) -> np.ndarray:
 
 def load_golden(path: str | Path) -> Golden:
     """Read what :func:`save_golden` wrote; ``UsageError`` for anything else."""
+    with _opened(path) as file:
+        names = [str(n) for n in file["tensors"]]
+        return Golden(
+            _unpacked(file, "test_x"),
+            file["test_y"],
+            _unpacked(file, "random_x"),
+            int(file["seed"]),
+            {n: _unpacked(file, f"test_{i}") for i, n in enumerate(names)},
+            {n: _unpacked(file, f"random_{i}") for i, n in enumerate(names)},
+            float(file["float_accuracy"]),
+            float(file["quantized_accuracy"]),
+        )
+
+
+def load_test_inputs(path: str | Path) -> np.ndarray:
+    """``test_x`` alone, float32 [n, ...], of what :func:`save_golden` wrote."""
+    with _opened(path) as file:
+        return _unpacked(file, "test_x")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """The arrays of the file; ``UsageError`` where they cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if int(file["version"]) != VERSION:
                 raise ValueError(f"version {int(file['version'])}")
-            names = [str(n) for n in file["tensors"]]
-            return Golden(
-                _unpacked(file, "test_x"),
-                file["test_y"],
-                _unpacked(file, "random_x"),
-                int(file["seed"]),
-                {n: _unpacked(file, f"test_{i}") for i, n in enumerate(names)},
-                {n: _unpacked(file, f"random_{i}") for i, n in enumerate(names)},
-                float(file["float_accuracy"]),
-                float(file["quantized_accuracy"]),
-            )
+            yield file
     except FileNotFoundError:
         raise UsageError("no such file", where=str(path)) from None
     except Exception as error:  # zipfile, zlib, numpy: a damaged file raises anything

@@ -14,14 +14,20 @@ import numpy as np
 
 from codesign.builddir import BuildDir
 from codesign.errors import UsageError
-from codesign.evidence import BenchResult, Evidence, SpikingReport, VerifyReport
+from codesign.evidence import BenchResult, EventReport, Evidence, SpikingReport, VerifyReport
 from codesign.manifest import Manifest
 from codesign.plan.activity import by_data
 from codesign.reference import run
 from codesign.verify.chain import Codes
 from codesign.verify.event_file import EventFile
 from codesign.verify.golden import golden_vectors
-from codesign.verify.hardware import cocotb_benches, cycle_links, hardware_links, spiking_part
+from codesign.verify.hardware import (
+    cocotb_benches,
+    cycle_links,
+    event_part,
+    hardware_links,
+    spiking_part,
+)
 from codesign.verify.learning import verify_learning
 from codesign.verify.software import software_links
 from codesign.verify.subject import Subject, reference_codes, taps_of
@@ -96,6 +102,7 @@ def verify(
     sampled: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
     latency = ii = None
     spiking: SpikingReport | None = None
+    events: EventReport | None = None
     for whole in sets:
         parts: list[list[Evidence]] = []
         right = 0.0
@@ -112,6 +119,7 @@ def verify(
                 found += cycle_links(subject, vectors, expected)
                 sampled = sampled or (vectors.codes, taps_of(subject, expected))
                 spiking = spiking or spiking_part(subject, vectors, expected)
+                events = events or event_part(subject, vectors, expected)
             parts.append(links + found)
             if vectors.labels is not None and not any(e.mismatches for e in found):
                 right += _right(subject, vectors, expected)
@@ -130,6 +138,7 @@ def verify(
         accuracy=accuracy,
         accuracy_frames=labelled,
         spiking=spiking,
+        events=events,
         versions=_versions(),
     )
     build.write("reports/verify.json", report)

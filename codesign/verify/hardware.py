@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codesign.evidence import BenchResult, Evidence, SpikingReport
+from codesign.evidence import BenchResult, EventReport, Evidence, SpikingReport
 from codesign.ops.neuron import Neuron
 from codesign.verify.chain import Codes
 from codesign.verify.cycles import cycle_evidence, cycle_points
+from codesign.verify.event_report import event_report
 from codesign.verify.spiking import busiest, spiking_report
 from codesign.verify.subject import Subject, taps_of
 from codesign.verify.vectors import VectorSet
@@ -82,6 +83,12 @@ def spiking_part(subject: Subject, vectors: VectorSet, expected: Codes) -> Spiki
     report = spiking_report(graph, codes, vectors.name, shown, seen.first_frame)
     points = cycle_points(subject.build, graph, subject.circuit, vectors.codes)
     return report and report.model_copy(update={"cycles": points})
+
+
+def event_part(subject: Subject, vectors: VectorSet, expected: Codes) -> EventReport | None:
+    """What event-driven layers were planned for, and got; None without such layers."""
+    codes = {**expected, subject.circuit.source.name: vectors.codes}
+    return event_report(subject.circuit.graph, subject.manifest, codes, vectors.name)
 
 
 def _rtl_evidence(

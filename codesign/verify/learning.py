@@ -16,7 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from codesign.builddir import BuildDir
-from codesign.evidence import Evidence, LearningPoint, LearningReport, Mismatch, VerifyReport
+from codesign.evidence import (
+    EventReport,
+    Evidence,
+    LearningPoint,
+    LearningReport,
+    Mismatch,
+    VerifyReport,
+)
 from codesign.ir import Graph
 from codesign.ir.serialize import load_graph
 from codesign.learning.header import header_rows, with_header
@@ -34,6 +41,7 @@ from codesign.reference.learning import (
     to_words,
 )
 from codesign.sim.native import SimResult, run_native
+from codesign.verify.event_report import event_report
 from codesign.verify.lessons import Lessons, random_lessons, read_lessons, recorded_lessons
 
 Progress = Callable[[str], None]
@@ -127,7 +135,7 @@ def verify_learning(
         lessons = random_lessons(random_frames or RANDOM, pupil.shape, pupil.classes, seed)
     progress("the model before it learns")
     evidence = model_links(pupil, lessons)
-    found, report = _training(pupil, lessons, passes, progress)
+    found, report, events = _training(pupil, lessons, passes, progress)
     evidence += found
     evidence += _stalled(pupil, lessons, seed, progress)
     evidence += _written(pupil, lessons, seed, progress)
@@ -146,6 +154,7 @@ def verify_learning(
         accuracy=report.after,
         accuracy_frames=report.test_frames,
         learning=report,
+        events=events,
         versions=versions,
     )
     build.write("reports/verify.json", whole)
@@ -160,7 +169,7 @@ def timed_latency(evidence: Sequence[Evidence]) -> int | None:
 
 def _training(
     pupil: Pupil, lessons: Lessons, passes: int, progress: Progress
-) -> tuple[list[Evidence], LearningReport]:
+) -> tuple[list[Evidence], LearningReport, EventReport | None]:
     """Test frames, the training run, the same test frames, all in one simulation."""
     tests = pupil.frames(lessons.test_x, lessons.test_y, False)
     learned = np.tile(pupil.frames(lessons.x, lessons.y, True), (passes, 1))
@@ -191,7 +200,12 @@ def _training(
         weights_changed=sum(int((found.weights[n] != w).sum()) for n, w in first.items()),
         words=sum(log.size for log in found.logs.values()),
     )
-    return evidence, report
+    source = pupil.circuit.source.name
+    codes = {**found.codes, source: frames}
+    events = event_report(
+        pupil.circuit.graph, pupil.manifest, codes, f"{lessons.name}, training run"
+    )
+    return evidence, report, events
 
 
 def _stalled(pupil: Pupil, lessons: Lessons, seed: int, progress: Progress) -> list[Evidence]:
