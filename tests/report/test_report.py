@@ -10,8 +10,16 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from codesign.evidence import CyclePoint, EnergyModel, SpikingLayer, SpikingReport, Trace
-from codesign.manifest import Edge, Manifest
+from codesign.evidence import (
+    CyclePoint,
+    EnergyModel,
+    EventLoad,
+    EventReport,
+    SpikingLayer,
+    SpikingReport,
+    Trace,
+)
+from codesign.manifest import Activity, Edge, Manifest
 from codesign.report import Report, build_report, units, write_report
 from codesign.report.graph import edge_text, picture
 from codesign.report.html import render_html
@@ -307,3 +315,32 @@ def test_renders_in_chromium(full, tmp_path):
         check=True,
     )
     assert picture_file.stat().st_size > 20_000
+
+
+def test_events_expected_stand_beside_those_seen(tmp_path):
+    activity = Activity(
+        silent_ii=20,
+        dense_ii=900,
+        expected={"fc1": 33.25, "fc2": 0.5},
+        origin="measured",
+        frames=400,
+    )
+    changed = samples.manifest().model_copy(update={"activity": activity})
+    seen = [
+        EventLoad(layer="fc1", expected=33.25, seen=31.4),
+        EventLoad(layer="fc2", expected=0.5, seen=0.75),
+    ]
+    events = EventReport(vectors="test set", frames=450, origin=activity.describe(), layers=seen)
+    verify = samples.verification().model_copy(update={"events": events})
+    build = samples.make_build(tmp_path / "a", verify=verify, changed=changed)
+    text = Page(render_html(build_report(build))).text
+    assert "measured on 400 recorded frames" in text and "Seen: 450 frames (test set)" in text
+    assert "fc1 33.2 31.4 fc2 0.50 0.75" in text
+    out = io.StringIO()
+    Console(file=out, width=160).print(*render(build_report(build)))
+    assert re.search(r"events a step +measured on 400 recorded frames +seen in 450", out.getvalue())
+    assert re.search(r"fc1 +33\.2 +31\.4", out.getvalue())
+    silent = samples.make_build(tmp_path / "b", changed=changed)
+    assert "fc1 33.2 —" in Page(render_html(build_report(silent))).text
+    plain = Page(render_html(build_report(samples.make_build(tmp_path / "c")))).text
+    assert "Events planned for" not in plain

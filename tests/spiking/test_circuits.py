@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from codesign.api import Design, generate
 from codesign.builddir import BuildDir
 from codesign.neurons import Adaptation, Alpha, Leak, Neuron, Synapse, Word
+from codesign.train.golden import Golden, save_golden
 from codesign.verify import verify
 from tests.neurons.units import random_egru, random_snu
 from tests.spiking.networks import (
@@ -133,6 +135,24 @@ def test_events_cost_what_the_data_say(target: int, tmp_path: Path) -> None:
     assert cycles and all(e.frames >= 4 for e in cycles)
     activity = BuildDir.open(design.path).manifest.activity
     assert activity is not None and activity.silent_ii < activity.dense_ii
+    events = report.events
+    assert events is not None and [e.expected for e in events.layers] == [5, 3]
+    assert all(0 < e.seen <= most for e, most in zip(events.layers, (24, 12), strict=True))
+
+
+@pytest.mark.slow
+def test_the_frames_that_were_measured_are_those_seen(tmp_path: Path) -> None:
+    """Planned for what it then gets: no layer's mean is a spike a frame off."""
+    onnx.save(event_network(), tmp_path / "net.onnx")
+    x = (np.random.default_rng(2).random((50, 5, 24)) < 0.1).astype(np.float32)
+    save_golden(Golden(x, np.zeros(0, np.int64), x[:0], 1), tmp_path / "net.golden.npz")
+    how = {"target_ii": 200, "activity": "measured"}
+    design = generate(tmp_path / "net.onnx", tmp_path / "build", **how)
+    report = design.verify(x, cocotb=False)
+    assert report.ok and report.events is not None and report.events.frames == 50
+    assert report.events.origin == "measured on 50 recorded frames"
+    for layer in report.events.layers:
+        assert 0 <= layer.expected - layer.seen < 1 / 5
 
 
 @pytest.mark.slow

@@ -63,6 +63,11 @@ def test_training_runs_are_proven(design: Design) -> None:
     assert found.weights == 6 * 4 + 4 * 3 and found.weights_changed > 10
     assert found.words > 1000 and len(found.curve) == 20
     assert found.cycles_passing < found.cycles_learning
+    events = report.events
+    assert events is not None and events.origin == "for a share of spikes"
+    first, second = events.layers
+    assert (first.expected, second.expected) == (2, 1) and 0.5 < first.seen < 4
+    assert 0 < second.seen <= 4
     assert sum(e.link == "cycles predicted = measured" for e in report.evidence) == 3
 
 
