@@ -22,23 +22,20 @@ from codesign.emit.registers import (
 )
 from codesign.emit.rtl import build_network, instance_path, stretch_of
 from codesign.errors import UsageError
+from codesign.eventdriven import event_driven
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.class_only import class_only
-from codesign.ir import Graph, Value
+from codesign.ir import Value
 from codesign.ir.plan import Dense, Events, Form, Plan
 from codesign.ir.serialize import save_graph
 from codesign.learnfile import LearnFile
 from codesign.manifest import BoardInfo, Edge, EventPort, Fifo, Layer, Manifest, Port, Tap
 from codesign.ops.area import fifo_cost
 from codesign.ops.event_learning import EventLearning
-from codesign.ops.expected import Expected
-from codesign.ops.matvec import MatVec
 from codesign.ops.requant import Requant
-from codesign.passes import AbsorbBias, EventSynapses, lower, run_passes
-from codesign.passes.event_synapses import event_layers
-from codesign.passes.expected import Activity, expected_spikes
-from codesign.passes.teach import Teach, neuron_row
+from codesign.passes import AbsorbBias, lower, run_passes
+from codesign.passes.expected import Activity
 from codesign.plan import Circuit, Goal, partition, plan_design
 from codesign.plan import Layer as PlannedLayer
 from codesign.plan.activity import activity_of
@@ -129,11 +126,9 @@ def generate_into(
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
     graph = lower(imported.graph, runtime_weights=runtime_weights)
-    progress("counting recorded spikes" if activity == "measured" else "partitioning")
-    if learn is not None:
-        graph = taught(graph, learn, activity, runtime_weights, golden)
-    elif activity is not None:
-        graph = run_passes(graph, [EventSynapses(expected_spikes(graph, activity, golden))])
+    if activity == "measured":
+        progress("counting recorded spikes")
+    graph = event_driven(graph, activity, learn, golden, runtime_weights)
     circuit = partition(graph)
     unrolled = unrolled_layers(circuit, goal, choices or PlanFile())
     if runtime_weights:
@@ -155,36 +150,6 @@ def generate_into(
         manifest = describe(planned, hashlib.sha256(blob).hexdigest(), *accuracies)
         (work / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     return manifest
-
-
-#: Share of spikes that layers that learn are planned for where nobody says another.
-LEARNING_ACTIVITY = 0.2
-
-
-def taught(
-    graph: Graph,
-    learn: LearnFile,
-    activity: Activity | None,
-    runtime: bool,
-    golden: Path | None = None,
-) -> Graph:
-    """``graph`` (lowered) with the layers of ``learn`` learning; the dense layers behind them, if
-    any, are event-driven where ``activity`` is given. Measured are the spikes before it learns."""
-    if runtime:
-        raise UsageError(
-            "--runtime-weights and --learn exclude each other",
-            hint="leave out --runtime-weights: the weights of layers that learn can be written",
-        )
-    source = partition(graph).source
-    planned: dict[str, Expected] = {}
-    if neuron_row(graph, source):  # without, Teach says what is missing
-        share = LEARNING_ACTIVITY if activity is None else activity
-        planned = expected_spikes(graph, share, golden)
-    graph = run_passes(graph, [Teach(learn, source.name, planned)])
-    if activity is not None and any(isinstance(n.op, MatVec) for n in graph.nodes):
-        behind = {node.name: planned[node.name] for node in event_layers(graph)}
-        graph = run_passes(graph, [EventSynapses(behind)])
-    return graph
 
 
 def write_rtl(planned: Planned, folder: Path) -> None:

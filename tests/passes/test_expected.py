@@ -12,8 +12,9 @@ import pytest
 from onnx import ModelProto
 
 from codesign.boards import get as get_board
-from codesign.build import Planned, taught
+from codesign.build import Planned
 from codesign.errors import UsageError
+from codesign.eventdriven import event_driven
 from codesign.frontend import import_qonnx
 from codesign.ir import Graph
 from codesign.learnstart import starting_rule
@@ -196,11 +197,11 @@ def test_layers_that_learn_are_planned_for_what_the_model_makes(tmp_path: Path) 
     rule = rule.model_copy(update={"layers": dict(list(rule.layers.items())[:1])})
     golden = recording(tmp_path, x)
     plain = expected_spikes(graph, "measured", golden)
-    learns = taught(graph, rule, "measured", False, golden)
+    learns = event_driven(graph, "measured", rule, golden)
     heads = [n.op for n in learns.nodes if isinstance(n.op, EventLearning | EventOp)]
     assert [type(op).__name__ for op in heads] == ["EventLearning", "EventDense"]
     assert [op.expected for op in heads] == list(plain.values())
-    share = taught(graph, rule, None, False)
+    share = event_driven(graph, None, rule)
     (op,) = (n.op for n in share.nodes if isinstance(n.op, EventLearning))
     assert op.expected == Expected.evenly(3, 5)  # a fifth of 12, as ever
 
