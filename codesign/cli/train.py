@@ -49,6 +49,12 @@ def train(
     steps: Annotated[int, _spiking("T, time steps of an input.")] = 4,
     rule: Annotated[str, _spiking("bptt, sltt, sltt-k, ostl, tess or qcfs.")] = "bptt",
     neuron: Annotated[str, _spiking("lif, or a preset: xylo, loihi, spiker, ...")] = "lif",
+    decay: Annotated[
+        float | None, _spiking("What a step leaves of a hidden membrane: 0.875.")
+    ] = None,
+    recurrent: Annotated[
+        bool, _spiking("Hidden layers hear their own spikes of the step before.", "--recurrent")
+    ] = False,
     encoding: Annotated[str, _spiking(f"{', '.join(ENCODINGS)}; auto: as the data ask.")] = "auto",
     encoder: Annotated[str, _spiking("Who encodes: host, or circuit, in the model.")] = "host",
     input_bits: Annotated[int | None, _spiking("Bits of an input code, 1 to 16.")] = None,
@@ -104,6 +110,8 @@ def train(
             "steps": steps,
             "rule": rule,
             "neuron": neuron,
+            "decay": decay,
+            "recurrent": recurrent,
             "encoding": encoding,
             "encoder": encoder,
             "input_bits": input_bits,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codesign.errors import UsageError
 from codesign.neurons import Leak, Lif, Word, presets
-
-if TYPE_CHECKING:
-    from codesign.train.spiking.build import NetConfig
+from codesign.train.spiking.build import NetConfig, exact_code
 
 
 def _framework(preset: Callable[..., Lif]) -> Callable[[NetConfig], Lif]:
@@ -22,7 +19,7 @@ def _framework(preset: Callable[..., Lif]) -> Callable[[NetConfig], Lif]:
         frac = config.weight_frac + config.extra_frac
         word = Word(config.state_bits, frac, True, "sat_step")
         theta = np.array([round(config.threshold * 2.0**frac)])
-        leak = Leak("mul_floor", np.array([round(config.decay * 16)]), 4)
+        leak = Leak("mul_floor", np.array([exact_code(config.decay, 4, "decay")]), 4)
         return preset(word, leak, theta, reset="subtract", input_frac=frac, rounding="floor")
 
     return build
@@ -34,13 +31,19 @@ def _codes(config: NetConfig) -> np.ndarray:
 
 
 def _shift(config: NetConfig) -> int:
-    """k of the nearest decay ``1 - 2**-k``."""
-    lost = min(max(1.0 - config.decay, 2.0**-8), 0.5)
-    return round(-np.log2(lost))
+    """k of the decay ``1 - 2**-k``."""
+    known = {1.0 - 2.0**-k: k for k in range(1, 9)}
+    if config.decay not in known:
+        nearest = min(known, key=lambda decay: abs(decay - config.decay))
+        raise UsageError(
+            f"decay = {config.decay} is no 1 - 2^-k with k = 1..8, as a shift needs it",
+            hint=f"the nearest is {nearest}",
+        )
+    return known[config.decay]
 
 
 def _loihi(config: NetConfig) -> Lif:
-    dv = np.array([round((1.0 - config.decay) * 4096)])
+    dv = np.array([4096 - exact_code(config.decay, 12, "decay")])
     # No current decays slower than at once: du = 4095 leaves nothing of u.
     return presets.loihi(
         np.array([4095]), dv, _codes(config), bias=np.zeros(1), refractory=0, resets_current=False
@@ -56,7 +59,7 @@ def _xylo(config: NetConfig) -> Lif:
 def _hls4ml(config: NetConfig) -> Lif:
     frac = config.weight_frac + config.extra_frac
     theta = np.array([round(config.threshold * 2.0**frac)])
-    beta = np.array([round(config.decay * 16)])
+    beta = np.array([exact_code(config.decay, 4, "decay")])
     return presets.hls4ml(
         config.state_bits, frac, theta, beta=beta, beta_frac=4, reset="subtract", input_frac=frac
     )

@@ -39,6 +39,8 @@ BATCH = {"mnist": 128}
 LR = {"mnist": 5e-3}
 #: Pixels that pictures are moved by, see :class:`.Course`: a whole one is much of eight.
 DRIFT = {"digits": 0.5}
+#: What a step leaves of a hidden membrane by default.
+DECAY = 0.875
 #: What scores are multiplied by before the softmax: membranes stay small where spikes cost.
 GAIN = 2.0
 #: Inputs from which on weights are smaller.
@@ -55,7 +57,8 @@ class SpikingOptions:
     ``encoder``: who encodes, the ``host`` or the ``circuit``, whose
     file then takes the numbers themselves. ``readout``: see :mod:`.readout`; ``order`` and
     ``cutoff``: of its filter. ``grapes``: wrap the optimizer. ``k``: steps learned from by
-    sltt-k, a quarter by default. ``levels``: L of qcfs.
+    sltt-k, a quarter by default. ``levels``: L of qcfs. ``decay``: what a step leaves of a hidden
+    membrane, 7/8 by default. ``recurrent``: hidden layers hear their own spikes of the step before.
     ``activity``: what a hidden spike costs (bptt). ``epochs``, ``batch``, ``lr``, ``holdout``: see
     :class:`.Course`; by default what suits the data."""
 
@@ -67,7 +70,7 @@ class SpikingOptions:
     grapes: bool = False
     weights: int = 4
     hidden: tuple[int, ...] = (128,)
-    decay: float = 0.875
+    decay: float | None = None
     recurrent: bool = False
     epochs: int | None = None
     batch: int | None = None
@@ -99,6 +102,11 @@ class SpikingOptions:
         self.reader  # noqa: B018 - refuses an unknown one
         if self.rule == "qcfs" and (self.neuron != "lif" or self.recurrent):
             raise UsageError("qcfs makes its own neurons, in feed-forward networks")
+        if self.decay is not None and not 0 <= self.decay <= 1:
+            raise UsageError(f"a decay is 0 to 1, got {self.decay}")
+        if self.decay is not None and (self.rule == "qcfs" or self.neuron == "tinyodin"):
+            who = "qcfs" if self.rule == "qcfs" else "tinyodin"
+            raise UsageError(f"{who} has no membrane that decays by a factor", hint="leave it out")
         if self.rule == "qcfs" and self.readout != "membrane":
             raise UsageError("qcfs reads out the membrane", hint="--readout membrane")
 
@@ -221,7 +229,7 @@ def network_config(task: Task, options: SpikingOptions) -> NetConfig:
         weights=options.weights,
         weight_frac=options.weights - (1 if task.features < MANY else 0),
         input_frac=task.encoding.frac,
-        decay=options.decay,
+        decay=DECAY if options.decay is None else options.decay,
         output=options.reader.neuron_output,
         recurrent=options.recurrent,
     )

@@ -33,6 +33,8 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "bitwise, membrane": ("digits", {"encoding": "bitwise"}),
     "one step": ("digits", {"encoding": "bitwise", "readout": "count", "steps": 1}),
     "converted": ("digits", {"rule": "qcfs"}),
+    "recurrent": ("digits", {"recurrent": True, "readout": "count", "decay": 0.5}),
+    "recurrent xylo": ("digits", {"recurrent": True, "neuron": "xylo", "rule": "sltt"}),
 }
 #: What the quick suite trains.
 QUICK = {"delta, Bessel"}

@@ -75,6 +75,10 @@ def test_presets_can_be_trained(name: str) -> None:
         ({"steps": 0}, "at least 1 time step, got T = 0"),
         ({"readout": "vote"}, "unknown readout 'vote'"),
         ({"rule": "qcfs", "readout": "count"}, "qcfs reads out the membrane"),
+        ({"decay": 1.5}, "a decay is 0 to 1, got 1.5"),
+        ({"decay": float("nan")}, "a decay is 0 to 1, got nan"),
+        ({"decay": 0.5, "neuron": "tinyodin"}, "tinyodin has no membrane that decays by a factor"),
+        ({"decay": 0.5, "rule": "qcfs"}, "qcfs has no membrane that decays by a factor"),
         ({"epochs": 0}, "epochs must be at least 1"),
     ],
 )
@@ -93,6 +97,17 @@ def test_a_decay_the_format_cannot_hold_states_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"decay = 0.9 is no multiple of 2\^-4") as caught:
         exact_code(0.9, 4, "decay")
     assert "nearest that the format holds is 0.875" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", sorted(set(NEURONS) - {"tinyodin"}))
+def test_presets_take_a_decay_exactly_or_not(name: str) -> None:
+    one = np.array([1 << 12])
+    for decay in (0.5, 0.75, 0.875):
+        leak = neuron(name, NetConfig((6, 5, 3), decay=decay)).leak
+        assert leak.apply(one) == one * decay
+    with pytest.raises(UsageError, match="decay = 0.7 is no") as caught:
+        neuron(name, NetConfig((6, 5, 3), decay=0.7))
+    assert "the nearest" in caught.value.hint
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
