@@ -123,10 +123,12 @@ class _Exporter:
 
     def _on_quant(self, node: NodeProto, at: dict[str, Any]) -> None:
         name = node.input[0]
-        scale, bits = (_listed(self._constant(node, i)) for i in (1, 3))
+        numbers = [self._constant(node, i) for i in (1, 2, 3)]
+        scale, bits = _listed(numbers[0]), _listed(numbers[2])
         if name in self._constants:
             # Trained files keep float weights before their quantizer: the network has its codes.
-            self._hold(node, quantized(*(self._constant(node, i) for i in range(4)), at))
+            codes = quantized(self._constant(node, 0), numbers[0], numbers[1], numbers[2], at)
+            self._hold(node, codes)
             if name.replace("/", ".").rpartition(".")[2] in ("weight", "bias"):
                 self._warnings.append(
                     f"'{_name(name)}': NIR does not say that it has {bits} bits in steps of {scale}"
