@@ -12,7 +12,7 @@ import typer
 from codesign import __version__
 from codesign.cli import learning, nir, verbs
 from codesign.cli.ui import errors, report_error
-from codesign.errors import CodesignError
+from codesign.errors import CodesignError, UsageError
 
 app = typer.Typer(
     name="codesign",
@@ -40,6 +40,12 @@ def _options(
     """From a trained quantized network to a circuit proven to compute the same bits."""
 
 
+def file_error(error: OSError) -> UsageError:
+    """What the system says of a file, as one message."""
+    what = f"cannot be read or written: {error.strerror or error}"
+    return UsageError(what, where=str(error.filename), hint="check the path and its folder")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point: run a verb and exit with its code; no traceback for a user's mistake."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -48,6 +54,11 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except CodesignError as error:
         sys.exit(report_error(error, as_json="--json" in arguments))
+    except OSError as error:
+        # A file that cannot be read or written is the user's to mend, whichever stage met it.
+        if error.filename is None:
+            raise
+        sys.exit(report_error(file_error(error), as_json="--json" in arguments))
     except KeyboardInterrupt:
         errors.print("interrupted")
         sys.exit(130)

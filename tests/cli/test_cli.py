@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from codesign.builddir import BuildDir
-from codesign.cli import main
+from codesign.cli import app, main
 from codesign.report import build_report
 from codesign.report.html import render_html
 from tests.models import Mlp, mlp
@@ -42,17 +42,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_verb_helps_with_examples(capsys) -> None:
-    for verb in (
-        "train",
-        "check",
-        "generate",
-        "verify",
-        "synth",
-        "report",
-        "weights",
-        "doctor",
-        "init-ci",
-    ):
+    for command in app.registered_commands:
+        verb = str(command.name)
         code, out, _ = run(capsys, verb, "--help")
         assert code == 0
         assert "Example" in out and f"codesign {verb}" in out
@@ -197,6 +188,16 @@ def test_missing_compiler_exits_three(build: Path, capsys, monkeypatch) -> None:
     code, _, err = run(capsys, "verify", build, "--no-cocotb")
     assert code == 3
     assert "install" in err
+
+
+@pytest.mark.parametrize("verb", ["learning-data", "generate"])
+def test_a_file_that_cannot_be_written(verb: str, model_file: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "under"
+    given = ["digits", "--steps", "2"] if verb == "learning-data" else [model_file]
+    more = ["--target-ii", "24"] if verb == "generate" else []
+    code, _, err = run(capsys, verb, *given, *more, "-o", out)
+    assert code == 2 and "Traceback" not in err and str(tmp_path / "file") in err.replace("\n", "")
 
 
 def test_not_a_build_folder(tmp_path: Path, capsys) -> None:

@@ -147,8 +147,8 @@ def missing_policy() -> UsageError:
         "NIR has no dt, no formats, and does not say when a neuron resets: a policy must\n"
         f"presets of a policy:\n{describe_presets()}",
         where="NIR policy",
-        hint="write a policy as docs/SPIKING.md shows: preset, reset, discretisation, "
-        "integrators, gain, flatten, time, formats",
+        hint="'codesign nir-policy PRESET > policy.toml' writes one to edit; docs/SPIKING.md says "
+        "what its fields are; then give --policy policy.toml",
     )
 
 

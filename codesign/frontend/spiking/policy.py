@@ -84,7 +84,9 @@ def read_toml(path: str | Path, kind: type[Model]) -> Model:
         raise UsageError(what, where=where, hint="give the path of a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         what = f"not TOML: {printable(str(reason), 200)}"
-        raise UsageError(what, where=where, hint="docs/SPIKING.md shows a policy") from None
+        raise UsageError(
+            what, where=where, hint="'codesign nir-policy PRESET' prints a policy"
+        ) from None
 
 
 def parse(data: object, kind: type[Model], where: str) -> Model:
