@@ -32,7 +32,7 @@ Activity = float | Literal["measured"]
 
 #: Recorded frames that are counted, between these two numbers: as many as have ``CODES`` codes.
 FRAMES = (20, 400)
-CODES = 1 << 28
+CODES = 1 << 26
 #: Codes of all values that are held at once, 8 bytes each.
 AT_ONCE = 1 << 23
 
