@@ -62,14 +62,23 @@ class ShortTerm:
         """Columns of the weights."""
         return self.weights.shape[1]
 
+    def current(self, f: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """int64 [outputs] for ``f``, int64 [inputs, outputs], and the inputs' spikes ``x``."""
+        found: np.ndarray = x @ (self.weights + f)
+        return found
+
+    def learned(self, f: np.ndarray, x: np.ndarray, spikes: np.ndarray) -> np.ndarray:
+        """F after a step in which the inputs gave ``x``, int64 [inputs], the outputs ``spikes``."""
+        return self.word.fit(self.leak.apply(f) + x[:, None] * (self.gain * spikes))
+
     def run(self, frames: Iterable[np.ndarray]) -> Record:
         """Frames of int [steps, inputs], 0 and 1. ``weights`` of the record is F."""
         record, none = Record(), np.zeros(0, np.int64)
         for x in frames:
             f, states = np.zeros_like(self.weights), self.neuron.begin((self.outputs,))
             for now in x.astype(np.int64):
-                spikes, states = self.neuron.step((now @ (self.weights + f),), states)
-                f = self.word.fit(self.leak.apply(f) + now[:, None] * (self.gain * spikes))
+                spikes, states = self.neuron.step((self.current(f, now),), states)
+                f = self.learned(f, now, spikes)
                 record.spikes.append(spikes)
                 record.states.append(states)
                 record.weights.append(f)

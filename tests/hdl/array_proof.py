@@ -1,12 +1,12 @@
 """Formal proofs of neuron arrays: however inputs and outputs wait, and whenever a reset comes,
 what each neuron's memory holds after a step is its specification's step of what it held before.
 
-Beside the array runs its specification with a word for each neuron's states. It steps when the
-array takes an input; its results wait in a queue until the array shows the same. ``wrong`` says
-that a state or an output that is shown is not the next of its queue.
+Beside the array runs its specification with a word for each neuron's states. When the array takes
+an input it steps, for the neurons of all lanes; its results wait in a queue until the array shows
+the same. ``wrong`` says that states or outputs that are shown are not the next of their queue.
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from codesign.hdl.memories import Counter
@@ -15,25 +15,29 @@ from tests.neurons.spec import spec_of, wires_in
 
 
 class ArrayMiter(Component):
-    """``array``: of one lane. Its streams get any input and any waiting."""
+    """The streams of ``array`` get any input and any waiting."""
 
     def __init__(self, array):
-        assert array.lanes == 1
         self.array = array
         shapes = {
             name: getattr(array, p).payload.data[0].shape() for name, p in array.inputs.items()
         }
-        self.codes = {f"x_{name}": shape for name, shape in shapes.items()}
+        self.codes = {
+            f"x{lane}_{name}": shape for name, shape in shapes.items()
+            for lane in range(array.lanes)
+        }  # fmt: skip
         ports = {name: In(shape) for name, shape in self.codes.items()}
-        super().__init__({**ports, "offers": In(len(ports)), "ready": In(1), "wrong": Out(1)})
+        super().__init__({**ports, "offers": In(len(shapes)), "ready": In(1), "wrong": Out(1)})
 
     def elaborate(self, platform):
         m, array = Module(), self.array
         m.submodules.array = array
         ports = [getattr(array, port) for port in array.inputs.values()]
-        codes = [getattr(self, name) for name in self.codes]
-        for n, (port, code) in enumerate(zip(ports, codes, strict=True)):
-            m.d.comb += [port.valid.eq(self.offers[n]), port.payload.data[0].eq(code)]
+        lanes = range(array.lanes)
+        codes = [[getattr(self, f"x{lane}_{name}") for name in array.inputs] for lane in lanes]
+        for n, port in enumerate(ports):
+            m.d.comb += port.valid.eq(self.offers[n])
+            m.d.comb += [port.payload.data[lane].eq(codes[lane][n]) for lane in lanes]
         m.d.comb += array.o.ready.eq(self.ready)
         take = Signal()
         m.d.comb += take.eq(ports[0].valid & ports[0].ready)
@@ -48,9 +52,9 @@ class ArrayMiter(Component):
         return m
 
     def _step(self, m, take, codes):
-        """Whether it is a frame's last, output and new states of the neuron whose turn it is."""
-        array, model = self.array, self.array.model
-        turn = Counter(m, "turn", array.elements, take)
+        """Whether it is a frame's last, outputs and new states of the neurons whose turn it is."""
+        array = self.array
+        turn = Counter(m, "turn", array.beats, take)
         step = Counter(m, "step", array.steps, take & turn.last)
         fresh = step.value == 0
         if array.persistent:
@@ -58,28 +62,46 @@ class ArrayMiter(Component):
             with m.If(take & turn.last):
                 m.d.sync += stepped.eq(1)
             fresh = ~stepped
+        made = [self._lane(m, n, take, turn.value, fresh, codes[n]) for n in range(array.lanes)]
+        states = {
+            s.name: Cat(new[s.name] for _, new in made) for s in array.model.states
+        }  # fmt: skip
+        return turn.last & step.last, Cat(out for out, _ in made), states
+
+    def _lane(self, m, lane, take, turn, fresh, codes):
+        """Output and new states of the neuron of a lane."""
+        array, model = self.array, self.array.model
+        own = range(lane, array.elements, array.lanes)
         words, old = {}, {}
         for s in model.states:
             now = getattr(array, f"state_{s.name}").payload.data[0].shape()
-            words[s.name] = Array(Signal(now, name=f"{s.name}_{n}") for n in range(array.elements))
-            begin = Array(int(s.initial[n % len(s.initial)]) for n in range(array.elements))
-            old[s.name] = Signal(now, name=f"old_{s.name}")
-            m.d.comb += old[s.name].eq(Mux(fresh, begin[turn.value], words[s.name][turn.value]))
+            words[s.name] = Array(Signal(now, name=f"{s.name}_{n}") for n in own)
+            begin = Array(int(s.initial[n % len(s.initial)]) for n in own)
+            old[s.name] = Signal(now, name=f"old_{s.name}_{lane}")
+            m.d.comb += old[s.name].eq(Mux(fresh, begin[turn], words[s.name][turn]))
 
         def pick(vector):
-            amounts = Array(int(vector[n % len(vector)]) for n in range(array.elements))
-            return amounts[turn.value] if len(vector) > 1 else int(vector[0])
+            amounts = Array(int(vector[n % len(vector)]) for n in own)
+            return amounts[turn] if len(vector) > 1 else int(vector[0])
 
         with wires_in(m):
             out, new = spec_of(model, pick).step(*codes, old)
         with m.If(take):
-            m.d.sync += [words[name][turn.value].eq(value) for name, value in new.items()]
-        return turn.last & step.last, out, new
+            m.d.sync += [words[name][turn].eq(value) for name, value in new.items()]
+        return self._as(m, array.o, out), {
+            name: self._as(m, getattr(array, f"state_{name}"), value) for name, value in new.items()
+        }
+
+    def _as(self, m, port, value):
+        """A number as a lane of ``port`` holds it."""
+        code = Signal(port.payload.data[0].shape(), name="lane")
+        m.d.comb += code.eq(value)
+        return code.as_value() if hasattr(code, "as_value") else code
 
     def _queue(self, m, name, port, shown, ready, enters, value, last):
         """Whether ``port`` shows something else than what entered first."""
         depth = self.array.latency + 1
-        data = port.payload.data[0]
+        data = port.payload.data.as_value()
         waiting = [Signal(data.shape(), name=f"{name}_{n}") for n in range(depth + 1)]
         ends = [Signal(name=f"{name}_end_{n}") for n in range(depth + 1)]
         count = Signal(range(depth + 1), name=f"{name}_count")

@@ -242,11 +242,12 @@ def prove(miters, limit=60):
     return [_verdict(log, words) for log in _logs(miters, scripts)]
 
 
-def prove_always(miters, limit=60):
+def prove_always(miters, limit=60, deep=False):
     """The same for every cycle after configuration, however many: by an invariant that ABC finds
-    and checks."""
+    and checks. ``deep``: with settings of its search that suit long sequences."""
     words = {"Property proved": True, "was asserted in frame": False}
-    scripts = [f"scorr -F 1; pdr -T {limit}"] * len(miters)
+    search = "pdr -nct" if deep else "pdr"
+    scripts = [f"scorr -F 1; dc2; scorr -F 1; {search} -T {limit}"] * len(miters)
     return [_verdict(log, words) for log in _logs(miters, scripts)]
 
 

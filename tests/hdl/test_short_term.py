@@ -1,6 +1,7 @@
 """Short-term plasticity in hardware: every spike, membrane and synapse of every step."""
 
 import random
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from codesign.hdl.learning import ShortTermDense
 from codesign.hdl.learning.short_term import lifetime
 from codesign.learning import ShortTerm
-from codesign.neurons import Leak, Word
+from codesign.neurons import LEAKS, Leak, Word
 from tests.hdl import spike_harness as bench
 from tests.hdl.test_learning import codes
 from tests.learning.examples import CLAMP, lif
+from tests.learning.spec import amounts, plastic
 
 FEW = settings(derandomize=True, deadline=None, database=None, max_examples=8)
 
@@ -106,6 +108,21 @@ def test_a_synapse_is_visited_only_while_it_remembers():
     part = ShortTermDense(layer, steps=12, lanes=1)
     _, _, rows = run(part, bench.event_words(x, part.i.payload.shape()), 24, (0.0, 0.0), 0)
     assert [row for row, _ in rows] == [3, 8] * 5  # its step, and four until all is gone
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_nothing_is_left_of_any_f_after_its_lifetime(kind):
+    """And something is left of one a step before; of a leak that never ends, for ever."""
+    for word, leak in product((Word(5, 4, True, CLAMP), Word(4, 4, True, "sat_narrow")),
+                              amounts(kind)):  # fmt: skip
+        layer = ShortTerm(lif(4), np.ones((1, 1), int), word, leak, np.array([1]))
+        left = [np.arange(word.lo, word.hi + 1)]
+        while (now := plastic(word, leak, left[-1], 0, 0, 0)).tolist() != left[-1].tolist():
+            left.append(now)
+        ends = lifetime(layer)
+        assert (ends is None) == left[-1].any()
+        if ends is not None:
+            assert ends == len(left) - 1 and not left[ends].any() and left[ends - 1].any()
 
 
 def test_weights_are_written_and_read_over_the_load_port():

@@ -50,12 +50,12 @@ def test_every_choice_of_units(name, bits):
 def test_units_with_further_inputs(name, bits):
     """A sample of their choices; the long suite has all."""
     soft, somatic, _ = KINDS[name]
-    same_snus(KINDS[name], bits, sampled(snu_choices(soft, somatic), 120))
+    same_snus(KINDS[name], bits, sampled(snu_choices(soft, somatic), 60))
 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_units_of_several_kinds(kind):
-    same_snus(kind, 2, sampled(snu_choices(*kind[:2]), 3))
+    same_snus(kind, 2, sampled(snu_choices(*kind[:2]), 2))
 
 
 @pytest.mark.slow
