@@ -43,3 +43,17 @@ def _has(tool: Verilator, header: str) -> bool:
 def wave_path(build: BuildDir, format: str) -> Path:
     """Where the waveform is kept."""
     return build.root / "sim" / f"dump.{format}"
+
+
+def found_waves(build: BuildDir) -> str:
+    """Where the waveform that was kept last is, how large, and how it would be smaller."""
+    kept = [path for f in ("fst", "vcd") if (path := wave_path(build, f)).is_file()]
+    if not kept:
+        return "no waveform was kept"
+    path = max(kept, key=lambda path: path.stat().st_mtime)
+    text = f"waveforms: {path} ({path.stat().st_size / 1e6:,.1f} MB)"
+    if path.suffix == ".vcd":
+        text += (
+            f"; as FST, many times smaller, after apt-get install {' '.join(FST_HEADERS.values())}"
+        )
+    return text

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from codesign.builddir import BuildDir
 from codesign.cli.train import train
@@ -153,7 +154,12 @@ def verify(
         typer.Option("--random", help="Random frames (10,000, or fewer if slow).", min=1),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random vectors and stalls.", min=0)] = 1,
-    waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (cocotb).")] = False,
+    waves: Annotated[
+        bool,
+        typer.Option(
+            "--waves", help="Keep a waveform of few frames (cocotb): sim/dump.fst, or .vcd."
+        ),
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit results here.")] = None,
     cocotb: Annotated[bool, typer.Option(help="Run the cocotb benches as well.")] = True,
     data: Annotated[
@@ -179,6 +185,7 @@ def verify(
     from codesign.api import Design, describe_failure
     from codesign.report.build import build_report
     from codesign.report.terminal import event_table, learning_table, verify_table
+    from codesign.sim.waves import found_waves
     from codesign.verify import verify as run
     from codesign.verify.vectors import load_inputs
 
@@ -204,6 +211,7 @@ def verify(
         )
     more = [learning_table(report.learning)] if report.learning else []
     more += [event_table(build_report(folder))] if report.events else []
+    more += [escape(f"\n{found_waves(folder)}")] if waves and cocotb else []
     ui.result(report, verify_table(report), *more)
     if not report.ok:
         raise MismatchError(describe_failure(report), where=str(build))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: cocotb runs at most about this many clock cycles a bench: protocol and a sample of the data.
 COCOTB_CYCLES = 40_000
+#: Frames the benches send where every wire of every cycle is kept: megabytes each.
+WAVE_FRAMES = 16
 
 
 def hardware_links(
@@ -129,6 +131,8 @@ def cocotb_benches(
     from codesign.sim.runner import run_cocotb
 
     frames = min(len(codes), max(4, COCOTB_CYCLES // max(1, subject.manifest.ii)))
+    if waves:
+        frames = min(frames, WAVE_FRAMES)
     part = {name: array[:frames] for name, array in taps.items()}
     return run_cocotb(
         subject.build,

@@ -99,6 +99,8 @@ def test_vcd_is_written_on_request(unrolled) -> None:
     result = run(unrolled, waves="vcd", only=["exactness"], frames={"exactness": 5})
     assert result.ok and result.waves == unrolled.build.root / "sim" / "dump.vcd"
     assert "o__payload" in result.waves.read_text()
+    said = waves.found_waves(unrolled.build)
+    assert said.startswith(f"waveforms: {result.waves} (") and "apt-get install liblz4-dev" in said
 
 
 def test_fst_without_headers_is_explained(unrolled, monkeypatch) -> None:
