@@ -221,7 +221,8 @@ def spiking_table(report: SpikingReport) -> RenderableType:
 def learning_table(report: LearningReport) -> RenderableType:
     """What a design learned, and what that takes."""
     table = _table([("learning on the chip", "left"), ("", "left")], "Learning")
-    passes = f"{count(report.frames)} frames, {report.passes} pass{'es' * (report.passes > 1)} over {report.data}"
+    several = "passes" if report.passes > 1 else "pass"
+    passes = f"{count(report.frames)} frames, {report.passes} {several} over {report.data}"
     _row(table, ["training run", passes])
     right = f"{report.before:.2%} before, {report.after:.2%} after"
     _row(table, [f"accuracy, {count(report.test_frames)} test frames", right])
