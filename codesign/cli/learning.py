@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from codesign.cli.ui import Json, Quiet, Ui, Verbose
+from codesign.errors import UsageError
 
 
 def learning_rule(
@@ -43,6 +44,9 @@ def learning_data(
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     data: Annotated[Path | None, typer.Option(help="The .npz of a data set on disk.")] = None,
     events: Annotated[bool, typer.Option("--events", help="Write address events.")] = False,
+    encoder: Annotated[
+        str, typer.Option(help="circuit: write codes, which a circuit with an encoder reads.")
+    ] = "host",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -57,10 +61,19 @@ def learning_data(
     """
     from codesign.train.spiking.lessons import save_lessons
 
+    if encoder not in ("host", "circuit"):
+        raise UsageError(f"the encoder is in the 'host' or the 'circuit', got '{encoder}'")
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
     with ui.working(f"encoding {dataset}"):
         counts = save_lessons(
-            dataset, out, steps=steps, encoding=encoding, seed=seed, data=data, events=events
+            dataset,
+            out,
+            steps=steps,
+            encoding=encoding,
+            seed=seed,
+            data=data,
+            events=events,
+            codes=encoder == "circuit",
         )
     text = (
         f"[bold]{out}[/bold]  {counts['frames']} frames to learn, {counts['test_frames']} to test"

@@ -48,6 +48,19 @@ def check_target(target: np.ndarray, classes: int) -> None:
         )
 
 
+def check_bits(frames: np.ndarray, classes: int) -> None:
+    """``ValueError`` for the first of ``frames`` int [n, rows, elements] that has another code than
+    0 and 1 in its header."""
+    rows = header_rows(classes, frames.shape[2])
+    said = frames[:, :rows].reshape(len(frames), -1)[:, : header_bits(classes)]
+    bad = np.argwhere((said != 0) & (said != 1))
+    if len(bad):
+        frame, bit = bad[0]
+        raise ValueError(
+            f"bit {bit} of the header of frame {frame} is {said[frame, bit]}, not 0 or 1"
+        )
+
+
 def split(frames: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(spikes, learn, target) of frames with headers, int64 [frames, rows + steps, elements]."""
     rows = header_rows(classes, frames.shape[2])

@@ -14,19 +14,23 @@ from codesign.learning import LearningLayer
 from codesign.learning.header import header_rows
 from codesign.neurons import Lif
 from codesign.ops.delay import Delay
+from codesign.ops.encode import Encode
 from codesign.ops.event_learning import EventLearning
 from codesign.ops.expected import Expected
 from codesign.ops.first_spike import SPIKES
+from codesign.ops.headed_encode import HeadedEncode
 from codesign.ops.matvec import MatVec
 from codesign.ops.neuron import Neuron
+from codesign.ops.reinterpret import Reinterpret
+from codesign.ops.reshape import Reshape
 from codesign.passes.base import Pass
 from codesign.reference.loops import loop_of
 
 
 class Teach(Pass):
-    """The layers of ``file``, which begin at the circuit's input ``source``; ``expected``: the
-    spikes that their synapses are planned for, by name. The graph then begins at that input: frames
-    of codes with a header (:mod:`codesign.learning.header`)."""
+    """The layers of ``file``, which begin at the circuit's input ``source`` or behind its encoder;
+    ``expected``: the spikes that their synapses are planned for, by name. The graph then begins at
+    that input: frames of codes with a header (:mod:`codesign.learning.header`)."""
 
     name = "teach"
 
@@ -52,9 +56,17 @@ class Teach(Pass):
                 hint="what is said of a frame reaches a layer through those before it: let all "
                 "layers up to the last one that learns learn (rate_shift 40 keeps weights)",
             )
-        rows = header_rows(self._file.classes, source.shape[1])
-        entry = Value(source.name, (rows + source.shape[0], source.shape[1]), SPIKES)
+        encoder, start = _entry(graph, source)
+        rows = header_rows(self._file.classes, start.shape[1])
+        name = start.name if encoder is None else encoder.output
+        entry = Value(name, (rows + start.shape[0], start.shape[1]), SPIKES)
         nodes, values = self._replaced(graph, taught, entry)
+        if encoder is not None:
+            assert isinstance(encoder.op, Encode)
+            shape = graph.ins(encoder)[0].shape
+            op = HeadedEncode(encoder.op, shape, self._file.classes)
+            nodes.insert(0, Node(encoder.name, op, (source.name,), encoder.outputs))
+            values.append(Value(source.name, op.in_shape, source.format))
         kept = replace(graph, inputs=(source.name,))
         return kept.with_nodes(nodes, values)
 
@@ -104,17 +116,21 @@ class Teach(Pass):
 
 
 def neuron_row(graph: Graph, source: Value) -> list[tuple[Node, Node]]:
-    """(synapses, neurons) one after the other from the circuit's input on."""
+    """(synapses, neurons) one after the other from the circuit's input, or its encoder, on."""
     _check_feed_forward(graph)
-    if len(source.shape) != 2 or source.format != SPIKES:
+    encoder, start = _entry(graph, source)
+    if len(start.shape) != 2 or start.format != SPIKES:
+        what = "the circuit's input is" if encoder is None else "its encoder makes"
         raise UnsupportedModel(
-            f"layers that learn read spikes (steps, features); the circuit's input is "
-            f"{source.shape} {source.format.label()}",
-            where=f"value '{source.name}'",
-            hint="train with --encoder host, so that spikes are the network's input",
+            f"layers that learn read spikes (steps, features); {what} "
+            f"{start.shape} {start.format.label()}",
+            where=f"value '{start.name}'",
+            hint="train with --encoder host, so that spikes are the network's input, or with an "
+            "encoder in the circuit that makes spikes of 0 and 1 (rate, latency, delta, binary, "
+            "bitwise)",
         )
     found: list[tuple[Node, Node]] = []
-    value = source.name
+    value = start.name
     while True:
         readers = graph.consumers(value)
         if len(readers) != 1 or not isinstance(readers[0].op, MatVec):
@@ -130,6 +146,17 @@ def neuron_row(graph: Graph, source: Value) -> list[tuple[Node, Node]]:
             return found
         found.append((synapses, after[0]))
         value = after[0].output
+
+
+def _entry(graph: Graph, source: Value) -> tuple[Node | None, Value]:
+    """The encoder that reads the circuit's input, if one does, and the value that layers read."""
+    encoder, value = None, source
+    while True:
+        readers = graph.consumers(value.name)
+        if len(readers) != 1 or not isinstance(readers[0].op, Encode | Reshape | Reinterpret):
+            return (encoder, value) if encoder else (None, source)
+        encoder = readers[0] if isinstance(readers[0].op, Encode) else encoder
+        value = graph.out(readers[0])
 
 
 def _check_feed_forward(graph: Graph) -> None:

@@ -11,6 +11,7 @@ from codesign.ir import Graph
 from codesign.learning.taught import Log
 from codesign.manifest import LearningRegion, Manifest
 from codesign.ops.event_learning import EventLearning, Work
+from codesign.ops.headed_encode import HeadedEncode
 from codesign.ops.neuron import state_name
 from codesign.reference import run
 
@@ -47,6 +48,8 @@ def learning_run(
     after: dict[str, np.ndarray] = {}
     seen: dict[str, Work] = {}
     for node in graph.nodes:
+        if isinstance(node.op, HeadedEncode):
+            given[node.output] = node.op.execute([], given[node.inputs[0]])
         if not isinstance(node.op, EventLearning):
             continue
         x, lanes = given[node.inputs[0]], regions[node.name].lanes

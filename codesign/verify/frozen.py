@@ -10,7 +10,6 @@ import numpy as np
 
 from codesign.evidence import BenchResult, Evidence, Mismatch
 from codesign.frontend import import_qonnx
-from codesign.ops.event_learning import EventLearning
 from codesign.passes import lower
 from codesign.plan import partition
 from codesign.reference.boundaries import boundaries
@@ -19,7 +18,7 @@ from codesign.verify.golden import golden_vectors
 from codesign.verify.lessons import Lessons
 from codesign.verify.software import software_links
 from codesign.verify.subject import Subject, reference_codes
-from codesign.verify.vectors import VectorSet
+from codesign.verify.vectors import VectorSet, host_floats
 
 if TYPE_CHECKING:
     from codesign.verify.learning import Pupil
@@ -39,8 +38,7 @@ def model_links(pupil: Pupil, lessons: Lessons) -> list[Evidence]:
     points = boundaries(whole, imported.tensor_names, imported.tensor_axes)
     subject = Subject(pupil.build, pupil.manifest, whole, circuit, imported, points)
     x = lessons.test_x[:COMPARED]
-    shape = graph.values[graph.inputs[0]].shape
-    floats = x.reshape(len(x), *shape).astype(np.float32)
+    floats = host_floats(circuit, x.reshape(len(x), -1))
     sets = [
         *golden_vectors(root / "golden.npz", circuit)[:1],
         VectorSet(lessons.name, x.reshape(len(x), -1), floats, lessons.test_y[:COMPARED]),
@@ -58,16 +56,12 @@ def _same(pupil: Pupil, vectors: VectorSet, expected: dict[str, np.ndarray]) -> 
     started = time.perf_counter()
     x = vectors.codes.reshape(-1, *pupil.shape)
     found = pupil.reference(pupil.frames(x, np.zeros(len(x), np.int64), False))
-    heads = {
-        node.output: len(found.codes[node.output][0]) - node.op.steps * node.op.layer.outputs
-        for node in pupil.graph.nodes
-        if isinstance(node.op, EventLearning) and node.output in found.codes
-    }
     wrong, codes, first = 0, 0, None
     for name, ours in expected.items():
         if name not in found.codes:
             continue
-        theirs = found.codes[name][:, heads.get(name, 0) :]
+        head = found.codes[name].shape[1] - ours.shape[1]  # of what is handed on to learn
+        theirs = found.codes[name][:, head:]
         bad = np.argwhere(ours != theirs)
         wrong, codes = wrong + len(bad), codes + ours.size
         if len(bad) and first is None:

@@ -76,9 +76,16 @@ class Pupil:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(steps, inputs) of its frames, without the header."""
+        """(steps, inputs) of its frames, without the header; of an encoder that reads a vector 1
+        and its codes."""
         rows, inputs = self.circuit.source.shape
         return rows - header_rows(self.classes, inputs), inputs
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Least and greatest code of its frames: 0 and 1, or those that its encoder takes."""
+        format = self.circuit.source.format
+        return format.lo, format.hi
 
     @property
     def first(self) -> dict[str, np.ndarray]:
@@ -128,11 +135,13 @@ def verify_learning(
     pupil = Pupil.open(build)
     golden = build.root / "model" / "golden.npz"
     if data is not None:
-        lessons = read_lessons(data, pupil.shape, pupil.classes)
+        lessons = read_lessons(data, pupil.shape, pupil.classes, pupil.span)
     elif golden.exists() and random_frames is None:
-        lessons = recorded_lessons(golden, pupil.shape, pupil.classes)
+        lessons = recorded_lessons(build.root / "model", pupil.shape, pupil.classes)
     else:
-        lessons = random_lessons(random_frames or RANDOM, pupil.shape, pupil.classes, seed)
+        lessons = random_lessons(
+            random_frames or RANDOM, pupil.shape, pupil.classes, seed, pupil.span
+        )
     progress("the model before it learns")
     evidence = model_links(pupil, lessons)
     found, report, events = _training(pupil, lessons, passes, progress)

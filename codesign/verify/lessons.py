@@ -8,13 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from codesign.errors import UsageError
+from codesign.frontend import import_qonnx
+from codesign.passes import lower
+from codesign.plan import partition
 from codesign.train.golden import load_golden
 from codesign.verify.event_file import EventFile
+from codesign.verify.vectors import host_codes
 
 #: Fewer frames could not be timed.
 FEWEST = 10
+#: Least and greatest code of frames of spikes.
+SPIKES = (0, 1)
 FORMAT = (
-    "an .npz with frames (samples, steps, inputs) of 0 and 1 and labels (samples), optionally "
+    "an .npz with frames (samples, steps, inputs) of 0 and 1, or of the codes that the circuit "
+    "encodes, and labels (samples), optionally "
     "test_frames and test_labels; or with frame, time, address (one entry a spike, sorted) in the "
     "place of frames, and test_frame, ...; 'codesign learning-data' writes one"
 )
@@ -32,9 +39,11 @@ class Lessons:
     test_y: np.ndarray
 
 
-def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
-    """Those of a file, frames of spikes or address events, checked for a network of ``shape``
-    (steps, inputs); without a test split every fifth sample is for test."""
+def read_lessons(
+    path: Path, shape: tuple[int, int], classes: int, span: tuple[int, int] = SPIKES
+) -> Lessons:
+    """Those of a file, frames of codes in ``span`` or address events, checked for a network of
+    ``shape`` (steps, inputs); without a test split every fifth sample is for test."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
@@ -42,15 +51,21 @@ def read_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
         raise UsageError(f"cannot read: {error}", where=str(path), hint=FORMAT) from error
     except (ValueError, EOFError, AttributeError) as error:
         raise UsageError(f"not an .npz of arrays: {error}", where=str(path), hint=FORMAT) from error
+    if "address" in found and span != SPIKES:
+        raise UsageError(
+            f"events, but the circuit encodes codes of {span[0]}..{span[1]} itself",
+            where=str(path),
+            hint=FORMAT,
+        )
     if "address" in found:
         found = _from_events(found, shape, path)
     for name in ("frames", "labels"):
         if name not in found:
             raise UsageError(f"array '{name}' is missing", where=str(path), hint=FORMAT)
-    x, y = _checked(found, "frames", "labels", shape, classes, path)
+    x, y = _checked(found, "frames", "labels", shape, classes, path, span)
     if "test_frames" in found:
         return Lessons(path.name, x, y, *_checked(
-            found, "test_frames", "test_labels", shape, classes, path
+            found, "test_frames", "test_labels", shape, classes, path, span
         ))  # fmt: skip
     return _cut(path.name, x, y)
 
@@ -82,16 +97,27 @@ def _from_events(
     return made
 
 
-def recorded_lessons(path: Path, shape: tuple[int, int], classes: int) -> Lessons:
-    """The test split recorded with the model, cut in two."""
+def recorded_lessons(folder: Path, shape: tuple[int, int], classes: int) -> Lessons:
+    """The test split recorded with the model of ``folder``, cut in two."""
+    path = folder / "golden.npz"
     golden = load_golden(path)
-    arrays = {"frames": golden.test_x, "labels": golden.test_y}
-    return _cut("recorded split", *_checked(arrays, "frames", "labels", shape, classes, path))
+    circuit = partition(lower(import_qonnx(folder / "model.onnx").graph))
+    codes = host_codes(circuit, golden.test_x).reshape(-1, *shape)
+    span = circuit.source.format.lo, circuit.source.format.hi
+    arrays = {"frames": codes, "labels": golden.test_y}
+    return _cut("recorded split", *_checked(arrays, "frames", "labels", shape, classes, path, span))
 
 
-def random_lessons(count: int, shape: tuple[int, int], classes: int, seed: int) -> Lessons:
-    """``count`` frames of spikes and their classes at random, silence and dense spikes too."""
+def random_lessons(
+    count: int, shape: tuple[int, int], classes: int, seed: int, span: tuple[int, int] = SPIKES
+) -> Lessons:
+    """``count`` frames of spikes (or of codes in ``span``) and their classes at random, silence and
+    dense spikes too."""
     rng = np.random.default_rng(seed)
+    if span != SPIKES:
+        x = rng.integers(span[0], span[1] + 1, (count, *shape))
+        x = np.where(rng.random(x.shape) < 0.2, rng.choice(span, (count, 1, 1)), x)
+        return _cut("random codes", x, rng.integers(0, classes, count))
     rate = rng.choice([0.0, 0.05, 0.2, 0.5, 1.0], count, p=[0.05, 0.3, 0.4, 0.2, 0.05])
     x = (rng.random((count, *shape)) < rate[:, None, None]).astype(np.int64)
     return _cut("random spikes", x, rng.integers(0, classes, count))
@@ -109,12 +135,15 @@ def _checked(
     shape: tuple[int, int],
     classes: int,
     path: Path,
+    span: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
     if labels not in found:
         raise UsageError(f"array '{labels}' is missing", where=str(path), hint=FORMAT)
     x, y = found[frames], found[labels]
     if x.dtype.kind not in "iubf" or y.dtype.kind not in "iub":
         raise UsageError(f"'{frames}' and '{labels}' hold numbers", where=str(path), hint=FORMAT)
+    if x.ndim == 2 and shape[0] == 1:
+        x = x[:, None]
     if x.ndim != 3 or x.shape[1:] != shape or y.shape != (len(x),) or len(x) < FEWEST:
         raise UsageError(
             f"'{frames}' is {x.shape} and '{labels}' {y.shape}; the network takes "
@@ -122,9 +151,11 @@ def _checked(
             where=str(path),
             hint=FORMAT,
         )
-    if ((x != 0) & (x != 1)).any():
-        at = np.argwhere((x != 0) & (x != 1))[0].tolist()
-        raise UsageError(f"'{frames}' holds {x[tuple(at)]} at {at}: spikes are 0 and 1")
+    bad = np.argwhere((x != np.rint(x)) | (x < span[0]) | (x > span[1]))
+    if len(bad):
+        at = bad[0].tolist()
+        what = "spikes are 0 and 1" if span == SPIKES else f"codes are {span[0]}..{span[1]}"
+        raise UsageError(f"'{frames}' holds {x[tuple(at)]} at {at}: {what}")
     outside = np.flatnonzero((y < 0) | (y >= classes))
     if outside.size:
         first = int(outside[0])

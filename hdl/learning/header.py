@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import repeat
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import Flow, In, Out
 
@@ -14,28 +14,35 @@ from codesign.hdl.spikes.aer import event_signature
 from codesign.hdl.stream import Component, stream_signature
 from codesign.learning.header import header_bits, header_rows
 
+SPIKE = unsigned(1)
+
 
 class _Headed(Component):
-    """``steps`` rows of ``elements`` spikes, ``lanes`` (a divisor) a beat, with a header before
+    """``steps`` rows of ``elements`` codes, ``lanes`` (a divisor) a beat, with a header before
     them on one side only; ``frame``, in or out, is what the header of each frame says."""
 
-    def __init__(self, elements: int, steps: int, lanes: int, classes: int, frame: Flow) -> None:
+    def __init__(
+        self, elements: int, steps: int, lanes: int, classes: int, frame: Flow, code: Shape
+    ) -> None:
         if lanes < 1 or elements % lanes:
             raise ValueError(f"{lanes} lanes do not divide a vector of {elements} spikes")
         rows = header_rows(classes, elements)
         self._lanes, self._classes = lanes, classes
         self._head, self._body = rows * elements // lanes, steps * elements // lanes
-        spikes, said = stream_signature(unsigned(1), lanes), stream.Signature(frame_layout(classes))
-        super().__init__({"i": In(spikes), "o": Out(spikes), "frame": frame(said)})
+        codes, said = stream_signature(code, lanes), stream.Signature(frame_layout(classes))
+        super().__init__({"i": In(codes), "o": Out(codes), "frame": frame(said)})
 
 
 class HeaderStrip(_Headed):
-    """``i``: frames of ``rows`` header rows and ``steps`` rows of ``elements`` spikes, ``lanes`` (a
-    divisor) a beat. ``o``: the same without the headers, of which ``frame`` tells each. What a
-    header holds beyond its bits is not looked at."""
+    """``i``: frames of ``rows`` header rows and ``steps`` rows of ``elements`` codes (spikes, where
+    nothing else is said), ``lanes`` (a divisor) a beat. ``o``: the same without the headers, of
+    which ``frame`` tells each: a bit is the lowest of a code. What a header holds beyond its bits
+    is not looked at."""
 
-    def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
-        super().__init__(elements, steps, lanes, classes, Out)
+    def __init__(
+        self, elements: int, steps: int, lanes: int, classes: int, code: Shape = SPIKE
+    ) -> None:
+        super().__init__(elements, steps, lanes, classes, Out, code)
 
     def timing(self) -> "StripTiming":
         """The event model of this component."""
@@ -52,11 +59,10 @@ class HeaderStrip(_Headed):
             self.o.valid.eq(self.i.valid & ~heading),
             self.o.payload.eq(self.i.payload),
         ]
-        spikes = self.i.payload.data.as_value()
         bits = [Signal(name=f"header{n}") for n in range(header_bits(self._classes))]
         for n, bit in enumerate(bits):
             with m.If(taken & (beat.value == n // self._lanes)):
-                m.d.sync += bit.eq(spikes[n % self._lanes])
+                m.d.sync += bit.eq(Value.cast(self.i.payload.data[n % self._lanes])[0])
         with m.If(self.frame.ready):
             m.d.sync += self.frame.valid.eq(0)
         with m.If(taken & (beat.value == self._head - 1)):
@@ -123,7 +129,7 @@ class HeaderInsert(_Headed):
     """The reverse: ``o`` is the header that ``frame`` says, then ``steps`` rows of ``i``."""
 
     def __init__(self, elements: int, steps: int, lanes: int, classes: int) -> None:
-        super().__init__(elements, steps, lanes, classes, In)
+        super().__init__(elements, steps, lanes, classes, In, SPIKE)
 
     def timing(self) -> "InsertTiming":
         """The event model of this component."""
