@@ -66,3 +66,25 @@ def test_a_network_learns_from_the_events_of_a_camera(
     learned = found["learning"]
     assert learned["frames"] == 800 and learned["test_frames"] == 200
     assert learned["before"] < 0.6 and learned["after"] >= 0.9
+
+
+@pytest.mark.slow
+def test_a_network_learns_behind_its_encoder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Digits as codes; the circuit makes rate codes of them, and learns."""
+    pytest.importorskip("torch")
+    net, rule, data, build = (str(tmp_path / n) for n in ("n.onnx", "l.toml", "d.npz", "build"))
+    encoding = ("--steps", "4", "--encoding", "rate", "--encoder", "circuit")
+    assert not run("train", "digits", "--spiking", *encoding, "--layers", ",",
+                   "--readout", "count", "--epochs", "1", "-o", net, "-q")  # fmt: skip
+    assert not run("learning-rule", net, "-o", rule, "-q")
+    assert not run("learning-data", "digits", *encoding, "-o", data, "-q")
+    assert run("learning-data", "digits", "--encoder", "chip", "-o", data, "-q") == 2
+    assert not run("generate", net, "-o", build, "--learn", rule, "-q")
+    capsys.readouterr()
+    assert not run("verify", build, "--data", data, "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert not any(link["mismatches"] for link in found["evidence"])
+    assert all(bench["passed"] for bench in found["benches"])
+    assert found["learning"]["before"] < 0.5 and found["learning"]["after"] >= 0.75
