@@ -51,7 +51,7 @@ from codesign.plan.dataflow import (
 )
 from codesign.plan.fifos import fifo_depths
 from codesign.plan.folding import layer_cost, missed_target, unrolled_layers
-from codesign.plan.loops import early_layers
+from codesign.plan.loops import frames_ahead
 from codesign.plan.planfile import PlanFile
 from codesign.plan.schedule import layer_cycles, measure
 from codesign.plan.stored import save_plans
@@ -234,14 +234,14 @@ def _taps(planned: Planned, layer: PlannedLayer) -> list[Tap]:
     plan = planned.plans[layer.name]
     stream = port(layer.target, form_out(layer, plan), axis=False)
     path = instance_path(planned.flow, layer)
-    ahead = layer.name in early_layers(planned.circuit)
+    ahead = frames_ahead(planned.circuit).get(layer.name, 0)
     # an unrolled convolution is a block of its own, which does wait
     waits = not stretch_of(planned.flow, layer).free
     written = Tap(port=stream, path=path, waits=waits, ahead=ahead)
     return [*_state_taps(layer, plan, [*path, layer.head.kind], ahead), written]
 
 
-def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str], ahead: bool) -> list[Tap]:
+def _state_taps(layer: PlannedLayer, plan: Plan, path: list[str], ahead: int) -> list[Tap]:
     """Every word of state, as it is written."""
     node = layer.nodes[0]
     if isinstance(layer.head, EventLearning):

@@ -75,14 +75,15 @@ class Tap(Strict):
     those of another ``stream`` of its: the words of a state.
     ``waits`` is False inside a free-running pipeline: there every valid cycle is a transfer.
     ``ahead``: the stream starts each frame with what only a loop's initial state decides, so
-    beats of a frame may come before anything of that frame was given to the circuit.
+    beats of a frame may come before anything of that frame was given to the circuit: how many
+    frames may have begun so; 0 for other streams.
     """
 
     port: Port
     path: list[str]
     stream: str = "o"
     waits: bool = True
-    ahead: bool = False
+    ahead: int = 0
 
     def wire(self, member: str) -> str:
         """The stream's ``valid``, ``ready`` or ``payload``, as the instance names it."""

@@ -106,7 +106,7 @@ class Circuit:
         self._taken, self._ready = _read(dut.s_axis_tready), _write(dut.m_axis_tready)
         self._valid = _read(dut.m_axis_tvalid)
         self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
-        ports = [*((t.port, True, t.ahead) for t in manifest.taps), (manifest.output, False, False)]
+        ports = [*((t.port, True, t.ahead) for t in manifest.taps), (manifest.output, False, 0)]
         self.records = [
             (EventRecord if p.events else Record)(p, arrays["=" + p.tensor], top, ahead)
             for p, top, ahead in ports
@@ -120,6 +120,7 @@ class Circuit:
             )
             for tap, record in zip(manifest.taps, self.records, strict=False)
         ]
+        self._checked = 0  # frames that were compared
         self._axil = AxiLite(dut, self._edge) if manifest.has_bus else None
         slowest = manifest.activity.dense_ii if manifest.activity else manifest.ii
         self.watchdog = 10_000 + 4 * (manifest.latency + slowest)
@@ -153,12 +154,13 @@ class Circuit:
     def forget(self) -> None:
         """Empty the records, but for beats of a frame that a loop has begun ahead of its input."""
         for record in self.records:
-            begun = len(record.seen) % record.port.beats if record.ahead else 0
-            del record.seen[: len(record.seen) - begun]
+            done = self._checked * record.port.beats if record.ahead else len(record.seen)
+            del record.seen[:done]
             record.lasts.clear()
 
     def check(self, frames: NDArray, against: str) -> None:
         """Compare every boundary of ``frames``; ``AssertionError`` with the first mismatch."""
+        self._checked = len(frames)
         first = earliest(self.records, frames, against)
         assert first is None, str(first)
 

@@ -44,7 +44,7 @@ class EventRecord:
     port: Port
     codes: NDArray
     payload_last: bool = True
-    ahead: bool = False
+    ahead: int = 0
     seen: list[str] = field(default_factory=list)
     lasts: list[str] = field(default_factory=list)
 

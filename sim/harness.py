@@ -40,7 +40,7 @@ def design_header(manifest: Manifest) -> str:
     return "\n".join(parts)
 
 
-def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: bool = False) -> str:
+def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: int = 0) -> str:
     """Constants of one stream. ``last``: the bit above the data is the beat's last; ``ahead``:
     see :class:`~codesign.builddir.Tap`."""
     if port.bits > 64:
@@ -51,8 +51,8 @@ def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: bool = Fal
         f"    static constexpr unsigned beats = {port.beats}, words = "
         f"{words_per_beat(port, int(last))}, lanes = {port.lanes}, bits = {port.bits}, "
         f"elements = {port.elements};\n"
-        f"    static constexpr bool is_signed = {str(port.signed).lower()}, "
-        f"ahead = {str(ahead).lower()};\n}};"
+        f"    static constexpr bool is_signed = {str(port.signed).lower()};\n"
+        f"    static constexpr unsigned ahead = {ahead};\n}};"
     )
 
 

@@ -163,14 +163,19 @@ private:
         std::fclose(record_);
         record_ = nullptr;
     }
-    // A transfer after the last frame. A loop may start a further one: as every frame starts.
+    // A transfer after the last frame. Loops may start further ones: as every frame starts.
     template <class P> __attribute__((noinline)) void extra(const P& payload, Findings& findings) {
         const uint32_t* begin = next_ - S::beats * S::words;
-        bool allowed = S::ahead && !final_beat();
+        bool allowed = begun_ + 1 < S::ahead * uint64_t{S::beats};
         for (unsigned w = 0; allowed && w < S::words; ++w)
-            allowed = ((word(payload, w) ^ begin[w]) & mask_[0][w]) == 0;
-        if (!allowed) findings.add({true, frame_, S::tensor, 0, 0, 0, kExtra});
-        if (allowed) { next_ += S::words; ++beat_; }
+            allowed = ((word(payload, w) ^ begin[w]) & mask_[final_beat()][w]) == 0;
+        if (!allowed) {
+            findings.add({true, frame_, S::tensor, 0, 0, 0, kExtra});
+            return;
+        }
+        ++begun_;
+        next_ += S::words;
+        if (++beat_ == S::beats) { beat_ = 0; next_ -= S::beats * S::words; }
     }
     template <class P> __attribute__((noinline)) void report(const P& payload, Findings& findings) {
         uint32_t actual[S::words];
@@ -190,6 +195,7 @@ private:
     }
     const uint32_t* next_ = nullptr;
     uint64_t left_ = 0, frame_ = 0, frame0_ = 0;
+    uint64_t begun_ = 0;  // beats after the last frame
     unsigned beat_ = 0;
     std::FILE* record_ = nullptr;
     uint32_t mask_[2][S::words];

@@ -19,14 +19,14 @@ class Record:
     """Beats seen on one stream, as the simulator's own strings of binary digits.
 
     Comparing happens after the run, list against list: the fastest way in Python.
-    ``payload_last``: the bit above the data is ``last``. ``ahead``: a further frame may have
-    begun, see :class:`~codesign.builddir.Tap`.
+    ``payload_last``: the bit above the data is ``last``. ``ahead``: so many further frames
+    may have begun, see :class:`~codesign.builddir.Tap`.
     """
 
     port: Port
     codes: NDArray
     payload_last: bool
-    ahead: bool = False
+    ahead: int = 0
     seen: list[str] = field(default_factory=list)
     lasts: list[str] = field(default_factory=list)
 
@@ -43,8 +43,9 @@ class Record:
         data, lasts = self._split()
         want, want_lasts = self.expected(frames)
         more = len(data) - len(want)
-        if self.ahead and 0 < more < self.port.beats:
-            again, lasts_again = self.expected(frames[-1:] if len(frames) else np.zeros(1, int))
+        if 0 < more < self.ahead * self.port.beats:
+            like = np.repeat(frames[-1:] if len(frames) else np.zeros(1, int), self.ahead)
+            again, lasts_again = self.expected(like)
             want, want_lasts = want + again[:more], want_lasts + lasts_again[:more]
         if data == want and lasts == want_lasts:
             return None

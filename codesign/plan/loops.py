@@ -7,19 +7,27 @@ from codesign.plan.partition import Circuit, Layer
 from codesign.reference.loops import loop_of
 
 
-def early_layers(circuit: Circuit) -> set[str]:
-    """Names of the layers whose first beats of a frame depend on initial states only: a delay
-    offers them before the frame has come."""
-    early: set[str] = set()
-    values: set[str] = set()
-    before = -1
-    while before < len(early):
-        before = len(early)
+def frames_ahead(circuit: Circuit) -> dict[str, int]:
+    """Layers whose first steps of a frame depend on initial states only, which delays offer
+    before the frame has come; and how many frames they may have begun so.
+
+    One, where fewer steps than a frame has are known; more behind delays that are together as
+    long as a frame, or longer: what they put out of a whole frame are initial states.
+    """
+    delays = [layer for layer in circuit.layers if _closes(layer)]
+    known: dict[str, int] = {}  # value -> steps of a frame that need nothing of it
+    before: dict[str, int] = {}
+    while not known or known != before:
+        before = dict(known)
         for layer in circuit.layers:
-            if _closes(layer) or all(source.name in values for source in layer.sources):
-                early.add(layer.name)
-                values.add(layer.target.name)
-    return early
+            steps = min(known.get(source.name, 0) for source in layer.sources)
+            head = layer.nodes[0].op
+            if isinstance(head, Delay) and (steps or not head.waits):
+                steps = min(steps + 1, len(delays))
+            known[layer.target.name] = steps
+    frame = min((layer.target.shape[0] for layer in delays), default=1)
+    found = {layer.name: known[layer.target.name] for layer in circuit.layers}
+    return {name: steps // frame + 1 for name, steps in found.items() if steps}
 
 
 def _closes(layer: Layer) -> bool:

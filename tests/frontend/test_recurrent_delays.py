@@ -20,7 +20,7 @@ from codesign.frontend import import_qonnx
 from codesign.frontend.nir import import_nir
 from codesign.frontend.spiking import SpikingModel
 from codesign.passes import lower
-from codesign.plan.loops import loop_steps
+from codesign.plan.loops import frames_ahead, loop_steps
 from codesign.plan.partition import partition
 from codesign.reference import run
 from tests.frontend.nir_models import DT, FRAC, inputs, lif, policy, vector, weights
@@ -168,6 +168,16 @@ def test_a_circuit(goal: dict, tmp_path: Path) -> None:
     """The fastest folding once put several steps of this loop into a beat; and unrolled
     convolutions, which do wait here, were watched as if they never did."""
     proven(SMALL, tmp_path, goal)
+
+
+def test_frames_begun_ahead() -> None:
+    """Nine delays in a row in windows of three steps: all of three frames, and the fourth's first
+    step, are initial states."""
+    circuit = partition(lower(import_qonnx(LONG.imported().scan).graph))
+    ahead = frames_ahead(circuit)
+    lines = [layer.name for layer in circuit.layers if layer.head.delays]
+    assert [ahead[name] for name in lines] == [1, 1, 2, 2, 2, 3, 3, 3, 4]
+    assert not {"fc0", "lif0", "lif0_sum0"} & ahead.keys()
 
 
 @pytest.mark.slow
