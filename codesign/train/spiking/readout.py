@@ -69,14 +69,22 @@ class MembraneSum(Readout):
 
 
 class FirstSpike(Readout):
-    """The neuron that fires first: a spike of step t weighs ``2**(steps - 1 - t)``, so an earlier
-    one beats all later ones."""
+    """The neuron that fires first. To learn from, a spike of step t weighs ``2**(steps - 1 - t)``,
+    so an earlier one beats all later ones; what is read is the first one's step alone."""
 
     def unit(self, steps: int) -> float:
         return 2.0 ** (steps - 1) / 4
 
     def so_far(self, score: Any, out: Any, t: int, steps: int) -> Any:
         return score + out * 2.0 ** (steps - 1 - t)
+
+    def __call__(self, outs: Any) -> Any:
+        """As the circuit has it: ``steps`` minus the step of the first spike, 0 for none. Neurons
+        that fire first together are equal, whatever they do later."""
+        torch = need("torch")
+        steps = outs.shape[1]
+        left = torch.arange(steps, 0, -1, dtype=outs.dtype).reshape(1, steps, 1)
+        return ((outs.detach() > 0) * left).amax(dim=1)
 
 
 #: Fraction bits of a filter's coefficients and of what it makes of spikes.

@@ -202,4 +202,8 @@ def test_the_first_spike_beats_all_later_ones() -> None:
     out[0, 1, 1] = 1
     out[0, 2:, 0] = 1
     assert readout("first_spike")(out).argmax(1).tolist() == [1]
+    # As the circuit reads it: later spikes do not part those that fire first together.
+    out[0, 1, 0] = 1
+    out[0, 2, 1] = 1
+    assert readout("first_spike")(out)[0, :2].tolist() == [4 - 1, 4 - 1]
     assert readout("count")(out).argmax(1).tolist() == [0]
