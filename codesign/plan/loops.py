@@ -11,8 +11,8 @@ def frames_ahead(circuit: Circuit) -> dict[str, int]:
     """Layers whose first steps of a frame depend on initial states only, which delays offer
     before the frame has come; and how many frames they may have begun so.
 
-    One, where fewer steps than a frame has are known; more behind delays that are together as
-    long as a frame, or longer: what they put out of a whole frame are initial states.
+    One behind delays shorter than a frame; more behind such as are together as long as a frame,
+    or longer: what they put out of a whole frame are initial states.
     """
     delays = [layer for layer in circuit.layers if _closes(layer)]
     known: dict[str, int] = {}  # value -> steps of a frame that need nothing of it
@@ -23,7 +23,9 @@ def frames_ahead(circuit: Circuit) -> dict[str, int]:
             steps = min(known.get(source.name, 0) for source in layer.sources)
             head = layer.nodes[0].op
             if isinstance(head, Delay) and (steps or not head.waits):
-                steps = min(steps + 1, len(delays))
+                # one more; and where that ends a frame, the next one's initial state at once
+                steps += 1 + ((steps + 1) % head.steps == 0)
+                steps = min(steps, 2 * len(circuit.layers))  # a loop of such alone has no end
             known[layer.target.name] = steps
     frame = min((layer.target.shape[0] for layer in delays), default=1)
     found = {layer.name: known[layer.target.name] for layer in circuit.layers}
