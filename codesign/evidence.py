@@ -60,7 +60,8 @@ class SpikingLayer(Strict):
 
     ``rate``: spikes a neuron and step, None for membranes; ``inputs_active``: share of the
     synapses' inputs that are not 0. ``synaptic_operations``: additions a frame that active inputs
-    cause, of ``dense_operations`` (MACs of all steps).
+    cause, of ``dense_operations`` (MACs of all steps). ``state_bits``: of all words of state of one
+    neuron.
     """
 
     name: str
@@ -73,13 +74,34 @@ class SpikingLayer(Strict):
     dense_operations: int = 0
     weight_bits: int = 0
     spike_bits: int = 0
+    state_bits: int = 0
+
+
+class EnergyTerm(Strict):
+    """One thing that costs energy: how often a frame of the spiking network does it, and how often
+    one of the equivalent quantized network, and the pJ of each."""
+
+    name: str
+    spiking: float
+    spiking_pj: float
+    baseline: float
+    baseline_pj: float
+
+    @property
+    def spiking_nj(self) -> float:
+        return self.spiking * self.spiking_pj / 1000
+
+    @property
+    def baseline_nj(self) -> float:
+        return self.baseline * self.baseline_pj / 1000
 
 
 class EnergyModel(Strict):
     """Energy of a frame by published figures for one operation; a model, nothing was measured.
 
-    ``spiking_nj``: synaptic operations times ``add_pj``; ``baseline_nj``: the MACs of the
-    equivalent quantized network, once, times ``mac_pj``.
+    ``spiking_nj``, ``baseline_nj``: the sums of the ``terms`` (see ``codesign.verify.energy``), for
+    the spiking and for the equivalent quantized network. Without terms, as results of earlier
+    versions are: synaptic operations times ``add_pj``, MACs times ``mac_pj``, no more.
     """
 
     name: str
@@ -87,26 +109,42 @@ class EnergyModel(Strict):
     add_pj: float
     spiking_nj: float
     baseline_nj: float
+    terms: list[EnergyTerm] = []
 
 
 class CyclePoint(Strict):
-    """A frame sent alone: spikes at the inputs of event-driven layers, cycles from first input
-    to last output."""
+    """A frame in the simulated circuit. ``spikes``: at the inputs of event-driven layers;
+    ``cycles``: from first input to last output of the frame alone; ``interval``: between frames
+    where it comes again and again (None in results of earlier versions). ``kind``: a ``frame`` of
+    the vectors, or the ``silent`` one whose codes are all 0.
+    """
 
     spikes: int
     cycles: int
+    interval: float | None = None
+    kind: Literal["frame", "silent"] = "frame"
 
 
 class Trace(Strict):
     """What the simulated circuit had in a frame, beside what the model says: codes by step.
 
-    ``kind``: ``spikes`` of up to 64 neurons, or a ``state`` of one."""
+    ``kind``: ``input`` spikes, as sent or as the circuit encoded them, ``spikes`` of neurons, or
+    their ``state``; ``neurons``: which, those that spike most, ``of`` how many. A state's code
+    is worth ``scale``; ``threshold``: what it is compared with, in codes by step, empty where
+    nothing is; ``fired``: whether the neuron put out a spike in a step; ``reset``: whether the
+    code of such a step is what its reset left.
+    """
 
     tensor: str
-    kind: Literal["spikes", "state"]
+    kind: Literal["input", "spikes", "state"]
     neurons: list[int]
     circuit: list[list[int]]
     model: list[list[int]]
+    of: int = 0
+    scale: float = 1.0
+    threshold: list[list[int]] = []
+    fired: list[list[int]] = []
+    reset: bool = False
 
 
 class SpikingReport(Strict):
@@ -115,7 +153,10 @@ class SpikingReport(Strict):
     Bit Budget, S-ACE and NS-ACE as in "Is Conventional SNN Really Efficient?" (Shen et al. 2024):
     T * b_w * b_s, the sum over layers of MACs * T * b_w * b_s, and that times the share of active
     inputs. ``equivalent_bits``: activation bits of the quantized network that T steps amount to,
-    and ``equivalent_ace`` what it costs.
+    ceil(log2(T + 1)), and ``equivalent_ace`` what that one costs: the sum over layers of MACs *
+    b_w * equivalent_bits. It is computed from this network's layers; no such network is trained.
+    ``most_spikes``: at the inputs of event-driven layers if everything spikes; ``shown``: the frame
+    of the traces.
     """
 
     vectors: str
@@ -129,7 +170,9 @@ class SpikingReport(Strict):
     equivalent_ace: float
     energy: list[EnergyModel]
     cycles: list[CyclePoint] = []
+    most_spikes: int = 0
     traces: list[Trace] = []
+    shown: int = 0
 
 
 class EventLoad(Strict):

@@ -10,12 +10,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from codesign.evidence import LearningReport, SpikingReport
-from codesign.report import units
+from codesign.report import plot, units
+from codesign.report.cycles import cycle_picture
 from codesign.report.events import event_rows
 from codesign.report.graph import picture, pretty_format, shorten
-from codesign.report.learning import lesson
+from codesign.report.learning import HEIGHT, WIDTH, lesson
 from codesign.report.model import KINDS, Report
-from codesign.report.spiking import HEIGHT, WIDTH, curves, cycle_fit, rasters
+from codesign.report.spiking import curves, rasters
 
 HOP = re.compile(
     r"(?P<name>.*?)(?: \((?P<cells>\d+) cells\))?"
@@ -73,10 +74,9 @@ def _spiking(environment: Environment, spikes: SpikingReport, report: Report) ->
         activity=report.activity,
         rasters=rasters(spikes),
         curves=curves(spikes),
-        fit=cycle_fit(spikes.cycles),
+        cycles=cycle_picture(spikes, report.activity),
         mhz=report.board.clock_mhz,
-        w=WIDTH,
-        h=HEIGHT,
+        g=plot,
     )
     return Markup(page)  # noqa: S704 (escaped by the template)
 

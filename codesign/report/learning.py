@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codesign.evidence import LearningReport
-from codesign.report.spiking import HEIGHT, MARGIN, WIDTH
+
+#: The picture, and its free border.
+WIDTH, HEIGHT, MARGIN = 340, 120, 4
 
 
 @dataclass(frozen=True)

@@ -209,13 +209,14 @@ def spiking_table(report: SpikingReport) -> RenderableType:
     budget = (
         f"Bit Budget {count(report.bit_budget)}, S-ACE {si(report.s_ace)}, "
         f"NS-ACE {si(report.ns_ace)}; {report.equivalent_bits}-bit quantized network "
-        f"{si(report.equivalent_ace)}"
+        f"{si(report.equivalent_ace)} (computed; none was trained)"
     )
     energy = ", ".join(
         f"{e.name} {e.spiking_nj:.3g} nJ (quantized network {e.baseline_nj:.3g} nJ)"
         for e in report.energy
     )
-    return Group(table, _text(budget), _text(f"Energy models, not measurements: {energy}"))
+    counted = ", neurons and state counted" if any(e.terms for e in report.energy) else ""
+    return Group(table, _text(budget), _text(f"Energy models, not measurements{counted}: {energy}"))
 
 
 def learning_table(report: LearningReport) -> RenderableType:

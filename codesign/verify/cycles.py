@@ -12,10 +12,12 @@ from codesign.builddir import BuildDir
 from codesign.evidence import CyclePoint, Evidence
 from codesign.ir import Graph
 from codesign.plan import Circuit
+from codesign.plan.activity import FRAMES as ALIKE
 from codesign.plan.activity import by_data, frame_cycles
-from codesign.plan.schedule import simulate_flow
 from codesign.plan.stored import load_plans
 from codesign.reference import run
+from codesign.verify.subject import Subject, reference_codes, taps_of
+from codesign.verify.vectors import VectorSet
 
 #: Frames compared, fewer where they hold more spikes than this.
 FRAMES = 40
@@ -63,21 +65,50 @@ def cycle_evidence(
     )
 
 
-def cycle_points(
-    build: BuildDir, graph: Graph, circuit: Circuit, codes: np.ndarray
-) -> list[CyclePoint]:
-    """Spikes and cycles of the first frames, each alone; none where cycles do not depend on it."""
-    if not by_data(circuit):
+def cycle_points(subject: Subject, codes: np.ndarray) -> list[CyclePoint]:
+    """Spikes and measured cycles of the first frames, and of the silent one where 0 is a code.
+
+    Each is sent alone, then again and again, as :func:`codesign.plan.activity.activity_of` counts
+    a silent and a dense one. None where cycles do not depend on spikes, or where states go on from
+    frame to frame, so that no frame comes again.
+    """
+    circuit = subject.circuit
+    if not by_data(circuit) or any(node.op.carries for node in subject.graph.nodes):
         return []
-    seen = _seen(graph, circuit, codes[:FRAMES])
-    plans, flow = load_plans(build, circuit)
-    points = []
-    for frame in range(_affordable(list(seen.values()))):
-        alone = {node: array[frame : frame + 1] for node, array in seen.items()}
-        walked = simulate_flow(circuit, plans, flow, 1, seen=alone)
-        spikes = sum(int(np.count_nonzero(array)) for array in alone.values())
-        points.append(CyclePoint(spikes=spikes, cycles=walked.left[-1] - walked.entered[0]))
-    return points
+    seen = _seen(circuit.graph, circuit, codes[:FRAMES])
+    frames = _affordable([array.repeat(ALIKE, axis=0) for array in seen.values()])
+    sent = [codes[k] for k in range(-(-frames // ALIKE))]
+    port = subject.manifest.input
+    kinds = ["frame"] * len(sent) + ["silent"] * (port.lo <= 0 <= port.hi)
+    sent = [*sent, np.zeros_like(codes[0])][: len(kinds)]
+    found = [_measured(subject, one, kind) for one, kind in zip(sent, kinds, strict=True)]
+    return [point for point in found if point is not None]
+
+
+def _measured(subject: Subject, frame: np.ndarray, kind: str) -> CyclePoint | None:
+    """One frame in the circuit, alone and again and again; None if the circuit fails on it."""
+    from codesign.sim.native import run_native
+
+    expected = taps_of(subject, reference_codes(subject, VectorSet(kind, frame[None])))
+    again = {name: np.repeat(array, ALIKE, axis=0) for name, array in expected.items()}
+    result = run_native(
+        subject.build, np.tile(frame, (ALIKE, 1)), again, threads=1, writes=subject.needed
+    )
+    if not result.ok or result.latency is None or result.ii is None:
+        return None
+    seen = _seen(subject.circuit.graph, subject.circuit, frame[None])
+    spikes = sum(int(np.count_nonzero(array)) for array in seen.values())
+    return CyclePoint(
+        spikes=spikes,
+        cycles=result.latency,
+        interval=result.ii,
+        kind=kind,  # type: ignore[arg-type]
+    )
+
+
+def most_spikes(circuit: Circuit) -> int:
+    """Spikes of a frame in which every input of the event-driven layers has one."""
+    return sum(layer.source.elements for layer in by_data(circuit))
 
 
 def _seen(graph: Graph, circuit: Circuit, codes: np.ndarray) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.evidence import BenchResult, EventReport, Evidence, SpikingReport
 from codesign.ops.neuron import Neuron
 from codesign.verify.chain import Codes
-from codesign.verify.cycles import cycle_evidence, cycle_points
+from codesign.verify.cycles import cycle_evidence, cycle_points, most_spikes
 from codesign.verify.event_report import event_report
 from codesign.verify.spiking import busiest, spiking_report
 from codesign.verify.subject import Subject, taps_of
@@ -82,9 +82,13 @@ def spiking_part(subject: Subject, vectors: VectorSet, expected: Codes) -> Spiki
     seen = run_native(
         subject.build, vectors.codes[one], taps, threads=1, writes=subject.needed, record=True
     )
-    report = spiking_report(graph, codes, vectors.name, shown, seen.first_frame)
-    points = cycle_points(subject.build, graph, subject.circuit, vectors.codes)
-    return report and report.model_copy(update={"cycles": points})
+    sent = {subject.circuit.source.name: vectors.codes[shown]}
+    report = spiking_report(graph, codes, vectors.name, shown, {**seen.first_frame, **sent})
+    found = {
+        "cycles": cycle_points(subject, vectors.codes),
+        "most_spikes": most_spikes(subject.circuit),
+    }
+    return report and report.model_copy(update=found)
 
 
 def event_part(subject: Subject, vectors: VectorSet, expected: Codes) -> EventReport | None:

@@ -8,19 +8,16 @@ from math import ceil, log2
 
 import numpy as np
 
-from codesign.evidence import EnergyModel, SpikingLayer, SpikingReport, Trace
+from codesign.evidence import SpikingLayer, SpikingReport
 from codesign.formats.base import bits_for
 from codesign.ir import Graph, Node
 from codesign.ops.convolve import Convolve
 from codesign.ops.event_layer import EventLayer
 from codesign.ops.matvec import MatVec
-from codesign.ops.neuron import Neuron, state_name
+from codesign.ops.neuron import Neuron
 from codesign.ops.reshape import origin
-
-#: pJ of a multiply-accumulate and of an addition (Horowitz 2014, 45 nm).
-ENERGY = {"float32": (4.6, 0.9), "float16": (1.5, 0.4), "int8": (0.23, 0.03)}
-#: Neurons a raster shows, and neurons whose states are drawn.
-RASTER, DRAWN = 64, 2
+from codesign.verify.energy import energy_models
+from codesign.verify.traces import is_membrane, traces
 
 Codes = Mapping[str, np.ndarray]
 
@@ -31,7 +28,7 @@ def spiking_report(
     """The report of ``graph`` (a circuit's); None where nothing spikes in it.
 
     ``codes``: int64 [frames, elements] of its tensors; ``recorded``: int64 [elements] of those
-    the simulated circuit had in frame ``shown``.
+    the simulated circuit was sent and had in frame ``shown``.
     """
     neurons = [node for node in graph.nodes if isinstance(node.op, Neuron)]
     if not neurons:
@@ -41,7 +38,6 @@ def spiking_report(
     steps = max(layer.steps for layer in layers)
     bits = ceil(log2(steps + 1))
     s_ace = sum(x.dense_operations * x.weight_bits * x.spike_bits for x in fed)
-    once = sum(x.dense_operations / x.steps for x in fed)
     return SpikingReport(
         vectors=vectors,
         frames=len(next(iter(codes.values()))),
@@ -54,8 +50,9 @@ def spiking_report(
         ),
         equivalent_bits=bits,
         equivalent_ace=sum(x.dense_operations / x.steps * x.weight_bits * bits for x in fed),
-        energy=_energy(sum(x.synaptic_operations for x in fed), once),
-        traces=_traces(neurons, graph, codes, shown, recorded),
+        energy=energy_models(layers),
+        traces=traces(neurons, graph, codes, shown, recorded),
+        shown=shown,
     )
 
 
@@ -69,19 +66,6 @@ def busiest(graph: Graph, codes: Codes) -> int:
     return int(np.argmax(spikes))
 
 
-def _energy(synaptic: float, macs: float) -> list[EnergyModel]:
-    return [
-        EnergyModel(
-            name=name,
-            mac_pj=mac,
-            add_pj=add,
-            spiking_nj=synaptic * add / 1000,
-            baseline_nj=macs * mac / 1000,
-        )
-        for name, (mac, add) in ENERGY.items()
-    ]
-
-
 def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
     op, out = node.op, graph.out(node)
     assert isinstance(op, Neuron)
@@ -91,6 +75,7 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
         neurons=out.elements // op.steps,
         steps=op.steps,
         rate=None if is_membrane(op) else float((spikes != 0).mean()),
+        state_bits=sum(state.word.bits for state in op.model.states),
     )
     feeder = graph.producer(node.inputs[0])
     if feeder is None or (name := origin(graph, feeder.inputs[0])) not in codes:
@@ -115,11 +100,6 @@ def _layer(graph: Graph, node: Node, codes: Codes) -> SpikingLayer:
     )
 
 
-def is_membrane(op: Neuron) -> bool:
-    """Whether these neurons put out their membranes: integrators, which do not spike."""
-    return getattr(op.model, "output", "spikes") == "membrane"
-
-
 def _operations(op: MatVec | Convolve, graph: Graph, node: Node, x: np.ndarray) -> float:
     """Synapses that an active input reaches, summed over a frame; mean of the frames."""
     weights, bias = np.ones_like(op.weights), np.zeros_like(op.bias)
@@ -129,36 +109,3 @@ def _operations(op: MatVec | Convolve, graph: Graph, node: Node, x: np.ndarray) 
     else:
         reach = replace(op, weights=weights, bias=bias)
     return float(reach.execute(graph.ins(node), (x != 0).astype(np.int64)).sum() / len(x))
-
-
-def _traces(
-    neurons: list[Node], graph: Graph, codes: Codes, shown: int, recorded: Codes
-) -> list[Trace]:
-    """Rasters of every layer, and the states of the neurons that spike most."""
-    found = []
-    for node in neurons:
-        out, op = graph.out(node), node.op
-        assert isinstance(op, Neuron)
-        first = codes[out.name][shown].reshape(op.steps, -1)
-        busy = np.argsort(-np.abs(first).sum(axis=0), kind="stable")
-        wanted = {} if is_membrane(op) else {out.name: ("spikes", np.sort(busy[:RASTER]))}
-        wanted |= {
-            state_name(node.name, s.name): ("state", np.sort(busy[:DRAWN])) for s in op.model.states
-        }
-        for tensor, (kind, picked) in wanted.items():
-            if tensor not in recorded or tensor not in codes:
-                continue
-            model, circuit = (
-                a.reshape(op.steps, -1)[:, picked].tolist()
-                for a in (codes[tensor][shown], recorded[tensor])
-            )
-            found.append(
-                Trace(
-                    tensor=tensor,
-                    kind=kind,  # type: ignore[arg-type]
-                    neurons=picked.tolist(),
-                    circuit=circuit,
-                    model=model,
-                )
-            )
-    return found

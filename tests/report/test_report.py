@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from codesign.evidence import (
-    CyclePoint,
     EnergyModel,
     EventLoad,
     EventReport,
@@ -235,7 +234,6 @@ def test_spikes_in_the_terminal_and_on_the_page(full):
     spikes = SpikingReport(
         vectors="test split", frames=360, steps=4, layers=layers, bit_budget=16, s_ace=152e3,
         ns_ace=18.7e3, equivalent_bits=3, equivalent_ace=114e3, energy=[energy],
-        cycles=[CyclePoint(spikes=10, cycles=200), CyclePoint(spikes=110, cycles=400)],
         traces=[Trace(tensor="hidden", kind="spikes", neurons=[3], circuit=[[1]], model=[[1]])],
     )  # fmt: skip
     text = printed(spiking_table(spikes))
@@ -248,8 +246,7 @@ def test_spikes_in_the_terminal_and_on_the_page(full):
         update={"verify": found.verify.model_copy(update={"spiking": spikes})}
     )
     assert "Bit Budget 16" in printed(*render(report))
-    page = render_html(report)
-    assert "400 at 110 spikes; at 100 MHz 1.80 µs + 20.0 ns a spike" in page
+    assert "hidden" in render_html(report)
 
 
 def test_branches_and_cycles_have_a_place(full):

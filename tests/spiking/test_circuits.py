@@ -13,9 +13,14 @@ import pytest
 
 from codesign.api import Design, generate
 from codesign.builddir import BuildDir
+from codesign.evidence import VerifyReport
 from codesign.neurons import Adaptation, Alpha, Leak, Neuron, Synapse, Word
+from codesign.plan.activity import frame_cycles
+from codesign.plan.stored import load_plans
 from codesign.train.golden import Golden, save_golden
 from codesign.verify import verify
+from codesign.verify.cycles import seen_by_events
+from codesign.verify.subject import Subject
 from tests.neurons.units import random_egru, random_snu
 from tests.spiking.networks import (
     Network,
@@ -129,7 +134,7 @@ def test_every_state_is_compared(tmp_path: Path) -> None:
 def test_events_cost_what_the_data_say(target: int, tmp_path: Path) -> None:
     """Codes equal, and the cycles of these very spikes predicted exactly."""
     design = generate(event_network(), tmp_path / "build", target_ii=target, activity=0.2)
-    report = design.verify(random_frames=60, cocotb=False)
+    report = design.verify(random_frames=40, cocotb=False)
     assert report.ok, report
     cycles = [e for e in report.evidence if e.link == "cycles predicted = measured"]
     assert cycles and all(e.frames >= 4 for e in cycles)
@@ -138,6 +143,30 @@ def test_events_cost_what_the_data_say(target: int, tmp_path: Path) -> None:
     events = report.events
     assert events is not None and [e.expected for e in events.layers] == [5, 3]
     assert all(0 < e.seen <= most for e, most in zip(events.layers, (24, 12), strict=True))
+    _measured_frames_are_as_predicted(design, report)
+    spiking = report.spiking
+    assert spiking is not None and spiking.most_spikes == 5 * (24 + 12)
+    sent, *others = [t for t in spiking.traces if t.kind != "state"]
+    assert (sent.kind, sent.of, len(sent.model)) == ("input", 24, 5) and np.any(sent.model)
+    assert sent.circuit == sent.model and {t.kind for t in others} == {"spikes"}
+
+
+def _measured_frames_are_as_predicted(design: Design, report: VerifyReport) -> None:
+    """Each frame sent again and again: the cycles of the report are measured, and those that the
+    event model says; the silent one's are those of the manifest."""
+    subject = Subject.open(BuildDir.open(design.path))
+    activity, plans = subject.manifest.activity, load_plans(subject.build, subject.circuit)
+    assert report.spiking is not None and activity is not None
+    *frames, silent = report.spiking.cycles
+    assert (silent.kind, silent.spikes, silent.interval) == ("silent", 0, activity.silent_ii)
+    (sent,) = (t for t in report.spiking.traces if t.kind == "input")
+    codes = np.array(sent.model).reshape(1, -1)  # every input is traced
+    seen = seen_by_events(subject.circuit.graph, subject.circuit, codes, set())
+    again = {name: array.repeat(6, axis=0) for name, array in seen.items()}
+    latency, interval = frame_cycles(subject.circuit, *plans, again)
+    found = frames[report.spiking.shown]
+    assert (found.cycles, found.interval) == (latency, float(interval))
+    assert found.spikes == sum(np.count_nonzero(array) for array in seen.values())
 
 
 @pytest.mark.slow
