@@ -9,15 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from codesign.api import Check
+from codesign.cli.check_loops import inside_as_json
 from codesign.frontend.survey import Row
 
 
 def as_json(check: Check) -> dict[str, Any]:
-    """Plain data: ``supported``, ``tensors`` in execution order, ``blockers``."""
+    """Plain data: ``supported``, ``tensors`` in execution order, ``blockers``; where there is a
+    Scan ``loops``, and of a spiking network ``time`` (docs/IMPORT.md has the fields)."""
     return {
         "model": check.model,
         "supported": check.supported,
         "tensors": [_plain(row) for row in check.survey.rows],
+        **inside_as_json(check.survey),
         "blockers": [
             {"where": b.where, "problem": b.problem, "hint": b.hint, "holds_up": list(b.holds_up)}
             for b in check.blockers
@@ -39,22 +42,30 @@ def _plain(row: Row) -> dict[str, Any]:
         "problem": row.problem,
         "hint": row.hint,
         "waits_for": list(row.waits_for),
+        "scan": row.scan,
     }
     return {key: value for key, value in known.items() if value not in (None, "", [])}
 
 
 def tensor_table(check: Check) -> Table:
-    """One line for each tensor worth one: shape arithmetic between constants is left out."""
+    """One line for each tensor worth one: shape arithmetic between constants is left out. What is
+    in the body of a Scan stands indented, before what leaves it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (("tensor", "left"), ("operator", "left"), ("shape", "left"),
                            ("format", "left"), ("codes", "right"), ("values", "right"),
                            ("", "left")):  # fmt: skip
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    loops, scan = iter(check.survey.loops), ""
     for row in check.survey.rows:
-        if row.status == "constant" and row.codes is None:
+        if row.minor or (row.status == "constant" and row.codes is None):
             continue
+        if row.scan and row.scan != scan:
+            steps = next(loops).steps
+            count = f"{steps} step{'s' if steps > 1 else ''}"
+            table.add_row(f"[bold]{escape(row.scan)}[/bold]", "", f"[bold]{count}[/bold]", "each:")
+        scan = row.scan
         table.add_row(
-            escape(row.tensor),
+            escape(f"  {row.tensor}" if scan else row.tensor),
             escape(row.operator),
             "" if row.shape is None else " x ".join(map(str, row.shape)),
             escape(row.format),
@@ -69,6 +80,7 @@ _STATUS = {
     "input": "",
     "computed": "",
     "constant": "constant",
+    "state": "state",
     "blocked": "[bold red]blocked[/bold red]",
     "waiting": "[yellow]waiting[/yellow]",
 }

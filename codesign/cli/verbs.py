@@ -32,6 +32,8 @@ def check(
 ) -> None:
     """List what of a model is supported, each tensor's format and range, and all that blocks.
 
+    Of a spiking or recurrent network also what a step does: weights, neurons and their states,
+    what goes from step to step, encoder and readout.
     Generates nothing. Exit code 0 when the model can be built, else 4.
 
     [bold]Examples[/bold]
@@ -42,11 +44,12 @@ def check(
     """
     from codesign import api
     from codesign.cli.check import as_json, tensor_table, verdict
+    from codesign.cli.check_loops import inside
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
     with ui.working(f"checking {model}"):
         found = api.check(model, input_format=input_format, progress=ui.step)
-    ui.result(as_json(found), tensor_table(found), *verdict(found))
+    ui.result(as_json(found), tensor_table(found), *inside(found.survey), *verdict(found))
     if not found.supported:
         raise typer.Exit(4)
 

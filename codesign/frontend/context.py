@@ -44,6 +44,17 @@ class Const:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class Body:
+    """The body of a Scan as it was imported for one of ``steps`` steps; the first ``states`` of
+    its inputs and outputs are states. ``inner`` knows what was imported, also where that failed."""
+
+    node: NodeProto
+    inner: Context
+    steps: int
+    states: int
+
+
 #: Operations with weights are layers, named after their module or numbered.
 _LAYERS = {"dense": "fc", "conv": "conv"}
 
@@ -73,6 +84,8 @@ class Context:
         self.neuron_starts: dict[str, np.ndarray] = {}
         #: Name among values -> the tensor of a neuron's state, its layout and its shape there.
         self.neuron_states: dict[str, tuple[str, Axes, tuple[int, ...]]] = {}
+        #: The Scans so far, for those who look into them.
+        self.bodies: list[Body] = []
         self._nodes: list[Node] = []
         self._all: dict[str, Value] = {}
         self._value_names = Names()

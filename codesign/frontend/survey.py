@@ -7,63 +7,56 @@ node are unknown, and the nodes that need them are listed as waiting for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 from onnx import ModelProto, NodeProto
 
 from codesign.errors import UnsupportedModel
-from codesign.formats import Real, ScaledInt
-from codesign.formats.base import bits_for
+from codesign.exchange import Metadata
+from codesign.exchange.domain import DECODERS, ENCODERS
+from codesign.exchange.metadata import read_metadata
+from codesign.exchange.sequence import is_spiking
+from codesign.formats import ScaledInt
 from codesign.frontend.check import where
-from codesign.frontend.context import Const, Context
+from codesign.frontend.context import Context
 from codesign.frontend.fuse_norm import nodes_to_import
-from codesign.frontend.layout import Tensor
-from codesign.frontend.names import printable
 from codesign.frontend.qonnx import import_node, prepare
 from codesign.frontend.scan.body import names_read
-from codesign.ir import Value
+from codesign.frontend.survey_loop import Loop, look_into
+from codesign.frontend.survey_rows import Row, computed, constant, named
 
-Status = Literal["input", "computed", "constant", "blocked", "waiting"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One tensor: what makes it and what it holds.
-
-    ``shape``: as in the file, without the batch axis of computed tensors; ``codes``: smallest and
-    largest integer code; ``values``: smallest and largest real value they stand for (None for
-    float32 tensors and where unknown). ``problem`` and ``hint``: why a node is ``blocked``;
-    ``waits_for``: the blocked nodes a ``waiting`` one depends on.
-    """
-
-    node: str
-    operator: str
-    tensor: str
-    status: Status
-    shape: tuple[int, ...] | None = None
-    format: str = ""
-    codes: tuple[int, int] | None = None
-    values: tuple[float, float] | None = None
-    problem: str = ""
-    hint: str = ""
-    waits_for: tuple[str, ...] = ()
+__all__ = ["Loop", "Row", "Survey", "survey"]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Rows in execution order, one for each tensor."""
+    """Rows in execution order, one for each tensor; those of a Scan's body before its results.
+
+    ``loops``: the Scans, as far as their bodies were imported. ``time``: what the model says of
+    time steps; None for one that is not spiking.
+    """
 
     rows: tuple[Row, ...]
+    loops: tuple[Loop, ...] = ()
+    time: Metadata | None = None
 
     @property
     def blocked(self) -> tuple[Row, ...]:
-        """The refused nodes, each once."""
+        """The refused nodes, each once; for one in the body of a Scan, that Scan."""
         first: dict[str, Row] = {}
         for row in self.rows:
-            if row.status == "blocked":
+            if row.status == "blocked" and not row.scan:
                 first.setdefault(row.node, row)
         return tuple(first.values())
+
+    @property
+    def encoder(self) -> str:
+        """The encoder that is part of the model, "" where the host encodes."""
+        return next((row.operator for row in self.rows if row.operator in ENCODERS), "")
+
+    @property
+    def decoder(self) -> str:
+        """The decoder that is part of the model, or ""."""
+        return next((row.operator for row in self.rows if row.operator in DECODERS), "")
 
     @property
     def supported(self) -> bool:
@@ -78,86 +71,42 @@ def survey(model: ModelProto, *, input_format: ScaledInt | None = None) -> Surve
     (cycles, missing tensors, damaged weights).
     """
     _, cleaned, ctx = prepare(model, input_format)
-    rows = [_port(ctx, cleaned)]
+    name = cleaned.graph.input[0].name
+    rows = [computed("", "Input", name, ctx.tensors[name], "input")]
+    loops: list[Loop] = []
     unknown: dict[str, tuple[str, ...]] = {}  # tensor -> labels of the nodes that block it
     for node in nodes_to_import(cleaned):
-        rows += _try(ctx, node, unknown)
-    return Survey(tuple(rows))
+        rows += _try(ctx, node, unknown, loops)
+    time = read_metadata(cleaned) if is_spiking(cleaned) else None
+    return Survey(tuple(rows), tuple(loops), time)
 
 
-def _port(ctx: Context, model: ModelProto) -> Row:
-    name = model.graph.input[0].name
-    return _computed("", "Input", name, ctx.tensors[name], "input")
-
-
-def _try(ctx: Context, node: NodeProto, unknown: dict[str, tuple[str, ...]]) -> list[Row]:
+def _try(
+    ctx: Context, node: NodeProto, unknown: dict[str, tuple[str, ...]], loops: list[Loop]
+) -> list[Row]:
     label, outputs = where(node), [name for name in node.output if name]
     blockers = [b for name in names_read(node) for b in unknown.get(name, ())]
     if blockers:
         waits = tuple(dict.fromkeys(blockers))
         unknown.update(dict.fromkeys(outputs, waits))
-        return [_row(node, t, "waiting", waits_for=waits) for t in outputs]
+        return [named(node, t, "waiting", waits_for=waits) for t in outputs]
+    rows: list[Row] = []
+    refused = None
     try:
         import_node(ctx, node)
     except UnsupportedModel as error:
+        refused = error
+    if ctx.bodies and ctx.bodies[-1].node is node:
+        loop, inside = look_into(ctx.bodies[-1], refused)
+        loops.append(loop)
+        rows += inside
+    if refused is not None:
         unknown.update(dict.fromkeys(outputs, (label,)))
-        problem, hint = error.what, error.hint
-        return [_row(node, t, "blocked", problem=problem, hint=hint) for t in outputs]
-    rows = []
+        problem, hint = refused.what, refused.hint
+        return rows + [named(node, t, "blocked", problem=problem, hint=hint) for t in outputs]
     for name in outputs:
         if name in ctx.tensors:
-            made = _computed(label, node.op_type, name, ctx.tensors[name], "computed")
-            rows.append(made)
+            rows.append(computed(label, node.op_type, name, ctx.tensors[name], "computed"))
         elif name in ctx.constants:
-            rows.append(_constant(node, name, ctx.constants[name]))
+            rows.append(constant(node, name, ctx.constants[name]))
     return rows
-
-
-def _row(node: NodeProto, tensor: str, status: Status, **known: object) -> Row:
-    name, kind = printable(tensor), printable(node.op_type)
-    return Row(where(node), kind, name, status, **known)  # type: ignore[arg-type]
-
-
-def _computed(label: str, operator: str, name: str, tensor: Tensor, status: Status) -> Row:
-    value = tensor.value
-    codes = None if isinstance(value.format, Real) else (value.format.lo, value.format.hi)
-    return Row(
-        label,
-        printable(operator),
-        printable(name),
-        status,
-        tensor.shape,
-        value.format.label(),
-        codes,
-        _range(value),
-    )
-
-
-def _range(value: Value) -> tuple[float, float] | None:
-    """Real values of the smallest and the largest code, over all channels."""
-    if isinstance(value.format, Real):
-        return None
-    channels = value.shape[-1] if value.shape else 1
-    ends = np.array([[value.format.lo], [value.format.hi]]).repeat(channels, axis=1)
-    decoded = value.format.decode(ends)
-    return float(decoded.min()), float(decoded.max())
-
-
-def _constant(node: NodeProto, name: str, const: Const) -> Row:
-    array, quantized = const.array, const.quantized
-    finite = array.size > 0 and array.dtype.kind in "fiu"
-    values = (float(array.min()), float(array.max())) if finite else None
-    shape, format, codes = tuple(array.shape), str(array.dtype), None
-    if quantized is not None and quantized.codes.size:
-        codes = (int(quantized.codes.min()), int(quantized.codes.max()))
-        sign = "int" if codes[0] < 0 else "uint"
-        format = f"{sign}{bits_for(*codes)}, {_scales(quantized.scale)}"
-    return _row(
-        node, name, "constant", shape=shape, format=format, codes=codes, values=values
-    )  # fmt: skip
-
-
-def _scales(scale: np.ndarray) -> str:
-    """One scale as ``x 0.25``, or how many distinct scales there are."""
-    distinct = np.unique(scale)
-    return f"x {distinct[0]:.4g}" if len(distinct) == 1 else f"{len(distinct)} scales"

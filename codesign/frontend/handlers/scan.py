@@ -11,7 +11,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto
 
 from codesign.frontend.check import where
-from codesign.frontend.context import Const, Context, attributes, handles
+from codesign.frontend.context import Body, Const, Context, attributes, handles
 from codesign.frontend.fold import run_node
 from codesign.frontend.handlers.neuron import carried
 from codesign.frontend.layout import Axes, Tensor, inverse, move, to_axes
@@ -30,6 +30,7 @@ def scan(ctx: Context, node: NodeProto) -> None:
     loop = _read(ctx, node)
     inner = ctx.inner(loop.body, where(node))
     steps, given = _scan_inputs(ctx, inner, loop)
+    ctx.bodies.append(Body(node, inner, steps, loop.states))
     outside: dict[str, Value] = {}  # value of the body -> the same for all steps
     for name, tensor in given.items():
         _enter(ctx, inner, outside, name, tensor)
