@@ -132,7 +132,7 @@ class Trace(Strict):
     their ``state``; ``neurons``: which, those that spike most, ``of`` how many. A state's code
     is worth ``scale``; ``threshold``: what it is compared with, in codes by step, empty where
     nothing is; ``fired``: whether the neuron put out a spike in a step; ``reset``: whether the
-    code of such a step is what its reset left.
+    code of such a step is what its reset left; then ``compared``: the model's codes before it.
     """
 
     tensor: str
@@ -145,6 +145,7 @@ class Trace(Strict):
     threshold: list[list[int]] = []
     fired: list[list[int]] = []
     reset: bool = False
+    compared: list[list[int]] = []
 
 
 class SpikingReport(Strict):

@@ -50,6 +50,15 @@ class Raster:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """The reset of a spike: from the membrane compared, at ``y``, down to the word stored."""
+
+    x: float
+    y: float
+    stored: float
+
+
+@dataclass(frozen=True)
 class Curve:
     """A state of one neuron: SVG paths, dots of the circuit's words, marks of its spikes."""
 
@@ -59,6 +68,7 @@ class Curve:
     threshold: str
     dots: list[Dot]
     fired: str
+    drops: list[Drop]
 
 
 @dataclass(frozen=True)
@@ -120,16 +130,22 @@ def curves(report: SpikingReport) -> list[Curves]:
 
 def _curves(trace: Trace) -> Curves:
     worth = trace.scale
-    circuit, model, limit = (
-        np.array(codes, float) * worth for codes in (trace.circuit, trace.model, trace.threshold)
+    circuit, model, limit, peak = (
+        np.array(codes, float) * worth
+        for codes in (trace.circuit, trace.model, trace.threshold, trace.compared)
     )
     steps = len(model)
-    scale = around([*circuit.flat, *model.flat, *limit.flat, 0.0])
+    fired = np.array(trace.fired)
+    peaks = peak[fired != 0] if peak.size else peak
+    scale = around([*circuit.flat, *model.flat, *limit.flat, *peaks.flat, 0.0])
 
     def line(column: np.ndarray) -> list[Dot]:
         return [Dot(_x(t, steps), scale.y(value)) for t, value in enumerate(column.tolist())]
 
-    fired = np.array(trace.fired)
+    def drops(k: int) -> list[Drop]:
+        spikes = np.flatnonzero(fired[:, k]).tolist() if peak.size else []
+        return [Drop(_x(t, steps), scale.y(peak[t, k]), scale.y(model[t, k])) for t in spikes]
+
     found = [
         Curve(
             neuron=neuron,
@@ -138,6 +154,7 @@ def _curves(trace: Trace) -> Curves:
             threshold=_level(line(limit[:, k]), steps) if limit.size else "",
             dots=line(circuit[:, k]) if steps <= DOTTED else [],
             fired=_marks(np.flatnonzero(fired[:, k]).tolist(), steps, k) if fired.size else "",
+            drops=drops(k),
         )
         for k, neuron in enumerate(trace.neurons)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -97,12 +98,17 @@ def _layer(node: Node, graph: Graph, codes: Codes, shown: int, recorded: Codes) 
         if state.name not in states or own not in recorded:
             continue
         limit = threshold(op.model, state.name, states)
+        before = None
+        if (current := node.inputs[0]) in codes:
+            x = codes[current][shown].reshape(op.steps, -1)
+            before = compared(op.model, state.name, states, x)
         trace = _picked(own, "state", states[state.name], recorded[own], picked)
         yield trace.model_copy(
             update={
                 "scale": 2.0**-state.word.frac,
                 "threshold": [] if limit is None else limit[:, picked].tolist(),
                 "reset": isinstance(op.model, Lif) and not op.model.late and limit is not None,
+                "compared": [] if before is None else before[:, picked].tolist(),
                 "fired": (out[:, picked] != 0).astype(int).tolist() if spikes else [],
             }
         )
@@ -123,6 +129,22 @@ def threshold(model: Model, state: str, after: Codes) -> np.ndarray | None:
     if isinstance(model, Alpha | Egru | Snu) and state == compared and not moved:
         return np.broadcast_to(tiled(model.theta, shape[-1]), shape)
     return None
+
+
+def compared(model: Model, state: str, after: Codes, x: np.ndarray) -> np.ndarray | None:
+    """The membrane that is compared, where a reset in the same step changes it before it is stored:
+    int64 [steps, neurons] of the currents ``x`` and the states ``after`` each step, of all of them.
+    None elsewhere: nothing changes, or the leak comes after the reset, too."""
+    fits = isinstance(model, Lif) and state == "v" and model.output == "spikes"
+    if not fits or set(after) != {s.name for s in model.states}:
+        return None
+    assert isinstance(model, Lif)
+    if model.late or model.reset == "none" or model.reset_vs_leak != "after":
+        return None
+    start = model.begin((1, x.shape[-1]))
+    old = {name: np.concatenate([start[name], words[:-1]]) for name, words in after.items()}
+    _, new = replace(model, reset="none").step((x,), old)
+    return new["v"]
 
 
 def _rows(steps: int) -> int:

@@ -33,7 +33,7 @@ INPUT = Trace(tensor="x", kind="input", neurons=[0, 5, 9], of=784,
               circuit=[[1, 0, 0], [0, 1, 0]], model=[[1, 0, 0], [0, 0, 1]])  # fmt: skip
 STATE = Trace(tensor="hidden.v", kind="state", neurons=[3, 8], of=128, scale=0.25,
               circuit=[[4, -4], [8, 0]], model=[[4, -4], [8, 0]], threshold=[[8, 8], [8, 8]],
-              fired=[[0, 0], [1, 0]], reset=True)  # fmt: skip
+              fired=[[0, 0], [1, 0]], reset=True, compared=[[4, -4], [16, 0]])  # fmt: skip
 
 
 def spiking(**changes: Any) -> SpikingReport:
@@ -97,16 +97,18 @@ def test_states_have_a_threshold_and_values():
     (picture,) = curves(spiking())
     assert (picture.unit, picture.threshold, picture.differences) == ("1 code = 2⁻²", "θ = 2", 0)
     low, high = (float(t.text.replace("−", "-")) for t in (picture.axes.up[0], picture.axes.up[-1]))
-    assert (low, high) == (-1, 2)  # codes -4 ... 8 at 2^-2
+    assert (low, high) == (0, 4)  # codes -4 ... 16 at 2^-2, in round steps of 2
     two = next(t.at for t in picture.axes.up if t.text == "2")
     for curve in picture.curves:
         heights = {float(y) for y in re.findall(r" ([\d.]+)", curve.threshold)}
         assert heights == {round(two, 1)}
     assert abs(picture.curves[0].dots[1].y - two) < 1e-9
+    (drop,) = picture.curves[0].drops  # only where it fired
+    assert drop.y < two and abs(drop.stored - two) < 1e-9 and not picture.curves[1].drops
     assert [bool(curve.fired) for curve in picture.curves] == [True, False]
     text = page(spiking())
-    assert "θ = 2; spikes come first, then the reset" in text and 'class="threshold"' in text
-    free = STATE.model_copy(update={"threshold": [], "fired": [], "reset": False})
+    assert "θ = 2; stored after the reset" in text and 'class="threshold"' in text
+    free = STATE.model_copy(update={"threshold": [], "fired": [], "reset": False, "compared": []})
     assert 'class="threshold"' not in page(spiking(traces=[free]))
 
 

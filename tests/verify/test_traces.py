@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codesign.neurons import Adaptation, Leak, Word
-from codesign.verify.traces import threshold
+from codesign.verify.traces import compared, threshold
 from tests.neurons.units import random_alpha, random_egru, random_snu
 from tests.spiking.networks import lif
 
@@ -26,6 +26,21 @@ def test_a_spike_is_where_the_membrane_passes_what_is_drawn(changes: dict[str, A
     assert 0 < spikes.sum() < spikes.size
     assert np.array_equal(states["v"] > limit, spikes != 0)
     assert all(threshold(model, name, states) is None for name in states if name != "v")
+
+
+@pytest.mark.parametrize("changes", [{}, {"adaptation": RISING}, {"reset": "zero", "theta": [40]}])
+def test_what_a_reset_changes_is_known_from_before_it(changes: dict[str, Any]) -> None:
+    """A reset in the step of its spike: what was compared passes the threshold, what is stored
+    need not, and elsewhere they are the same."""
+    model = lif(**{"reset_timing": "same", **changes})
+    x = np.random.default_rng(4).integers(-10, 40, (1, 30, 3))
+    spikes, traced = model.run(x)
+    states = {name: words[0] for name, words in traced.items()}
+    limit, before = threshold(model, "v", states), compared(model, "v", states, x[0])
+    assert limit is not None and before is not None and 0 < spikes.sum() < spikes.size
+    assert np.array_equal(before > limit, spikes[0] != 0)
+    assert np.array_equal(before[spikes[0] == 0], states["v"][spikes[0] == 0])
+    assert compared(lif(reset_timing="next"), "v", states, x[0]) is None
 
 
 def test_what_is_not_compared_has_no_threshold() -> None:
