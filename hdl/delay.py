@@ -6,7 +6,7 @@ from typing import Any
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
-from codesign.hdl.events import Process, Stage
+from codesign.hdl.events import FOREVER, Process, Stage
 from codesign.hdl.memories import Counter
 from codesign.hdl.stream import Component, beats_for, range_shape, stream_signature
 
@@ -20,6 +20,10 @@ class Delay(Component):
     frame has begun to come, so that nothing leaves a circuit before what it belongs to. A beat
     passes in the cycle in which it comes, or is held: ``i.ready`` does not depend on ``o.ready``,
     which breaks the circle of ready signals that a loop would be.
+
+    ``persistent``: frames are one sequence. ``initial`` is given once after reset; then each vector
+    that comes is given, the last one of a frame as the first of the next, for which it does not
+    wait. For a delay outside of loops that does, see :class:`codesign.hdl.delay_line.DelayLine`.
     """
 
     def __init__(
@@ -31,13 +35,16 @@ class Delay(Component):
         hi: int,
         lanes: int,
         waits: bool = False,
+        persistent: bool = False,
     ) -> None:
         if len(initial) % lanes:
             raise ValueError(f"{lanes} lanes do not divide the vector of {len(initial)} elements")
-        if steps < 2:
+        if steps < 2 - persistent:
             raise ValueError(f"a loop has two steps or more, got {steps}")
+        if waits and persistent:
+            raise ValueError("a persistent delay that waits is a DelayLine")
         self._initial, self._steps, self._lanes = [int(c) for c in initial], steps, lanes
-        self._waits = waits
+        self._waits, self._persistent = waits, persistent
         self._beats = beats_for(len(initial), lanes)
         self._shape = range_shape(lo, hi)
         signature = stream_signature(self._shape, lanes)
@@ -45,7 +52,8 @@ class Delay(Component):
 
     def timing(self) -> "DelayTiming":
         """The event model of this component."""
-        return DelayTiming(self._steps, self._beats, self._waits)
+        # frames that are one sequence: one frame without end
+        return DelayTiming(FOREVER if self._persistent else self._steps, self._beats, self._waits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -58,11 +66,16 @@ class Delay(Component):
         ]
         out_beat = Counter(m, "out_beat", self._beats, give)
         out_step = Counter(m, "out_step", self._steps, give & out_beat.last)
-        in_beat = Counter(m, "in_beat", self._beats, take)
-        in_step = Counter(m, "in_step", self._steps, take & in_beat.last)
+        if self._persistent:
+            started = Signal()
+            with m.If(give & out_beat.last):
+                m.d.sync += started.eq(1)
+            m.d.comb += starting.eq(~started)
+        else:
+            in_beat = Counter(m, "in_beat", self._beats, take)
+            in_step = Counter(m, "in_step", self._steps, take & in_beat.last)
+            m.d.comb += [starting.eq(out_step.value == 0), dropping.eq(in_step.last)]
         m.d.comb += [
-            starting.eq(out_step.value == 0),
-            dropping.eq(in_step.last),
             # while starting, a beat that comes or is held is of the same frame: the last vector
             # of the one before is dropped
             self.o.valid.eq((starting & (not self._waits)) | full | coming),

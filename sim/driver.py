@@ -107,8 +107,9 @@ class Circuit:
         self._valid = _read(dut.m_axis_tvalid)
         self._data, self._last = _read(dut.m_axis_tdata), _read(dut.m_axis_tlast)
         ports = [*((t.port, True, t.ahead) for t in manifest.taps), (manifest.output, False, 0)]
+        alike = not manifest.frames_depend
         self.records = [
-            (EventRecord if p.events else Record)(p, arrays["=" + p.tensor], top, ahead)
+            (EventRecord if p.events else Record)(p, arrays["=" + p.tensor], top, ahead, alike)
             for p, top, ahead in ports
         ]
         self._taps: list[Tapped] = [

@@ -45,6 +45,7 @@ class EventRecord:
     codes: NDArray
     payload_last: bool = True
     ahead: int = 0
+    alike: bool = True
     seen: list[str] = field(default_factory=list)
     lasts: list[str] = field(default_factory=list)
 

@@ -15,6 +15,7 @@ _MEMBER = r"\*(\d+):0\*/ {}[;,{{=]"
 
 def design_header(manifest: Manifest) -> str:
     """Text of design.h. Names were checked by ``hierarchy.check_names``."""
+    alike = not manifest.frames_depend
     parts = [
         '#pragma once\n#include "verilated.h"\n#include "Vtop.h"\n#include "Vtop___024root.h"',
         "#include <cstdint>\n#include <string>\n#include <vector>\nnamespace design {",
@@ -25,7 +26,7 @@ def design_header(manifest: Manifest) -> str:
         *(
             _event_stream(f"Tap{k}", tap.port, k, last=True)
             if tap.port.events
-            else _stream(f"Tap{k}", tap.port, k, last=True, ahead=tap.ahead)
+            else _stream(f"Tap{k}", tap.port, k, last=True, ahead=tap.ahead, alike=alike)
             for k, tap in enumerate(manifest.taps)
         ),
         *(
@@ -40,9 +41,11 @@ def design_header(manifest: Manifest) -> str:
     return "\n".join(parts)
 
 
-def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: int = 0) -> str:
+def _stream(
+    name: str, port: Port, tensor: int, *, last: bool, ahead: int = 0, alike: bool = True
+) -> str:
     """Constants of one stream. ``last``: the bit above the data is the beat's last; ``ahead``:
-    see :class:`~codesign.builddir.Tap`."""
+    see :class:`~codesign.builddir.Tap`; ``alike``: so begun, all frames are the same."""
     if port.bits > 64:
         raise UsageError("codes wider than 64 bits", where=f"tensor '{port.tensor}'")
     return (
@@ -52,7 +55,8 @@ def _stream(name: str, port: Port, tensor: int, *, last: bool, ahead: int = 0) -
         f"{words_per_beat(port, int(last))}, lanes = {port.lanes}, bits = {port.bits}, "
         f"elements = {port.elements};\n"
         f"    static constexpr bool is_signed = {str(port.signed).lower()};\n"
-        f"    static constexpr unsigned ahead = {ahead};\n}};"
+        f"    static constexpr unsigned ahead = {ahead};\n"
+        f"    static constexpr bool alike = {str(alike).lower()};\n}};"
     )
 
 

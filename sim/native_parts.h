@@ -163,11 +163,12 @@ private:
         std::fclose(record_);
         record_ = nullptr;
     }
-    // A transfer after the last frame. Loops may start further ones: as every frame starts.
+    // A transfer after the last frame. Loops may start further ones: as every frame starts, or,
+    // where they go on, with what the last frame left, which no frame is there to say.
     template <class P> __attribute__((noinline)) void extra(const P& payload, Findings& findings) {
         const uint32_t* begin = next_ - S::beats * S::words;
         bool allowed = begun_ + 1 < S::ahead * uint64_t{S::beats};
-        for (unsigned w = 0; allowed && w < S::words; ++w)
+        for (unsigned w = 0; S::alike && allowed && w < S::words; ++w)
             allowed = ((word(payload, w) ^ begin[w]) & mask_[final_beat()][w]) == 0;
         if (!allowed) {
             findings.add({true, frame_, S::tensor, 0, 0, 0, kExtra});

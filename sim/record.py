@@ -20,13 +20,15 @@ class Record:
 
     Comparing happens after the run, list against list: the fastest way in Python.
     ``payload_last``: the bit above the data is ``last``. ``ahead``: so many further frames
-    may have begun, see :class:`~codesign.builddir.Tap`.
+    may have begun, see :class:`~codesign.builddir.Tap`; all ``alike``, or with what the last
+    frame left, which no frame is there to say.
     """
 
     port: Port
     codes: NDArray
     payload_last: bool
     ahead: int = 0
+    alike: bool = True
     seen: list[str] = field(default_factory=list)
     lasts: list[str] = field(default_factory=list)
 
@@ -44,9 +46,22 @@ class Record:
         want, want_lasts = self.expected(frames)
         more = len(data) - len(want)
         if 0 < more < self.ahead * self.port.beats:
+            if not self.alike:
+                data, lasts = data[: len(want)], lasts[: len(want)]
+                return self._first(data, lasts, want, want_lasts, against)
             like = np.repeat(frames[-1:] if len(frames) else np.zeros(1, int), self.ahead)
             again, lasts_again = self.expected(like)
             want, want_lasts = want + again[:more], want_lasts + lasts_again[:more]
+        return self._first(data, lasts, want, want_lasts, against)
+
+    def _first(
+        self,
+        data: list[str],
+        lasts: list[str],
+        want: list[str],
+        want_lasts: list[str],
+        against: str,
+    ) -> Mismatch | None:
         if data == want and lasts == want_lasts:
             return None
         for k in range(max(len(data), len(want))):

@@ -85,11 +85,6 @@ class Neuron(CircuitOp):
             held.update(after)
             return out.reshape(arrays[0].shape)
 
-        if self.persistent:
-            raise UnsupportedModel(
-                "recurrent neurons whose states go on from frame to frame",
-                hint="reset the states at each window",
-            )
         return step
 
     def lane_options(self, ins: list[Value]) -> list[int]:

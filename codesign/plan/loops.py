@@ -8,8 +8,9 @@ from codesign.reference.loops import loop_of
 
 
 def frames_ahead(circuit: Circuit) -> dict[str, int]:
-    """Layers whose first steps of a frame depend on initial states only, which delays offer
-    before the frame has come; and how many frames they may have begun so.
+    """Layers whose first steps of a frame depend only on initial states, or on the frame before
+    where loops go on, which delays offer before the frame has come; and how many frames they may
+    have begun so.
 
     One behind delays shorter than a frame; more behind such as are together as long as a frame,
     or longer: what they put out of a whole frame are initial states.
@@ -22,10 +23,12 @@ def frames_ahead(circuit: Circuit) -> dict[str, int]:
         for layer in circuit.layers:
             steps = min(known.get(source.name, 0) for source in layer.sources)
             head = layer.nodes[0].op
-            if isinstance(head, Delay) and (steps or not head.waits):
+            if isinstance(head, Delay) and head.persistent:
+                steps += not head.waits  # the last step of the frame before is the first
+            elif isinstance(head, Delay) and (steps or not head.waits):
                 # one more; and where that ends a frame, the next one's initial state at once
                 steps += 1 + ((steps + 1) % head.steps == 0)
-                steps = min(steps, 2 * len(circuit.layers))  # a loop of such alone has no end
+            steps = min(steps, 2 * len(circuit.layers))  # a loop of delays alone has no end
             known[layer.target.name] = steps
     frame = min((layer.target.shape[0] for layer in delays), default=1)
     found = {layer.name: known[layer.target.name] for layer in circuit.layers}

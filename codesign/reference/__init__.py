@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from codesign.ir import Graph, Node, Value
+from codesign.ops.neuron import Neuron
 from codesign.reference.loops import loop_of
 
 
@@ -76,27 +77,42 @@ def _groups(graph: Graph, nodes: list[Node]) -> list[list[Node]]:
 
 
 def _run_loop(graph: Graph, loop: list[Node], env: dict[str, np.ndarray]) -> None:
-    """Nodes that depend on each other through delays, one step (first axis) after the other."""
+    """Nodes that depend on each other through delays, one step (first axis) after the other. Where
+    they go on from frame to frame, all frames are one of as many steps."""
     inside = {node.output for node in loop}
     steps = next(graph.out(node).shape[0] for node in loop if node.op.delays)
+    given = {name: env[name] for node in loop for name in node.inputs if name not in inside}
+    frames = len(next(iter(env.values())))
+    if goes_on := _goes_on(loop):
+        given = {name: array.reshape(1, -1, *array.shape[2:]) for name, array in given.items()}
+    rows, count = (1, frames * steps) if goes_on else (frames, steps)
     runners = {node.name: node.op.runner(steps) for node in loop}
     ordered = sorted(loop, key=lambda node: not node.op.delays)  # stable: delays first
     history: dict[str, list[np.ndarray]] = {name: [] for name in inside}
-    frames = len(next(iter(env.values())))
-    for t in range(steps):
+    for t in range(count):
         now: dict[str, np.ndarray] = {}
         for node in ordered:
             if node.op.delays:
                 before = history[node.inputs[0]] if t else []
-                now[node.output] = before[-1] if before else _initial(node, frames)
+                now[node.output] = before[-1] if before else _initial(node, rows)
                 continue
-            arrays = [now[n] if n in inside else env[n][:, t : t + 1] for n in node.inputs]
+            arrays = [now[n] if n in inside else given[n][:, t : t + 1] for n in node.inputs]
             ins = [_step_value(value) for value in graph.ins(node)]
             now[node.output] = runners[node.name](ins, *arrays)
         for name, array in now.items():
             history[name].append(array)
     for name, arrays in history.items():
-        env[name] = np.concatenate(arrays, axis=1)
+        made = np.concatenate(arrays, axis=1)
+        env[name] = made.reshape(frames, steps, *made.shape[2:])
+
+
+def _goes_on(loop: list[Node]) -> bool:
+    """Whether what a loop holds at the end of a frame is there when the next one begins; of all
+    that holds something, or of nothing."""
+    found = {node.op.carries for node in loop if node.op.delays or isinstance(node.op, Neuron)}
+    if len(found) > 1:
+        raise ValueError(f"only a part of the loop at '{loop[0].name}' goes on from frame to frame")
+    return found.pop()
 
 
 def _initial(node: Node, frames: int) -> np.ndarray:

@@ -5,7 +5,7 @@ The oracle steps NIR's equations in float64, where every number here is exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nir
@@ -43,6 +43,7 @@ class Recurrent:
     steps: int
     layers: tuple[int, ...]
     back: tuple[Back, ...]
+    resets: bool = True  # whether windows start anew
 
     def forward(self, n: int) -> np.ndarray:
         return weights(3 + n, self.layers[n], (2, *self.layers)[n]) - 0.125 * n
@@ -68,14 +69,17 @@ class Recurrent:
 
     def imported(self) -> SpikingModel:
         time = {"steps": self.steps, "dt": DT, "encoding": "direct", "readout": "count",
-                "reset_at_window": True}  # fmt: skip
+                "reset_at_window": self.resets}  # fmt: skip
         return import_nir(self.graph(), policy(time=time))
 
-    def spikes(self, x: np.ndarray) -> np.ndarray:
-        """float64 [steps, neurons] of the last layer for currents [steps, 2]."""
+    def spikes(self, x: np.ndarray, *, forget: bool = False) -> np.ndarray:
+        """float64 [steps, neurons] of the last layer for currents [steps, 2]. ``forget``: nothing
+        that is under way at the end of a window arrives, while membranes go on."""
         v = [np.zeros(size) for size in self.layers]
-        fired = [[np.zeros(size)] * 99 for size in self.layers]
-        for current in x:
+        fired, last = [[np.zeros(size)] * 99 for size in self.layers], []
+        for t, current in enumerate(x):
+            if forget and t % self.steps == 0:
+                fired = [[*past, *[np.zeros_like(past[0])] * 99] for past in fired]
             for n in range(len(self.layers)):
                 current = self.forward(n) @ current
                 for place, edge in enumerate(self.back):
@@ -89,24 +93,33 @@ class Recurrent:
                 current = (v[n] > 1).astype(float)
                 v[n] = np.where(current > 0, 0, v[n])
                 fired[n].append(current)
-        return np.stack(fired[-1][99:])
+            last.append(current)
+        return np.stack(last)
 
 
 def drives(net: Recurrent, count: int) -> np.ndarray:
-    """Currents [count, steps, 2]."""
-    return np.stack([inputs(2, seed=seed, steps=net.steps) for seed in range(count)])
+    """Currents [count, steps, 2]; where windows go on, such as let neurons fire at their ends."""
+    found = np.stack([inputs(2, seed=seed, steps=net.steps) for seed in range(count)])
+    return found if net.resets else abs(found)
+
+
+def counted(net: Recurrent, x: np.ndarray) -> np.ndarray:
+    """Spikes int64 [windows, neurons] by the integers of the circuit."""
+    graph = lower(import_qonnx(net.imported().scan).graph)
+    return run(graph, {graph.inputs[0]: x})[graph.outputs[0]].reshape(len(x), -1)
 
 
 def exact(net: Recurrent) -> SpikingModel:
     """The exchange model's spikes, and their counts by the integers of the circuit, are those of
-    the equations."""
+    the equations; of windows that go on, of all of them as one."""
     made, x = net.imported(), drives(net, 4)
-    graph = lower(import_qonnx(made.scan).graph)
-    counts = run(graph, {graph.inputs[0]: x})[graph.outputs[0]]
-    for window, count in zip(x, counts, strict=True):
-        wanted = net.spikes(window)
-        assert (run_steps(made.step, window)[made.step.graph.output[0].name] == wanted).all()
-        assert (count.reshape(-1) == wanted.sum(0)).all()
+    counts = counted(net, x)
+    pieces = x if net.resets else x.reshape(1, -1, 2)
+    for n, piece in enumerate(pieces):
+        wanted = net.spikes(piece)
+        assert (run_steps(made.step, piece)[made.step.graph.output[0].name] == wanted).all()
+        sums = wanted.reshape(-1, net.steps, net.layers[-1]).sum(1)
+        assert (counts[n : n + len(sums)] == sums).all()
     return made
 
 
@@ -124,12 +137,28 @@ NETS = {
     "long": LONG,
     "short": SHORT,
 }
+ON = {name: replace(net, resets=False) for name, net in NETS.items()}
+ON["one"] = Recurrent(1, (3,), (Back(0, 0, (1, 2, 3)),), resets=False)  # windows of one step
 GOALS = [{"smallest": True}, {"target_ii": 40}, {}, {"unrolled": True}]
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_equations(name: str) -> None:
     exact(NETS[name])
+
+
+@pytest.mark.parametrize("name", ON)
+def test_equations_of_windows_that_go_on(name: str) -> None:
+    exact(ON[name])
+
+
+@pytest.mark.parametrize("name", ON)
+def test_the_loop_goes_on_as_well(name: str) -> None:
+    """Were only the membranes kept from window to window, other spikes would come."""
+    net = ON[name]
+    x = drives(net, 12)
+    forgot = net.spikes(x.reshape(-1, 2), forget=True).reshape(12, net.steps, -1).sum(1)
+    assert (counted(net, x) != forgot).any()
 
 
 @st.composite
@@ -140,7 +169,8 @@ def networks(draw: st.DrawFn) -> Recurrent:
         source = draw(st.integers(0, len(layers) - 1))
         delays = draw(st.tuples(*[st.integers(1, 5)] * layers[source]))
         back.append(Back(source, draw(st.integers(0, source)), delays))
-    return Recurrent(draw(st.integers(2, 7)), layers, tuple(back))
+    resets = draw(st.booleans())
+    return Recurrent(draw(st.integers(2 if resets else 1, 7)), layers, tuple(back), resets)
 
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=12)
@@ -165,7 +195,8 @@ def proven(net: Recurrent, folder: Path, goal: dict, *, cocotb: bool = False) ->
     """Every value of the circuit under stalls; latency and interval are those predicted."""
     made = exact(net)
     design = codesign.generate(made.scan, folder / "build", **goal)
-    report = design.verify(drives(net, 20).astype(np.float32), random_frames=50, cocotb=cocotb)
+    frames = 50 if net.resets else 20  # qonnx takes frame after frame where states go on
+    report = design.verify(drives(net, 20).astype(np.float32), random_frames=frames, cocotb=cocotb)
     assert report.ok and not sum(e.mismatches for e in report.evidence)
     manifest = BuildDir.open(design.path).manifest
     assert (report.latency, report.ii) == (manifest.latency, manifest.ii)
@@ -178,6 +209,13 @@ def test_a_circuit(goal: dict, tmp_path: Path) -> None:
     proven(SMALL, tmp_path, goal)
 
 
+@pytest.mark.slow
+def test_a_circuit_that_goes_on(tmp_path: Path) -> None:
+    """Bench and native harness: stalls, resets in mid-frame, cycles; the delays of a loop are a
+    step longer than the window."""
+    proven(Recurrent(2, (3,), (Back(0, 0, (1, 2, 3)),), resets=False), tmp_path, {}, cocotb=True)
+
+
 def test_frames_begun_ahead() -> None:
     """Nine delays in a row in windows of three steps: what the third gives of a whole frame are
     initial states, and then comes that of the next frame, which needs nothing."""
@@ -188,11 +226,25 @@ def test_frames_begun_ahead() -> None:
     assert not {"fc0", "lif0", "lif0_sum0"} & ahead.keys()
 
 
+def test_steps_begun_ahead_of_frames_that_go_on() -> None:
+    """Nine steps of the frames before: three frames of three."""
+    ahead = frames_ahead(partition(lower(import_qonnx(ON["long"].imported().scan).graph)))
+    lines = [n for name, n in sorted(ahead.items()) if "delay" in name]
+    assert sorted(lines) == [1, 1, 2, 2, 2, 3, 3, 3, 4]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("goal", GOALS, ids=str)
 @pytest.mark.parametrize("name", NETS)
 def test_circuits(name: str, goal: dict, tmp_path: Path) -> None:
     proven(NETS[name], tmp_path, goal)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goal", GOALS, ids=str)
+@pytest.mark.parametrize("name", ON)
+def test_circuits_that_go_on(name: str, goal: dict, tmp_path: Path) -> None:
+    proven(ON[name], tmp_path, goal)
 
 
 @pytest.mark.slow

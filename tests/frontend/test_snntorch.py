@@ -8,9 +8,12 @@ import pytest
 
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.exchange import Metadata
+from codesign.frontend import import_qonnx
 from codesign.frontend.snntorch import import_snntorch
 from codesign.frontend.spiking import Formats
 from codesign.frontend.spiking.policy import parse
+from codesign.passes import lower
+from codesign.reference import run
 from tests.frontend.step_runner import run_steps
 
 torch = pytest.importorskip("torch")
@@ -183,6 +186,25 @@ def _slow_alpha() -> nn.Module:
     net = nn.Sequential(snn.Alpha(0.5, 0.25))
     net[0].alpha = torch.tensor(0.25)
     return net
+
+
+@pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])
+def test_hidden_states_that_are_not_reset(kind: str) -> None:
+    """``init_hidden`` without a reset between windows: spikes that go back do so across them."""
+    net = nn.Sequential(nn.Linear(5, 8), cell(kind, 8, "subtract", True, 0.5, 0.5))
+    quantized(net[0], 3)
+    quantized(net[1].recurrent, 3)
+    net[1].init_hidden, net[1].spike_grad = True, heaviside
+    word = {"bits": 24, "frac": 17, "signed": True, "overflow": "sat_step"}
+    going = time(3).model_copy(update={"reset_at_window": False})
+    made = import_snntorch(net, formats(state=word, synapse=word), going, input_shape=(5,))
+    x = inputs(6, 5)
+    with torch.no_grad():
+        spikes = np.stack([net(torch.from_numpy(step[None]))[0].numpy() for step in x])
+    graph = lower(import_qonnx(made.scan).graph)
+    counts = run(graph, {graph.inputs[0]: x.reshape(2, 3, 5).astype(np.float32)})
+    assert (counts[graph.outputs[0]].reshape(2, 8) == spikes.reshape(2, 3, 8).sum(1)).all()
+    assert spikes[2].any() and spikes[3:].any()
 
 
 def test_one_to_one_recurrence() -> None:

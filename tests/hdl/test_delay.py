@@ -1,10 +1,11 @@
-"""Delay: a step late, cycles as modelled, also inside a loop."""
+"""Delay and DelayLine: a step late, cycles as modelled, also inside a loop."""
 
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
 from codesign.hdl.delay import Delay
+from codesign.hdl.delay_line import DelayLine
 from codesign.hdl.timing import drive
 from tests.hdl import harness
 
@@ -60,3 +61,68 @@ def test_sizes_are_checked():
         Delay(INITIAL, steps=2, lo=0, hi=7, lanes=3)
     with pytest.raises(ValueError, match="two steps or more"):
         Delay(INITIAL, steps=1, lo=0, hi=7, lanes=1)
+    with pytest.raises(ValueError, match="is a DelayLine"):
+        Delay(INITIAL, steps=2, lo=0, hi=7, lanes=1, waits=True, persistent=True)
+    with pytest.raises(ValueError, match="do not divide"):
+        DelayLine(INITIAL, steps=2, lo=0, hi=7, lanes=3)
+    with pytest.raises(ValueError, match="a step or more"):
+        DelayLine(INITIAL, steps=0, lo=0, hi=7, lanes=1)
+
+
+def going_on(kind, steps, lanes):
+    """A delay that goes on from frame to frame, in a loop or outside of any."""
+    if kind == "loop":
+        return Delay(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes, persistent=True)
+    return DelayLine(INITIAL, steps=steps, lo=0, hi=7, lanes=lanes)
+
+
+@pytest.mark.parametrize("reset_at", [None, 3, 29])
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["loop", "line"])
+def test_frames_go_on(kind, steps, lanes, stalls, reset_at):
+    """The last step of a frame is the first of the next; the initial one comes after reset."""
+    x = np.random.default_rng(steps).integers(0, 8, (6, steps, 4))
+    trace = harness.run(
+        going_on(kind, steps, lanes),
+        x.reshape(6, -1),
+        steps * 4,
+        stall_in=stalls[0],
+        stall_out=stalls[1],
+        reset_at=reset_at,
+    )
+    expected = np.concatenate([[INITIAL], x.reshape(-1, 4)[:-1]])
+    assert (trace.frames.reshape(-1, 4) == expected).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["loop", "line"])
+def test_cycles_of_frames_that_go_on(kind, steps, lanes):
+    x = np.random.default_rng(steps).integers(0, 8, (5, steps * 4))
+    delay = going_on(kind, steps, lanes)
+    trace = harness.run(delay, x, steps * 4)
+    taken, given = drive(lambda: [delay.timing()], steps * 4 // lanes, 5)
+    seen = len(trace.taken)  # the harness stops at the last output
+    assert (taken[:seen], given[: len(trace.given)]) == (trace.taken, trace.given)
+
+
+@pytest.mark.parametrize("kind", ["loop", "line"])
+def test_what_is_offered_of_the_next_frame(kind):
+    """In a loop its first step at once; outside of any only once it comes."""
+    delay = going_on(kind, 2, 4)
+    seen = []
+
+    async def bench(ctx):
+        ctx.set(delay.o.ready, 1)
+        for cycle in range(9):
+            ctx.set(delay.i.valid, cycle in (3, 4, 7))
+            seen.append(ctx.get(delay.o.valid))
+            await ctx.tick()
+
+    simulator = Simulator(delay)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert seen == [kind == "loop", 0, 0, 1, 1, 0, 0, 1, 0]

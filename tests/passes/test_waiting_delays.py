@@ -10,8 +10,11 @@ from codesign.frontend.xylo import Xylo, import_xylo
 from codesign.ir import Graph
 from codesign.ops.delay import Delay
 from codesign.passes import lower
+from codesign.plan.loops import frames_ahead
+from codesign.plan.partition import partition
 from codesign.reference import run
 from tests.frontend import xylo_network as x
+from tests.spiking.networks import Network, finished, lif
 
 
 def lowered(**changes: object) -> tuple[Graph, Graph]:
@@ -41,3 +44,27 @@ def test_no_loop() -> None:
     _, after = lowered(weights_rec=np.zeros((x.HIDDEN, x.HIDDEN, 1)))
     (only,) = (n for n in after.nodes if isinstance(n.op, Delay))
     assert only.op.waits
+
+
+def test_what_hears_a_chain_of_delays_in_a_loop() -> None:
+    """Each double waits for what its own double gives: the first step of none is offered early."""
+    net = Network((3,))
+    drive = net.dense(net.quant("x", "xq", 2, 4), (3, 4), "fc", frac=4)
+    seen = [net.state(f"seen{d}", (1, 4)) for d in range(3)]
+    back = net.node("Add", [drive, net.dense(seen[2], (4, 4), "again", frac=6)], "total")
+    net.node("Identity", [net.neuron(lif(), "lif", back, (1, 4))], "seen0_next")
+    for d in (1, 2):
+        net.node("Identity", [seen[d - 1]], f"seen{d}_next")
+    out = net.neuron(lif(), "out", net.dense(seen[2], (4, 3), "late", frac=6), (1, 3))
+    before = import_qonnx(finished(net, out, (3,), 2, reset_at_window=False)).graph
+    after = lower(before)
+    delays = {n.output: n for n in after.nodes if isinstance(n.op, Delay)}
+    assert sorted(n.op.waits for n in delays.values()) == [False] * 3 + [True] * 3
+    for node in delays.values():
+        source = delays.get(node.inputs[0])
+        assert source is None or source.op.waits == node.op.waits
+    ahead = frames_ahead(partition(after))
+    assert not ahead.keys() & {"late", "out"}
+    codes = np.random.default_rng(1).integers(-8, 8, (5, 2, 3))
+    results = [run(g, {g.inputs[0]: codes})[g.outputs[0]] for g in (before, after)]
+    assert (results[0] == results[1]).all()

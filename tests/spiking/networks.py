@@ -161,7 +161,9 @@ def conv_network(
     return finished(net, net.neuron(lif(**changes), "out", at, (1, outputs)), (outputs,), steps)
 
 
-def recurrent_conv_network(shape: tuple[int, ...] = (1, 4, 4), steps: int = 3) -> ModelProto:
+def recurrent_conv_network(
+    shape: tuple[int, ...] = (1, 4, 4), steps: int = 3, metadata: dict[str, Any] | None = None
+) -> ModelProto:
     """Neurons whose spikes come back through a convolution in the next step."""
     net = Network(shape)
     drive, size = net.conv(net.quant("x", "xq", 2, 4), shape, "drive", 2, 3, 1)
@@ -171,10 +173,12 @@ def recurrent_conv_network(shape: tuple[int, ...] = (1, 4, 4), steps: int = 3) -
     net.node("Identity", [spikes], "seen_next")
     flat = net.node("Flatten", [spikes], "flat", axis=1)
     out = net.neuron(lif(), "out", net.dense(flat, (prod(size), 3), "fc", frac=6), (1, 3))
-    return finished(net, out, (3,), steps)
+    return finished(net, out, (3,), steps, **(metadata or {}))
 
 
-def recurrent_network(size: int = 4, steps: int = 6, **changes: Any) -> ModelProto:
+def recurrent_network(
+    size: int = 4, steps: int = 6, metadata: dict[str, Any] | None = None, **changes: Any
+) -> ModelProto:
     """A layer whose spikes come back through weights of their own in the next step."""
     net = Network((3,))
     drive = net.dense(net.quant("x", "xq", 2, 4), (3, size), "fc", frac=4)
@@ -182,7 +186,23 @@ def recurrent_network(size: int = 4, steps: int = 6, **changes: Any) -> ModelPro
     total = net.node("Add", [drive, back], "total")
     spikes = net.neuron(lif(**changes), "lif", total, (1, size))
     net.node("Identity", [spikes], "seen_next")
-    return finished(net, spikes, (size,), steps)
+    return finished(net, spikes, (size,), steps, **(metadata or {}))
+
+
+def delayed_network(
+    size: int = 4, steps: int = 3, metadata: dict[str, Any] | None = None
+) -> ModelProto:
+    """Spikes that reach the next layer at once and, through other weights, two steps later."""
+    net = Network((3,))
+    first = net.dense(net.quant("x", "xq", 2, 4), (3, size), "fc0", frac=4)
+    spikes = net.neuron(lif(), "lif0", first, (1, size))
+    seen = [net.state(name, (1, size)) for name in ("seen", "before")]
+    net.node("Identity", [spikes], "seen_next")
+    net.node("Identity", [seen[0]], "before_next")
+    parts = [(spikes, "now"), (seen[1], "late")]
+    sums = [net.dense(source, (size, 3), name, frac=6) for source, name in parts]
+    out = net.neuron(lif(), "lif1", net.node("Add", sums, "total"), (1, 3))
+    return finished(net, out, (3,), steps, **(metadata or {}))
 
 
 def event_network(

@@ -25,6 +25,7 @@ from tests.neurons.units import random_egru, random_snu
 from tests.spiking.networks import (
     Network,
     conv_network,
+    delayed_network,
     dense_network,
     event_network,
     finished,
@@ -41,6 +42,7 @@ ALPHA = Alpha(
     Leak("mul_floor", [56, 60, 48, 52], 6), Leak("shift_floor", [1]), [20], 3, [4, 6, 9, 12],
     "gt", "subtract", 6, "half_even", "floor", "spikes",
 )  # fmt: skip
+GOES_ON = {"reset_at_window": False}
 NETWORKS: dict[str, Any] = {
     "dense": dense_network,
     "current_based": lambda: dense_network(synapse=CURRENT, reset="zero"),
@@ -55,7 +57,11 @@ NETWORKS: dict[str, Any] = {
     "conv_padded": lambda: conv_network((1, 4, 4), kernel=2, pads=2, pool=""),
     "conv_line": lambda: conv_network((2, 9), 3, kernel=4, pads=0),
     "conv_recurrent": recurrent_conv_network,
-    "goes_on": lambda: dense_network(metadata={"reset_at_window": False}),
+    "goes_on": lambda: dense_network(metadata=GOES_ON),
+    "recurrent_goes_on": lambda: recurrent_network(metadata=GOES_ON),
+    "conv_recurrent_goes_on": lambda: recurrent_conv_network(metadata=GOES_ON),
+    "single_steps_go_on": lambda: recurrent_network(steps=1, metadata=GOES_ON),
+    "delays_go_on": lambda: delayed_network(metadata=GOES_ON),
     "membrane": lambda: dense_network(
         (6, 4), metadata={"readout": "membrane"}, output="membrane", reset="none"
     ),
@@ -86,7 +92,7 @@ def states_compared(design: Design) -> set[str]:
 
 
 #: What the quick suite builds; the neurons themselves are tested in tests/hdl/test_neurons.py.
-QUICK = {"conv", "current_based", "recurrent", "goes_on"}
+QUICK = {"conv", "current_based", "recurrent", "recurrent_goes_on"}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_all_executions_agree(name: str, tmp_path: Path) -> None:
     design = generate(NETWORKS[name](), tmp_path / "build", target_ii=100)
     manifest = BuildDir.open(design.path).manifest
     # qonnx takes frame after frame where states go on, a fifth of a second each
-    frames = 20 if name == "goes_on" else 200
+    frames = 20 if manifest.frames_depend else 200
     report = design.verify(random_frames=frames, cocotb=False)
     assert report.ok, report
     assert report.ii is not None  # a mean where windows that flush do not fall into step

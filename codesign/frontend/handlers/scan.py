@@ -189,6 +189,7 @@ def _import_constants(inner: Context) -> set[int]:
 def _states(ctx: Context, inner: Context, loop: Loop, steps: int) -> list[State]:
     found: list[State] = []
     of_neurons = carried(loop.body, loop.states)
+    fixed = steps == 1 and not ctx.persistent  # the only step starts from constants
     for index in range(loop.states):
         name, port = loop.node.input[index], loop.body.input[index].name
         start = _start(ctx, loop.node, name)
@@ -196,7 +197,7 @@ def _states(ctx: Context, inner: Context, loop: Loop, steps: int) -> list[State]
         if index in of_neurons:
             inner.neuron_starts[port] = array[:1]
             continue
-        if steps == 1:
+        if fixed:
             inner.constants[port] = Const(array, None, start.source)
             continue
         format = state_format(inner, loop.node, loop.body, loop.states, index, array.shape[1:])

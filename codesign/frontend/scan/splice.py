@@ -125,7 +125,7 @@ class Splice:
         ctx, vector = self._ctx, len(state.port.shape) == 1
         label = state.port.name
         node, name = ctx.free_names(f"{label}_delay", f"{label}_before")
-        op = Delay(state.initial, state.format, self._steps)
+        op = Delay(state.initial, state.format, self._steps, persistent=ctx.persistent)
         value = Value(name, self._flat(written), state.format)
         # States may read each other, so a delay can be read under its final name at once.
         source = self._delayed_name(written) if vector else ctx.free_names("", f"{label}_after")[1]
