@@ -43,11 +43,15 @@ def _terms(mac: float, add: float, layers: Sequence[SpikingLayer]) -> list[Energ
     the quantized one: to the scale of its output (a MAC). Each word of state is read and written
     in each step; each operation reads its weight."""
     fed = [x for x in layers if x.dense_operations]
+    # a weight is added where a spike is one bit, and multiplied where it is a number
+    added = sum(x.synaptic_operations for x in fed if x.spike_bits == 1)
+    multiplied = sum(x.synaptic_operations for x in fed if x.spike_bits > 1)
     neurons, updates = sum(x.neurons for x in layers), sum(x.neurons * x.steps for x in layers)
     rows = [
+        ("additions of weights", (added, add), (0, add)),
         (
-            "synaptic additions; MACs",
-            (sum(x.synaptic_operations for x in fed), add),
+            "MACs of weights",
+            (multiplied, mac),
             (sum(x.dense_operations / x.steps for x in fed), mac),
         ),
         (

@@ -117,7 +117,8 @@ def test_energy_lists_every_term():
     int8 = next(e for e in energy_models(LAYERS) if e.name == "int8")
     found = {t.name: (t.spiking, t.baseline) for t in int8.terms}
     assert found == {
-        "synaptic additions; MACs": (4000, 8192),
+        "additions of weights": (4000, 0),
+        "MACs of weights": (0, 8192),
         "bits of weights read": (16000, 32768),
         "updates of neurons": (552, 138),
         "bits of state read and written": (2 * 4 * (128 * 9 + 10 * 12), 0),
@@ -125,6 +126,8 @@ def test_energy_lists_every_term():
     spiking_pj = 4000 * 0.03 + 16000 * BIT + 552 * (0.23 + 2 * 0.03) + 10176 * BIT
     assert int8.spiking_nj == pytest.approx(spiking_pj / 1000)
     assert int8.baseline_nj == pytest.approx((8192 * 0.23 + 32768 * BIT + 138 * 0.23) / 1000)
+    (first, second, *_) = energy_models([LAYERS[0].model_copy(update={"spike_bits": 4})])[0].terms
+    assert (first.spiking, second.spiking) == (0, 4000)  # numbers are multiplied
     text = page(spiking())
     for says in ("not measurements", "Bits of state read and written", "10,176", "Sum, nJ"):
         assert says in text, says
