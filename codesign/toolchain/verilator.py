@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from codesign.errors import ToolError
@@ -63,7 +64,13 @@ class Verilator:
 
     def compiler_version(self) -> str:
         """What the compiler calls itself."""
-        return run([str(self.cxx), "-dumpfullversion"], what="g++").strip()
+        return _compiler_version(self.cxx)
+
+
+@cache
+def _compiler_version(cxx: Path) -> str:
+    """Asked once a process: every simulation needs it, for the key of its program."""
+    return run([str(cxx), "-dumpfullversion"], what="g++").strip()
 
 
 def _make_word(path: Path) -> str:
