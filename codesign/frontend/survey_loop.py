@@ -88,26 +88,25 @@ def look_into(body: Body, refused: UnsupportedModel | None) -> tuple[Loop, list[
     inner, label = body.inner, where(body.node)
     graph = inner.model.graph
     flow = Flow(graph, body.states, carried(graph, body.states))
-    minor, rows = flow.minor(), []
+    made, rows = _Made(inner, label, flow.minor()), []
     for index, port in enumerate(graph.input):
         if port.name in inner.tensors:
             status: Status = "state" if index < body.states else "computed"
             row = computed(label, "Scan", port.name, inner.tensors[port.name], status, label)
-            rows.append(replace(row, minor=port.name in minor))
+            rows.append(replace(row, minor=port.name in made.minor))
     neurons = []
     stuck = ""
     for node in graph.node:
-        rows += _made(inner, node, label, minor)
-        layer = _layer(inner, node, flow) if is_neuron(node) else None
+        rows += made.rows(node)
+        layer = made.layer(node, flow) if is_neuron(node) else None
         if layer is not None:
             neurons.append(layer)
             rows += _states(node, layer, label)
         if refused is not None and not _known(inner, node):
             rows += _missing(node, refused, label, stuck)
             stuck = stuck or where(node)
-    loop = Loop(
-        label, body.steps, inner.persistent, tuple(neurons), flow.carried(inner), refused is None
-    )
+    handed_on = flow.carried(inner) if body.steps > 1 else ()
+    loop = Loop(label, body.steps, inner.persistent, tuple(neurons), handed_on, refused is None)
     return loop, rows
 
 
@@ -116,26 +115,46 @@ def _known(inner: Context, node: NodeProto) -> bool:
     return any(name in inner.tensors or name in inner.constants for name in node.output)
 
 
-def _made(inner: Context, node: NodeProto, label: str, minor: set[str]) -> list[Row]:
-    """Rows for what ``node`` made, but for states of neurons."""
-    rows = []
-    for name in node.output:
-        if name in inner.tensors:
-            made = inner.tensors[name]
-            row = computed(where(node), node.op_type, name, made, "computed", label)
-            grid = _grid(inner, made.value.name)
-            format = row.format if grid is None else f"{row.format} on 2^{-grid}"
-            rows.append(replace(row, format=format, minor=name in minor))
-        elif name in inner.constants:
-            moved = node.op_type in MOVES and node.domain == ""
-            rows.append(constant(node, name, inner.constants[name], label, moved))
-    return rows
+class _Made:
+    """What was imported of the body called ``label``; tensors ``minor`` only repeat others."""
 
+    def __init__(self, inner: Context, label: str, minor: set[str]) -> None:
+        self._inner, self._label, self.minor = inner, label, minor
+        nodes = inner.so_far().nodes
+        self._ops = {node.output: node for node in nodes}
+        #: Values that neurons take in whole steps -> fraction bits of these.
+        self._grids = {n.inputs[0]: n.op.frac for n in nodes if isinstance(n.op, OnGrid)}
 
-def _grid(inner: Context, value: str) -> int | None:
-    """Fraction bits of the float32 ``value`` where a neuron takes whole steps of it."""
-    takers = (n.op for n in inner.so_far().nodes if value in n.inputs)
-    return next((op.frac for op in takers if isinstance(op, OnGrid)), None)
+    def rows(self, node: NodeProto) -> list[Row]:
+        """For what ``node`` made, but for states of neurons."""
+        inner, label, rows = self._inner, self._label, []
+        for name in node.output:
+            if name in inner.tensors:
+                made = inner.tensors[name]
+                row = computed(where(node), node.op_type, name, made, "computed", label)
+                grid = self._grids.get(made.value.name)
+                format = row.format if grid is None else f"{row.format} on 2^{-grid}"
+                rows.append(replace(row, format=format, minor=name in self.minor))
+            elif name in inner.constants:
+                moved = node.op_type in MOVES and node.domain == ""
+                rows.append(constant(node, name, inner.constants[name], label, moved))
+        return rows
+
+    def layer(self, node: NodeProto, flow: Flow) -> Neurons | None:
+        """The neurons of ``node``, if they were imported."""
+        made = self._inner.tensors.get(node.output[0])
+        op = None if made is None else self._ops.get(made.value.name)
+        if made is None or op is None or not isinstance(op.op, NeuronOp):
+            return None
+        model: Neuron = op.op.model
+        schema, said = schema_of(model), describe(model)
+        kept = self._inner.neuron_states
+        words = tuple(_word(s, kept[state_name(op.name, s.name)][0]) for s in model.states)
+        return Neurons(
+            where(node), flow.layer(node), printable(node.op_type), made.shape, said.kind,
+            preset_of(model), said.traits, flow.fed_by(node, len(model.inputs)), words,
+            dict(schema.attributes(model)), tuple(_parameters(schema, model)),
+        )  # fmt: skip
 
 
 def _missing(node: NodeProto, refused: UnsupportedModel, label: str, stuck: str) -> list[Row]:
@@ -148,27 +167,6 @@ def _missing(node: NodeProto, refused: UnsupportedModel, label: str, stuck: str)
     return [
         named(node, name, "blocked", problem=problem, hint=hint, scan=label) for name in outputs
     ]
-
-
-def _layer(inner: Context, node: NodeProto, flow: Flow) -> Neurons | None:
-    """The neurons of ``node``, if they were imported."""
-    made = inner.tensors.get(node.output[0])
-    op = None if made is None else inner.so_far().producer(made.value.name)
-    if made is None or op is None or not isinstance(op.op, NeuronOp):
-        return None
-    model: Neuron = op.op.model
-    schema = schema_of(model)
-    attributes = schema.attributes(model)
-    words = tuple(
-        _word(state, inner.neuron_states[state_name(op.name, state.name)][0])
-        for state in model.states
-    )
-    said = describe(model)
-    return Neurons(
-        where(node), flow.layer(node), printable(node.op_type), made.shape, said.kind,
-        preset_of(model), said.traits, flow.fed_by(node, len(model.inputs)), words,
-        dict(attributes), tuple(_parameters(schema, model)),
-    )  # fmt: skip
 
 
 def _parameters(schema: Schema, model: Neuron) -> Iterator[Parameter]:

@@ -198,6 +198,12 @@ def _unwritten(proto: onnx.ModelProto) -> None:
     body(proto).output[1].name = "nowhere"
 
 
+def _constant_state(proto: onnx.ModelProto) -> None:
+    constants = {t.name for t in body(proto).initializer}
+    weights = next(n for n in body(proto).node if n.op_type == "Quant" and n.input[0] in constants)
+    body(proto).output[0].name = weights.output[0]
+
+
 def _shadow(proto: onnx.ModelProto) -> None:
     body(proto).node[-1].output[0] = body(proto).output[1].name = "x_q"
 
@@ -239,6 +245,7 @@ BAD = {
     _too_many_scans: "'num_scan_inputs' is 7",
     _lost_output: "its body has 2 inputs and 1 outputs",
     _unwritten: "'nowhere' of a Scan body is written by no node",
+    _constant_state: "is constant",
     _shadow: "written twice",
     _cycle: "the graph has a cycle",
     _unknown_input: "'nobody' is connected to nothing",

@@ -34,7 +34,11 @@ def state_format(
         chain, start = _back(body, body.output[index].name)
         ports = [port.name for port in body.input]
         if chain and _quantizes(chain[0]):
-            return _format_of(inner, chain, shape)
+            format = _format_of(inner, chain, shape)
+            if format is None:
+                name = printable(body.output[index].name)
+                raise inner.error(node, f"the state '{name}' is constant", "leave it out")
+            return format
         spikes = _neuron(body, start)
         if spikes is not None and all(n.op_type == "Identity" for n in chain):
             arrays = {name: const.array for name, const in inner.constants.items()}
@@ -81,8 +85,9 @@ def _back(body: GraphProto, name: str) -> tuple[list[NodeProto], str]:
     return chain, name
 
 
-def _format_of(inner: Context, chain: list[NodeProto], shape: tuple[int, ...]) -> Format:
-    """What ``chain`` makes of a float32 tensor, found by importing it on its own."""
+def _format_of(inner: Context, chain: list[NodeProto], shape: tuple[int, ...]) -> Format | None:
+    """What ``chain`` makes of a float32 tensor, found by importing it on its own; None where it
+    starts from a constant."""
     from codesign.frontend.qonnx import import_node
 
     probe = inner.inner(inner.model.graph, "Scan")
@@ -92,7 +97,8 @@ def _format_of(inner: Context, chain: list[NodeProto], shape: tuple[int, ...]) -
     for node in chain:
         if node.output[0] not in probe.tensors:
             import_node(probe, node)
-    return probe.tensors[chain[-1].output[0]].value.format
+    made = probe.tensors.get(chain[-1].output[0])
+    return None if made is None else made.value.format
 
 
 def initial_codes(
