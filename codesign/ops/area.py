@@ -70,6 +70,43 @@ def block_rams(words: int, bits: int) -> int:
     return min(ceil(words / deep) * ceil(bits / wide) for deep, wide in BRAM_SHAPES)
 
 
+def weight_table_cost(words: int, bits: int) -> Cost:
+    """A table of ``words`` x ``bits`` with its output register, in LUTs where it is small (as
+    :func:`codesign.hdl.memories.style_for` has it); else in block RAMs of the shape that needs the
+    fewest, with what chooses between those that are not deep enough."""
+    if words <= 32 or words * bits < 1024:
+        return Cost(lut=round(0.58 * bits * ceil(words / 16)), ff=bits)
+    deep = min(BRAM_SHAPES, key=lambda shape: ceil(words / shape[0]) * ceil(bits / shape[1]))[0]
+    lut = round(0.65 * bits * (ceil(words / deep) - 1))
+    return Cost(lut=lut, ff=bits, bram=block_rams(words, bits))
+
+
+#: Words up to which sums are registers, and up to which they are LUT memories, not block RAMs.
+SUM_REGISTERS, SUM_LUT_WORDS = 8, 32
+
+
+def event_sums_cost(outputs: int, lanes: int, slice: int, bits: int) -> Cost:
+    """Accumulators of ``bits`` to which events add ``lanes`` weights a cycle, the copy or second
+    memory that a step is handed on from, ``slice`` of its ``outputs`` a beat.
+
+    ``python -m benchmarks.calibrate_events`` shows the errors: LUTs within 20 %, flip-flops within
+    25 %.
+    """
+    words, adders, all_bits = ceil(outputs / lanes), lanes * bits, outputs * bits
+    if words <= SUM_REGISTERS:
+        chosen = adders * words / 2 if words > 1 else 0  # which of the words
+        lut = 30 + adders + chosen + 0.78 * all_bits
+        return Cost(lut=round(lut), ff=2 * words * adders + slice * bits + 30)
+    if words <= SUM_LUT_WORDS:
+        lut = 130 + adders + 0.5 * all_bits
+        return Cost(lut=round(lut), ff=round(7.2 * adders) + 75)
+    return Cost(
+        lut=130 + round(10.5 * adders),
+        ff=round(10.3 * adders) + 75,
+        bram=2 * block_rams(words, adders),
+    )
+
+
 @dataclass(frozen=True)
 class FoldedShape:
     """What the area of a folded matrix-vector unit depends on; widths in bits.

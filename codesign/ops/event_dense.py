@@ -8,7 +8,7 @@ from typing import Any
 from codesign.formats.base import bits_for
 from codesign.ir import Value, register
 from codesign.ir.plan import Plan
-from codesign.ops.area import block_rams
+from codesign.ops.area import event_sums_cost, weight_table_cost
 from codesign.ops.circuit import divisors
 from codesign.ops.event_layer import EventLayer
 from codesign.ops.matvec import MatVec
@@ -68,7 +68,6 @@ class EventDense(EventLayer):
     def cost(self, ins: list[Value], out: Value, plan: Plan) -> Cost:
         weights = self.layer.weights
         bits = bits_for(int(weights.min()), int(weights.max()))
-        blocks = block_rams(weights.shape[1] * self.slots(plan.pe), plan.pe * bits)
-        adders = plan.pe * out.format.bits
-        lut, ff = 2 * adders, 2 * adders + plan.pe * bits
-        return Cost(lut=lut, ff=ff, bram=blocks)
+        words, width = weights.shape[1] * self.slots(plan.pe), plan.pe * bits
+        sums = event_sums_cost(len(weights), plan.pe, self.lanes_out(plan), out.format.bits)
+        return sums + weight_table_cost(words, width)
