@@ -54,12 +54,18 @@ def softmaxed() -> object:
     return b.model(6, b.node("Softmax", [x], "probabilities", axis=-1), 4, False)
 
 
+def encoded() -> object:
+    """Rate codes made in the circuit, two layers behind them."""
+    return spiking.encoded_network(Rate(4, 3, 3, seed=1), (3, 4, 3))
+
+
 #: What ``generate`` is told beside the target.
 OPTIONS = {
     "event_conv": {"activity": 0.2},
     "event_dense": {"activity": 0.2},
     "event_learning": {"learn": learning_rule(spiking.event_network()), "target_ii": None},
     "event_pool": {"activity": 0.2},
+    "headed_encode": {"learn": learning_rule(encoded()), "target_ii": None},
 }
 PER_CHANNEL = np.float32([0.5, -0.25, 0.3, 1.7])
 EXAMPLES = {
@@ -99,6 +105,7 @@ EXAMPLES = {
     "event_dense": spiking.event_network,
     "event_learning": spiking.event_network,
     "event_pool": lambda: spiking.conv_network(again=True),
+    "headed_encode": encoded,
     **quantizer_models.EXAMPLES,
     "argmax": lambda: mlp(Mlp(sizes=(6, 4), argmax=True, bias=False), 3),
 }
