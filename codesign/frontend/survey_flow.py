@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from onnx import GraphProto, NodeProto
 
 from codesign.exchange import is_neuron
@@ -49,7 +48,9 @@ class Flow:
         self._written = {graph.output[index].name for index in self._others}
         self._spiking = any(map(is_neuron, graph.node))
         self._given = {port.name for port in graph.input[states:]}
-        self._rounds = self._components()
+        self._next: dict[str, list[str]] = {}  # written -> as what the next step reads it
+        for index in self._others:
+            self._next.setdefault(graph.output[index].name, []).append(graph.input[index].name)
 
     def layer(self, node: NodeProto) -> str:
         """What a layer is called: as its node, or as what it writes."""
@@ -136,7 +137,7 @@ class Flow:
             tuple(self._names(self._walk([source], self._back))) if self._spiking else (),
             tuple(dict.fromkeys(map(self.layer, through))),
             tuple(self._names(self._neurons_after(port))),
-            self._recurs(index),
+            self._recurs(port),
             () if made is None else made.shape,
             "" if made is None else made.value.format.label(),
         )
@@ -156,25 +157,18 @@ class Flow:
         self._walk([port], ask)
         return list(ends.values())
 
-    def _recurs(self, index: int) -> bool:
-        """Whether the state depends on itself: a round through steps leads back to it."""
-        here = self._rounds.get(self._graph.input[index].name)
-        return here is not None and here == self._rounds.get(self._graph.output[index].name)
-
-    def _components(self) -> dict[str, int]:
-        """A number for each tensor; those on a round through the steps have the same."""
-        from scipy.sparse import csr_matrix
-        from scipy.sparse.csgraph import connected_components
-
-        edges = [(i, o) for n in self._graph.node for i in n.input for o in n.output if i and o]
-        edges += [(self._graph.output[k].name, self._graph.input[k].name) for k in self._others]
-        place = {name: k for k, name in enumerate(dict.fromkeys(n for e in edges for n in e))}
-        if not place:
-            return {}
-        ends = np.array([(place[a], place[b]) for a, b in edges]).T
-        matrix = csr_matrix((np.ones(len(edges)), tuple(ends)), shape=(len(place),) * 2)
-        _, found = connected_components(matrix, connection="strong")
-        return {name: int(found[k]) for name, k in place.items()}
+    def _recurs(self, port: str) -> bool:
+        """Whether a state depends on itself: a round through steps leads back to it."""
+        todo, seen = [port], set()
+        while todo:
+            name = todo.pop()
+            ahead = [o for node in self._readers.get(name, []) for o in node.output if o]
+            ahead += self._next.get(name, [])
+            if port in ahead:
+                return True
+            todo += [found for found in dict.fromkeys(ahead) if found not in seen]
+            seen.update(ahead)
+        return False
 
     def minor(self) -> set[str]:
         """Tensors that only repeat others: stages within a delay, what is written as it is."""
