@@ -15,6 +15,7 @@ from codesign.api import Design, generate
 from codesign.builddir import BuildDir
 from codesign.evidence import VerifyReport
 from codesign.neurons import Adaptation, Alpha, Leak, Neuron, Synapse, Word
+from codesign.ops.delay import Delay
 from codesign.plan.activity import frame_cycles
 from codesign.plan.stored import load_plans
 from codesign.train.golden import Golden, save_golden
@@ -214,6 +215,24 @@ def test_another_neuron_in_the_circuit_is_found(tmp_path: Path) -> None:
     wrong = [e for e in report.evidence if e.mismatches]
     assert wrong and all(e.link == "reference = RTL" for e in wrong)
     assert wrong[0].first is not None and wrong[0].first.tensor.startswith("lif0")
+
+
+@pytest.mark.parametrize("name", ["recurrent", pytest.param("delayed", marks=pytest.mark.slow)])
+def test_a_circuit_whose_delays_begin_anew_is_found(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the membranes go on in the circuit: the first step of the second frame is wrong."""
+    build = Delay.build
+
+    def anew(op: Delay, *args: Any) -> Any:
+        return build(replace(op, persistent=False), *args)
+
+    monkeypatch.setattr(Delay, "build", anew)
+    make = {"recurrent": recurrent_network, "delayed": delayed_network}[name]
+    design = generate(make(metadata=GOES_ON), tmp_path / "build", target_ii=100)
+    report = verify(BuildDir.open(design.path), random_frames=20, cocotb=False)
+    wrong = [e.first for e in report.evidence if e.first is not None]
+    assert wrong and (wrong[0].tensor, wrong[0].frame) == ("seen_step_before", 1)
 
 
 def test_a_bias_beside_events_has_the_range_of_the_sums(tmp_path: Path) -> None:
