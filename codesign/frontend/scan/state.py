@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from onnx import GraphProto, NodeProto
 
@@ -29,17 +31,18 @@ def state_format(
     """Codes of state ``index`` of the Scan ``node``: those of the quantizer that writes it, or
     of the port of the body (a scan input, another state) that it is."""
     seen: set[int] = set()
+    writers = _writers(body)  # once: a long delay is a long way back, for each of its stages
+    ports = [port.name for port in body.input]
     while True:
         seen.add(index)
-        chain, start = _back(body, body.output[index].name)
-        ports = [port.name for port in body.input]
+        chain, start = _back(writers, body.output[index].name)
         if chain and _quantizes(chain[0]):
             format = _format_of(inner, chain, shape)
             if format is None:
                 name = printable(body.output[index].name)
                 raise inner.error(node, f"the state '{name}' is constant", "leave it out")
             return format
-        spikes = _neuron(body, start)
+        spikes = _neuron(writers, start)
         if spikes is not None and all(n.op_type == "Identity" for n in chain):
             arrays = {name: const.array for name, const in inner.constants.items()}
             model = read_neuron(spikes, arrays)
@@ -56,23 +59,29 @@ def state_format(
 
 def written_as_codes(body: GraphProto, name: str) -> bool:
     """Whether the state ``name`` is written by a quantizer, or is a port of the body."""
-    chain, start = _back(body, name)
-    coded = bool(chain and _quantizes(chain[0])) or _neuron(body, start) is not None
+    writers = _writers(body)
+    chain, start = _back(writers, name)
+    coded = bool(chain and _quantizes(chain[0])) or _neuron(writers, start) is not None
     return coded or start in {port.name for port in body.input}
 
 
-def _neuron(body: GraphProto, name: str) -> NodeProto | None:
+def _writers(body: GraphProto) -> dict[str, NodeProto]:
+    """The node that writes each tensor."""
+    return {out: node for node in body.node for out in node.output}
+
+
+def _neuron(writers: Mapping[str, NodeProto], name: str) -> NodeProto | None:
     """The neuron whose result ``name`` is."""
-    return next((n for n in body.node if is_neuron(n) and n.output[0] == name), None)
+    node = writers.get(name)
+    return node if node is not None and is_neuron(node) and node.output[0] == name else None
 
 
 def _quantizes(node: NodeProto) -> bool:
     return node.op_type in QUANT_OPS or node.op_type == "QuantizeLinear"
 
 
-def _back(body: GraphProto, name: str) -> tuple[list[NodeProto], str]:
+def _back(writers: Mapping[str, NodeProto], name: str) -> tuple[list[NodeProto], str]:
     """The nodes that lead from a quantizer (or from a port) to ``name``, and what they read."""
-    writers = {out: node for node in body.node for out in node.output}
     chain: list[NodeProto] = []
     while name in writers:
         node = writers[name]
