@@ -341,4 +341,4 @@ def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ToolError) as caught:
         quantized_mlp(MlpConfig((8, 4)))
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "pip install codesign[train]"
+    assert caught.value.hint == "pip install 'codesign[train]'"
