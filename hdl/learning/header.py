@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import repeat
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import stream
@@ -33,6 +34,21 @@ class _Headed(Component):
         super().__init__({"i": In(codes), "o": Out(codes), "frame": frame(said)})
 
 
+def _without(part: Component, heading: Value) -> list[Any]:
+    """``part.o`` is ``part.i`` but for its header, which waits until that before it is taken."""
+    return [
+        part.i.ready.eq(Mux(heading, ~part.frame.valid, part.o.ready)),
+        part.o.valid.eq(part.i.valid & ~heading),
+        part.o.payload.eq(part.i.payload),
+    ]
+
+
+def _said(part: Component, bits: list[Signal]) -> list[Any]:
+    """``part.frame`` says what the header's bits mean."""
+    said = part.frame.payload
+    return [said.learn.eq(bits[0]), said.target.eq(Cat(*bits[1:]))]
+
+
 class HeaderStrip(_Headed):
     """``i``: frames of ``rows`` header rows and ``steps`` rows of ``elements`` codes (spikes, where
     nothing else is said), ``lanes`` (a divisor) a beat. ``o``: the same without the headers, of
@@ -55,9 +71,7 @@ class HeaderStrip(_Headed):
         beat = Counter(m, "beat", self._head + self._body, taken)
         m.d.comb += [
             heading.eq(beat.value < self._head),
-            self.i.ready.eq(Mux(heading, ~self.frame.valid, self.o.ready)),
-            self.o.valid.eq(self.i.valid & ~heading),
-            self.o.payload.eq(self.i.payload),
+            *_without(self, heading),
         ]
         bits = [Signal(name=f"header{n}") for n in range(header_bits(self._classes))]
         for n, bit in enumerate(bits):
@@ -67,10 +81,7 @@ class HeaderStrip(_Headed):
             m.d.sync += self.frame.valid.eq(0)
         with m.If(taken & (beat.value == self._head - 1)):
             m.d.sync += self.frame.valid.eq(1)
-        m.d.comb += [
-            self.frame.payload.learn.eq(bits[0]),
-            self.frame.payload.target.eq(Cat(*bits[1:])),
-        ]
+        m.d.comb += _said(self, bits)
         return m
 
 
@@ -105,9 +116,7 @@ class EventStrip(Component):
         step = Counter(m, "step", self.rows + self._steps, over)
         m.d.comb += [
             heading.eq(step.value < self.rows),
-            self.i.ready.eq(Mux(heading, ~self.frame.valid, self.o.ready)),
-            self.o.valid.eq(self.i.valid & ~heading),
-            self.o.payload.eq(self.i.payload),
+            *_without(self, heading),
         ]
         bits = [Signal(name=f"header{n}") for n in range(header_bits(self._classes))]
         for n, bit in enumerate(bits):
@@ -118,10 +127,7 @@ class EventStrip(Component):
             m.d.sync += [self.frame.valid.eq(0), Cat(*bits).eq(0)]
         with m.If(over & (step.value == self.rows - 1)):
             m.d.sync += self.frame.valid.eq(1)
-        m.d.comb += [
-            self.frame.payload.learn.eq(bits[0]),
-            self.frame.payload.target.eq(Cat(*bits[1:])),
-        ]
+        m.d.comb += _said(self, bits)
         return m
 
 

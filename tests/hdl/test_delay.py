@@ -36,15 +36,14 @@ def test_cycles_equal_the_model(lanes, steps, waits):
     assert (taken[:seen], given[: len(trace.given)]) == (trace.taken, trace.given)
 
 
-@pytest.mark.parametrize("waits", [False, True])
-def test_what_is_offered_before_a_frame_comes(waits):
-    delay = Delay(INITIAL, steps=2, lo=0, hi=7, lanes=4, waits=waits)
+def offered(delay, given, cycles):
+    """Whether there is output in each of so many cycles, with input in the ``given`` ones."""
     seen = []
 
     async def bench(ctx):
         ctx.set(delay.o.ready, 1)
-        for cycle in range(8):
-            ctx.set(delay.i.valid, cycle in (3, 4))
+        for cycle in range(cycles):
+            ctx.set(delay.i.valid, cycle in given)
             seen.append(ctx.get(delay.o.valid))
             await ctx.tick()
 
@@ -52,6 +51,13 @@ def test_what_is_offered_before_a_frame_comes(waits):
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
+    return seen
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_offered_before_a_frame_comes(waits):
+    delay = Delay(INITIAL, steps=2, lo=0, hi=7, lanes=4, waits=waits)
+    seen = offered(delay, {3, 4}, 8)
     # two beats of a frame, and, unless it waits, the first of this and of the next
     assert seen == ([0, 0, 0, 1, 1, 0, 0, 0] if waits else [1, 0, 0, 1, 1, 0, 0, 0])
 
@@ -112,17 +118,5 @@ def test_cycles_of_frames_that_go_on(kind, steps, lanes):
 def test_what_is_offered_of_the_next_frame(kind):
     """In a loop its first step at once; outside of any only once it comes."""
     delay = going_on(kind, 2, 4)
-    seen = []
-
-    async def bench(ctx):
-        ctx.set(delay.o.ready, 1)
-        for cycle in range(9):
-            ctx.set(delay.i.valid, cycle in (3, 4, 7))
-            seen.append(ctx.get(delay.o.valid))
-            await ctx.tick()
-
-    simulator = Simulator(delay)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    seen = offered(delay, {3, 4, 7}, 9)
     assert seen == [kind == "loop", 0, 0, 1, 1, 0, 0, 1, 0]
