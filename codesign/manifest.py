@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from codesign.schema import Cost, Strict
 
-SCHEMA_VERSION = 1
+#: Of the whole build folder: another one is refused, and generated again.
+SCHEMA_VERSION: Final = 2
 
 
 class EventPort(Strict):
@@ -257,7 +258,7 @@ class Manifest(Strict):
     for each word, as many as the data decide.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str
     top: str = "codesign_top"
     rtl: list[str]

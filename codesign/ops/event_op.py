@@ -36,6 +36,10 @@ class EventOp(CircuitOp):
     #: Whether what it makes are events as well; then :meth:`passes` says which.
     gives_events: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.expected, Expected):  # as read from a file
+            raise ValueError(f"the spikes expected are no list for the steps: {self.expected!r}")
+
     @abstractmethod
     def component(self, x: Value, plan: Plan) -> Any:
         """What takes the events of ``x``; its ``timing`` takes their arrivals."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,8 +76,6 @@ def test_verify_user_inputs(build: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_mismatch_exits_one_and_names_the_place(build: Path, tmp_path: Path, capsys) -> None:
-    import shutil
-
     bad = tmp_path / "bad"
     shutil.copytree(build, bad)
     manifest = json.loads((bad / "manifest.json").read_text())
@@ -207,8 +206,6 @@ def test_not_a_build_folder(tmp_path: Path, capsys) -> None:
 
 
 def test_damaged_build_folder(build: Path, tmp_path: Path, capsys) -> None:
-    import shutil
-
     for name in ("manifest.json", "model/graph.json", "model/graph.npz", "model/model.onnx"):
         bad = tmp_path / name.replace("/", "_")
         shutil.copytree(build, bad)
@@ -217,6 +214,17 @@ def test_damaged_build_folder(build: Path, tmp_path: Path, capsys) -> None:
         code, _, err = run(capsys, "verify", bad, "--no-cocotb", "--random", 10)
         assert code in (2, 4), (name, err)
         assert "Traceback" not in err
+
+
+def test_folders_of_another_version_are_generated_again(
+    build: Path, tmp_path: Path, capsys
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(build, old)
+    manifest = json.loads((old / "manifest.json").read_text())
+    (old / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 1}))
+    code, _, err = run(capsys, "verify", old, "--no-cocotb", "--random", 10)
+    assert code == 2 and "schema_version" in err and "generate it again" in err
 
 
 def test_init_ci_writes_a_workflow(tmp_path: Path, capsys, monkeypatch) -> None:

@@ -20,7 +20,9 @@ from codesign.ir import Graph
 from codesign.learnstart import starting_rule
 from codesign.ops.event_learning import EventLearning
 from codesign.ops.event_op import EventOp
+from codesign.ops.event_pool import EventPool
 from codesign.ops.expected import Expected
+from codesign.ops.max_pool import MaxPool
 from codesign.passes import EventSynapses, lower, run_passes
 from codesign.passes import expected as module
 from codesign.passes.expected import expected_spikes
@@ -237,3 +239,9 @@ def test_expected_spikes_are_stored_with_the_graph(tmp_path: Path) -> None:
     again = load_graph(tmp_path / "g")
     found = {n.name: n.op.expected for n in again.nodes if isinstance(n.op, EventOp)}
     assert found == measured
+
+
+def test_a_number_of_an_earlier_version_is_no_list_for_the_steps() -> None:
+    """Else a stored graph of it would fail where it is used, by an error of Python's."""
+    with pytest.raises(ValueError, match="no list for the steps: 12"):
+        EventPool(expected=12, pool=MaxPool((2, 2), (2, 2)))
