@@ -54,3 +54,9 @@ class OverBudget(CodesignError):
     """The design does not fit the board (exit 5); the hint is a folding that fits."""
 
     exit_code = 5
+
+
+class InternalError(CodesignError):
+    """A fault of this program, not of the user (exit 70, ``EX_SOFTWARE``)."""
+
+    exit_code = 70
