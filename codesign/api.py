@@ -18,8 +18,9 @@ from codesign.evidence import SynthReport, VerifyReport
 from codesign.formats import parse_format
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.survey import Survey, survey
+from codesign.host import host_steps
 from codesign.learnfile import LearnFile, read_learning
-from codesign.manifest import Manifest
+from codesign.manifest import HostStep, Manifest
 from codesign.passes import lower
 from codesign.passes.expected import Activity
 from codesign.plan import Goal, partition
@@ -158,12 +159,14 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Check:
-    """What :func:`check` found. ``layers``: name and kind of each layer of hardware."""
+    """What :func:`check` found. ``layers``: name and kind of each layer of hardware; ``host``: what
+    is left to the host after the circuit, in order."""
 
     model: str
     survey: Survey
     blockers: tuple[Blocker, ...]
     layers: tuple[tuple[str, str], ...] = ()
+    host: tuple[HostStep, ...] = ()
 
     @property
     def supported(self) -> bool:
@@ -205,7 +208,7 @@ def check(
     except UnsupportedModel as error:
         return Check(name, found, (Blocker(error.where, error.what, error.hint),))
     layers = tuple((layer.name, layer.head.kind) for layer in circuit.layers)
-    return Check(name, found, (), layers)
+    return Check(name, found, (), layers, tuple(host_steps(circuit)))
 
 
 def _resolve(

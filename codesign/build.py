@@ -26,6 +26,7 @@ from codesign.eventdriven import event_driven
 from codesign.formats import Format, ScaledInt
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.class_only import class_only
+from codesign.host import host_steps, input_steps
 from codesign.ir import Value
 from codesign.ir.plan import Dense, Events, Form, Plan
 from codesign.ir.serialize import save_graph
@@ -186,6 +187,8 @@ def describe(
         name=circuit.graph.name,
         rtl=["codesign_top.v"],
         input=port(circuit.source, forms[circuit.source.name], axis=True),
+        host_input=input_steps(circuit),
+        host=host_steps(circuit),
         output=port(circuit.target, forms[circuit.target.name], axis=True),
         taps=[tap for layer in circuit.layers for tap in _taps(planned, layer)],
         layers=rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from codesign.schema import Cost, Strict
 
 #: Of the whole build folder: another one is refused, and generated again.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 class EventPort(Strict):
@@ -227,6 +228,29 @@ class MissedTarget(Strict):
         )
 
 
+class HostStep(Strict):
+    """An operation of the model outside of the circuit, which the host must apply to have the
+    model's own values: node ``name`` ("" for what the codes mean) makes ``writes`` of ``reads``.
+    """
+
+    name: str
+    operation: str
+    reads: list[str]
+    writes: str
+
+
+def in_words(steps: Sequence[HostStep]) -> str:
+    """``bias → batch norm → softmax``: what the host must do, in order."""
+    return " → ".join(step.operation for step in steps)
+
+
+def what_remains(steps: Sequence[HostStep]) -> str:
+    """One line that says how much of a network is in its circuit."""
+    if not steps:
+        return "all of the network is in the circuit"
+    return f"not in the circuit, the host must apply: {in_words(steps)}"
+
+
 class BoardInfo(Strict):
     """What reports and synthesis need to know of a board.
 
@@ -252,14 +276,18 @@ class Manifest(Strict):
     and sink never waiting. ``ii``: cycles between frames in steady state. ``registers``: layers
     with run-time weights; then the top has AXI4-Lite ports ``s_axil_*`` with byte addresses of
     ``axil_address_bits``. ``activity``: for designs whose cycles depend on data.
+    ``host_input``, ``host``: what is computed outside, before and after the circuit, in order;
+    nothing after it means that the codes of ``output``, decoded, are the model's own output.
     ``missed``: a target in cycles that the design does not reach.
     ``frames_depend``: states go on from frame to frame, from reset on. ``learning``: layers that
     learn, whose weights are on the bus too; ``logs``: streams that show what they write, a beat
     for each word, as many as the data decide.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     name: str
+    host: list[HostStep] = []
+    host_input: list[HostStep] = []
     top: str = "codesign_top"
     rtl: list[str]
     input: Port

@@ -19,6 +19,7 @@ def as_json(check: Check) -> dict[str, Any]:
     return {
         "model": check.model,
         "supported": check.supported,
+        "host": [step.model_dump() for step in check.host],
         "tensors": [_plain(row) for row in check.survey.rows],
         **inside_as_json(check.survey),
         "blockers": [
@@ -89,11 +90,8 @@ _STATUS = {
 def verdict(check: Check) -> list[Text]:
     """What blocks, one paragraph each; or that nothing does."""
     if check.supported:
-        return [
-            Text.from_markup(
-                f"\n[bold green]supported[/bold green]: {len(check.layers)} layers of hardware"
-            )
-        ]
+        said = f"\n[bold green]supported[/bold green]: {len(check.layers)} layers of hardware"
+        return [Text.from_markup(said)]
     count = len(check.blockers)
     plural = "s block" if count > 1 else " blocks"
     lines = [Text.from_markup(f"\n[bold red]{count} problem{plural}[/bold red]")]

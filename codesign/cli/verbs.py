@@ -45,11 +45,13 @@ def check(
     from codesign import api
     from codesign.cli.check import as_json, tensor_table, verdict
     from codesign.cli.check_loops import inside
+    from codesign.report.terminal import remains_line
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
     with ui.working(f"checking {model}"):
         found = api.check(model, input_format=input_format, progress=ui.step)
-    ui.result(as_json(found), tensor_table(found), *inside(found.survey), *verdict(found))
+    first = [remains_line(found.host)] if found.supported else []
+    ui.result(as_json(found), *first, tensor_table(found), *inside(found.survey), *verdict(found))
     if not found.supported:
         raise typer.Exit(4)
 

@@ -46,6 +46,11 @@ class Format(ABC):
         """Wire width in bits: the least that holds ``lo`` and ``hi`` (at least one)."""
         return bits_for(self.lo, self.hi)
 
+    @property
+    def uniform(self) -> bool:
+        """Whether a code means the same number in every channel."""
+        return True
+
     def corner_codes(self) -> np.ndarray:
         """int64 codes where hardware goes wrong first: the ends, the middle, and neighbours."""
         middle = (self.lo + self.hi) // 2

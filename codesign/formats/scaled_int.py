@@ -48,6 +48,10 @@ class ScaledInt(Format):
         return ScaledInt(low, high, scale, zero_point)
 
     @property
+    def uniform(self) -> bool:
+        return len(set(self.scale)) == 1
+
+    @property
     def lo(self) -> int:
         return self.low
 

@@ -26,6 +26,11 @@ class Op(ABC):
     delays: ClassVar[bool] = False
 
     @property
+    def words(self) -> str:
+        """What it does, as people call it; for operations that the host may be left with."""
+        return self.kind.replace("_", " ")
+
+    @property
     def carries(self) -> bool:
         """Whether a frame's result depends on the frames before it."""
         return False

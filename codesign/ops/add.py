@@ -20,6 +20,10 @@ class Add(Elementwise):
 
     value: np.ndarray
 
+    @property
+    def words(self) -> str:
+        return "bias"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))
 
@@ -38,6 +42,10 @@ class Sub(Elementwise):
 
     value: np.ndarray
     reverse: bool = False
+
+    @property
+    def words(self) -> str:
+        return "subtraction"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))

@@ -59,6 +59,10 @@ class BatchNorm(Elementwise):
     var: np.ndarray
     epsilon: float = 1e-5
 
+    @property
+    def words(self) -> str:
+        return "batch norm"
+
     def __post_init__(self) -> None:
         for name in ("gamma", "beta", "mean", "var"):
             object.__setattr__(self, name, constant(getattr(self, name), np.float32))

@@ -49,6 +49,10 @@ class Combine(Op):
 
     function: str
 
+    @property
+    def words(self) -> str:
+        return f"{self.function.replace('_', ' ')} of two values"
+
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:
             raise ValueError(f"unknown function {self.function!r}; known: {sorted(FUNCTIONS)}")

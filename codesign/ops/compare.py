@@ -55,6 +55,10 @@ class Select(Combine):
 
     function: str = "select"
 
+    @property
+    def words(self) -> str:
+        return "selection by a mask"
+
     def __post_init__(self) -> None:
         """Its function is no arithmetic."""
 

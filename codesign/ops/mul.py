@@ -16,6 +16,10 @@ class Mul(Elementwise):
 
     value: np.ndarray
 
+    @property
+    def words(self) -> str:
+        return "scale"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))
 
@@ -35,6 +39,10 @@ class Div(Elementwise):
 
     value: np.ndarray
     reverse: bool = False
+
+    @property
+    def words(self) -> str:
+        return "division"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", constant(np.atleast_1d(self.value), np.float32))

@@ -25,6 +25,10 @@ class Normalize(Op):
 
     epsilon: float
 
+    @property
+    def words(self) -> str:
+        return "layer normalisation"
+
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         return ins[0].shape, Real()
 

@@ -14,6 +14,10 @@ from codesign.ir import Elementwise, register
 class Relu(Elementwise):
     """``max(x, 0)``; exact."""
 
+    @property
+    def words(self) -> str:
+        return "ReLU"
+
     def evaluate(self, x: np.ndarray) -> np.ndarray:
         return np.maximum(np.asarray(x, dtype=np.float32), np.float32(0))
 

@@ -25,6 +25,10 @@ class Softmax(Op):
     axis: int
     log: bool = False
 
+    @property
+    def words(self) -> str:
+        return "log softmax" if self.log else "softmax"
+
     def infer(self, *ins: Value) -> tuple[tuple[int, ...], Format]:
         (x,) = ins
         if not 0 <= self.axis < len(x.shape):

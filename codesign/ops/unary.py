@@ -83,6 +83,10 @@ class Unary(Elementwise):
     operator: str
     attributes: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def words(self) -> str:
+        return self.operator.lower()
+
     def __post_init__(self) -> None:
         if self.operator not in FUNCTIONS:
             raise ValueError(f"unknown operator {self.operator!r}; known: {sorted(FUNCTIONS)}")

@@ -59,6 +59,7 @@ def assemble(
         out_label=manifest.output.label,
         in_shape=_shape(manifest.input),
         out_shape=_shape(manifest.output),
+        host=manifest.host,
         verdict=_verdict(verify),
         performance=_performance(manifest, verify, synth),
         layers=rows,

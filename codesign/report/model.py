@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from codesign.evidence import CriticalPath, SynthReport, VerifyReport
-from codesign.manifest import Activity, BoardInfo, Edge, Fifo
+from codesign.manifest import Activity, BoardInfo, Edge, Fifo, HostStep, what_remains
 from codesign.schema import Cost
 from codesign.schema import Strict as Base
 
@@ -133,6 +133,7 @@ class Report(Base):
     out_label: str
     in_shape: str
     out_shape: str
+    host: list[HostStep]
     verdict: Verdict
     performance: Performance
     layers: list[LayerRow]
@@ -146,3 +147,8 @@ class Report(Base):
     critical_path: CriticalPath | None
     activity: Activity | None = None
     versions: dict[str, str]
+
+    @property
+    def remains(self) -> str:
+        """How much of the network is in the circuit, in one line."""
+        return what_remains(self.host)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from codesign.builddir import BuildDir
 from codesign.evidence import LearningReport, SpikingReport, SynthReport, VerifyReport
+from codesign.manifest import HostStep, what_remains
 from codesign.report.build import build_report
 from codesign.report.events import event_rows
 from codesign.report.model import KINDS, Report
@@ -56,7 +57,14 @@ def design_table(path: Path) -> RenderableType:
     report = build_report(BuildDir.open(path))
     more = [fifo_table(report)] if report.fifos else []
     more += [event_table(report)] if report.activity else []
-    return Group(_figures(report), layer_table(report), *more, _board(report))
+    return Group(
+        remains_line(report.host), _figures(report), layer_table(report), *more, _board(report)
+    )
+
+
+def remains_line(host: Sequence[HostStep]) -> Text:
+    """How much of the network is in the circuit."""
+    return _text(what_remains(host), "yellow" if host else "green")
 
 
 def _text(value: Any, style: str = "") -> Text:
@@ -81,7 +89,7 @@ def _verdict(report: Report) -> RenderableType:
     line = _text(verdict.headline, COLOUR[verdict.status])
     line.append(f"  {printable(report.name)} on {report.board.name}\n", style="bold")
     line.append(printable(verdict.detail))
-    return line
+    return Group(line, remains_line(report.host))
 
 
 def _figures(report: Report) -> RenderableType:
