@@ -83,32 +83,49 @@ def rom_luts(bits: int, folds: int) -> int:
     return 0 if folds <= 1 else bits * -(-folds // 16) if folds <= 64 else 8
 
 
-def at_least(x: Value, bound: int) -> Value:
-    """``x >= bound`` for a constant: a tree of LUTs instead of a carry chain."""
-    bits = len(x)
-    plain = x.as_unsigned() if x.shape().signed else x
-    if x.shape().signed:
-        top = 1 << (bits - 1)
-        plain, bound = plain ^ Const(top, bits), bound + top
-    return _at_least(plain, bound)
+class AtLeast:
+    """``x >= bound`` for constants, each a tree of LUTs instead of a carry chain.
 
+    What several bounds have in common, above all comparisons of the high bits of ``x`` with
+    sorted thresholds, is one wire: emission takes time and room as the LUTs do.
+    """
 
-def _at_least(x: Value, bound: int) -> Value:
-    bits = len(x)
-    if bound <= 0:
-        return Const(1, 1)
-    if bound >= 1 << bits:
-        return Const(0, 1)
-    if bits == 1:
-        return x
-    if bound & (bound - 1) == 0 and bound == 1 << (bits - 1):
-        return x[-1]
-    half = 4 * -(-bits // 8) if bits > 4 else bits // 2
-    high, low = x[half:], x[:half]
-    top, rest = bound >> half, bound & ((1 << half) - 1)
-    if rest == 0:
-        return _at_least(high, top)
-    return _at_least(high, top + 1) | (_at_least(high, top) & _at_least(low, rest))
+    def __init__(self, m: Module, x: Value) -> None:
+        self._m, self._bits = m, len(x)
+        self._offset = 1 << (self._bits - 1) if x.shape().signed else 0
+        self._x = Signal(self._bits, name="plain")
+        m.d.comb += self._x.eq(x.as_unsigned() ^ self._offset if self._offset else x)
+        self._known: dict[tuple[int, int, int], Value] = {}
+
+    def __call__(self, bound: int) -> Value:
+        """``x >= bound``, one bit."""
+        return self._part(0, self._bits, bound + self._offset)
+
+    def _part(self, start: int, stop: int, bound: int) -> Value:
+        """Whether the bits ``start`` to ``stop`` reach ``bound``."""
+        bits = stop - start
+        if bound <= 0:
+            return Const(1, 1)
+        if bound >= 1 << bits:
+            return Const(0, 1)
+        if bits == 1 or bound == 1 << (bits - 1):
+            return self._x[stop - 1]
+        key = start, stop, bound
+        if key not in self._known:
+            value = self._split(*key)
+            wire = Signal(name=f"from{start}_{bound}")
+            self._m.d.comb += wire.eq(value)
+            self._known[key] = wire
+        return self._known[key]
+
+    def _split(self, start: int, stop: int, bound: int) -> Value:
+        bits = stop - start
+        half = 4 * -(-bits // 8) if bits > 4 else bits // 2
+        middle, top, rest = start + half, bound >> half, bound & ((1 << half) - 1)
+        high = self._part(middle, stop, top)
+        if rest == 0:
+            return high
+        return self._part(middle, stop, top + 1) | (high & self._part(start, middle, rest))
 
 
 def clip(at: Lane, value: Value, lo: int, hi: int) -> Value:
@@ -117,10 +134,11 @@ def clip(at: Lane, value: Value, lo: int, hi: int) -> Value:
     shape = range_shape(out_lo, out_hi)
     wire = at.wire(value, lo, hi, "unclipped")
     result: Value = wire
+    at_least = AtLeast(at.m, wire)
     if hi > out_hi:
-        result = Mux(at_least(wire, out_hi + 1), Const(out_hi, shape), result)
+        result = Mux(at_least(out_hi + 1), Const(out_hi, shape), result)
     if lo < out_lo:
-        result = Mux(at_least(wire, out_lo), result, Const(out_lo, shape))
+        result = Mux(at_least(out_lo), result, Const(out_lo, shape))
     limited = Signal(shape, name="code")
     at.m.d.comb += limited.eq(result)
     return limited

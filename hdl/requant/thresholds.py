@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from codesign.hdl.adders.tree import levels
 from codesign.hdl.pipeline import LUT_NS, REGISTER_NS, adder_ns
 from codesign.hdl.requant.base import (
+    AtLeast,
     Lane,
     Ranges,
     Realisation,
-    at_least,
     column,
     rom_luts,
     same_channels,
@@ -76,13 +76,14 @@ class Thresholds(Realisation):
 
     def lane(self, at: Lane, x: Value, parameters: Mapping[str, Value]) -> Value:
         count = self.thresholds.shape[1]
-        marks = [_reached(x, parameters[f"t{i}"]) for i in range(count)]
+        known, bounds = AtLeast(at.m, x), [parameters[f"t{i}"] for i in range(count)]
+        marks = [known(b.value) if isinstance(b, Const) else x >= b for b in bounds]
         thermometer = Signal(max(count, 1), name="reached")
         at.m.d.comb += thermometer.eq(Cat(*marks))
         held = at.register(thermometer)
         start, down = at.register(parameters["start"]), at.register(parameters["down"])
         number = Signal(range(count + 1), name="count")
-        at.m.d.comb += number.eq(_ones([held[i] for i in range(count)]))
+        at.m.d.comb += number.eq(_ones(at.m, held, count))
         code = Signal(range_shape(at.ranges.out_lo, at.ranges.out_hi), name="code")
         at.m.d.comb += code.eq(signed_count(number, down) + start)
         return code
@@ -96,12 +97,6 @@ class Thresholds(Realisation):
         return count * (width + 1) + place + rom_luts(count * width, folds)
 
 
-def _reached(x: Value, threshold: Value) -> Value:
-    if isinstance(threshold, Const):
-        return at_least(x, threshold.value)
-    return x >= threshold
-
-
 def signed_count(number: Value, down: Value) -> Value:
     """``number``, or its one's complement when ``down``."""
     if isinstance(down, Const):
@@ -109,15 +104,15 @@ def signed_count(number: Value, down: Value) -> Value:
     return (Cat(number, Const(0, 1)) ^ down.replicate(len(number) + 1)).as_signed()
 
 
-def _ones(marks: list[Value]) -> Value:
-    """How many of a thermometer code's marks are set, by binary search."""
-    if not marks:
-        return Const(0, 1)
-    depth = len(marks).bit_length()
-    marks = marks + [Const(0, 1)] * ((1 << depth) - 1 - len(marks))
-    if depth == 1:
-        return marks[0]
-    middle = len(marks) // 2
-    top = marks[middle]
-    rest = [Mux(top, u, v) for u, v in zip(marks[middle + 1 :], marks[:middle], strict=True)]
-    return Cat(_ones(rest), top)
+def _ones(m: Module, marks: Value, count: int) -> Value:
+    """How many of a thermometer code's ``count`` marks are set, by binary search."""
+    depth, found = count.bit_length(), []
+    marks = Cat(marks, Const(0, (1 << depth) - 1 - count))
+    for bit in reversed(range(depth)):
+        middle = (1 << bit) - 1
+        top = marks[middle]
+        found.append(top)
+        rest = Signal(middle, name=f"rest{bit}")
+        m.d.comb += rest.eq(Mux(top, marks[middle + 1 :], marks[:middle]))
+        marks = rest
+    return Cat(*reversed(found)) if found else Const(0, 1)
