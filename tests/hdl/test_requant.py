@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 
 from codesign.hdl.requant import (
     Dyadic,
@@ -181,3 +182,29 @@ def test_search_in_block_memory():
     x = integers(LO, HI, 3, channels)
     trace = harness.run(dut, x, channels, reset_at=50, stall_out=0.2)
     assert (trace.frames == steps.evaluate(x)).all()
+
+
+WIDE = 1 << 38
+MARKS = np.sort(integers(-WIDE, WIDE - 1, 2, 60), axis=1)
+
+
+def wide(count: int) -> Requant:
+    real = Thresholds(np.array([0]), np.array([1]), MARKS[:, :count])
+    return Requant(real, in_lo=-WIDE, in_hi=WIDE - 1, out_lo=0, out_hi=count, channels=2, lanes=2)
+
+
+def test_wide_inputs_around_their_thresholds():
+    real = Thresholds(np.array([0]), np.array([1]), MARKS)
+    around = [MARKS.T + d for d in (-1, 0, 1)]
+    x = np.concatenate([*around, np.full((1, 2), -WIDE), np.full((1, 2), WIDE - 1)])
+    x = np.clip(x, -WIDE, WIDE - 1)
+    trace = harness.run(wide(60), x, 2)
+    assert (trace.frames == real.evaluate(x)).all()
+
+
+def test_emission_grows_with_the_thresholds_only():
+    """Comparisons of wide inputs were written out as nested expressions: minutes for 126 of 39
+    bits in 8 lanes."""
+    cells = [rtlil.convert(wide(count)).count("\n  cell $") for count in (15, 30, 60)]
+    per_mark = [b / a for a, b in zip(cells, cells[1:], strict=False)]
+    assert max(per_mark) < 2.2 and cells[-1] < 60 * 2 * 30, cells
