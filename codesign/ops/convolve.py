@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -14,14 +15,14 @@ from codesign.ir.plan import Plan
 from codesign.ops.convolve_parts import (
     ConvolveParts,
     Layout,
-    divisors,
+    foldings_of,
     layout_of,
     pixel_options,
 )
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.matvec import matmul_dtype
 from codesign.ops.weight_range import LoadableWeights, any_kernel
-from codesign.ops.weighted import Weighted
+from codesign.ops.weighted import Folding, Weighted
 from codesign.schema import Cost
 
 if TYPE_CHECKING:
@@ -131,13 +132,9 @@ class Convolve(Weighted):
         rows = self.groups * (n // self.groups // plan.pe)
         return rows, taps * self.weights.shape[3] // plan.simd
 
-    def foldings(self) -> list[tuple[int, int]]:
-        """Every legal (pe, simd) of the folded style, ascending; depthwise: see ``layout_of``."""
-        n, kh, kw, inner = self.weights.shape
-        columns = divisors(kh * kw * inner)
-        if self.depthwise:
-            return [(p * n // self.channels, s) for p in divisors(self.channels) for s in columns]
-        return [(pe, simd) for pe in divisors(n // self.groups) for simd in columns]
+    def foldings(self, x: Value, steps: int = 1) -> Iterator[Folding]:
+        """See :func:`~codesign.ops.convolve_parts.layout_of`."""
+        return foldings_of(self, self.pixel_options(x, steps))
 
     def vectors(self, x: Value) -> int:
         return self.geometry(x).pixels * self.maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,8 +11,10 @@ import numpy as np
 
 from codesign.ir.plan import Plan
 from codesign.ops.area import fifo_cost
+from codesign.ops.circuit import divisors
 from codesign.ops.engine import Engine
 from codesign.ops.geometry import Geometry
+from codesign.ops.weighted import Folding
 from codesign.ops.window import window_cost
 from codesign.schema import Cost
 
@@ -84,6 +87,18 @@ def _depthwise(op: Convolve, plan: Plan, plain: bool) -> Layout:
     if plan.simd == 1 and plan.pixels == 1:
         return Layout("tap", lanes, lanes)
     return Layout("pixel", lanes, kh * kw * lanes)
+
+
+def foldings_of(op: Convolve, pixels: list[int]) -> Iterator[Folding]:
+    """Every folding of which :func:`layout_of` knows a layout, ``pixels`` side by side where that
+    goes: in one group, or depthwise with all channels at once."""
+    n, kh, kw, inner = op.weights.shape
+    many = n // op.channels if op.depthwise else 1
+    rows = divisors(op.channels if op.depthwise else n // op.groups)
+    for pe in (many * row for row in rows):
+        beside = op.groups == 1 or (op.depthwise and pe == n)
+        for simd in divisors(kh * kw * inner):
+            yield from (Folding(pe, simd, p) for p in pixels if beside or p == 1)
 
 
 def pixel_options(op: Convolve, g: Geometry) -> list[int]:
@@ -231,8 +246,3 @@ def _dense(weights: np.ndarray, groups: int) -> np.ndarray:
     for g, part in enumerate(weights.reshape(groups, -1, kh * kw, inner)):
         full[g, :, :, g] = part
     return full.reshape(n, -1)
-
-
-def divisors(n: int) -> list[int]:
-    """All divisors of ``n``, ascending."""
-    return [d for d in range(1, n + 1) if n % d == 0]

@@ -11,8 +11,7 @@ from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real
 from codesign.ir import register
 from codesign.ir.plan import Plan
-from codesign.ops.circuit import CircuitOp
-from codesign.ops.convolve_parts import divisors
+from codesign.ops.circuit import CircuitOp, divisors
 from codesign.ops.geometry import Geometry, geometry_of, out_shape, pixels_of
 from codesign.ops.pool_parts import PoolParts
 from codesign.schema import Cost

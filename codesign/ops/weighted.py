@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from codesign.ops.circuit import CircuitOp, divisors
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
     from codesign.ir import Value
     from codesign.ir.plan import Plan
     from codesign.ops.weight_range import LoadableWeights
+
+
+@dataclass(frozen=True)
+class Folding:
+    """``pe`` x ``simd`` multipliers for each of ``pixels`` vectors side by side."""
+
+    pe: int
+    simd: int
+    pixels: int = 1
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers in all."""
+        return self.pe * self.simd * self.pixels
 
 
 class Weighted(CircuitOp):
@@ -43,14 +59,19 @@ class Weighted(CircuitOp):
         """Whether PE and SIMD need not divide the weights."""
         return False
 
-    def foldings(self) -> list[tuple[int, int]]:
-        """Every legal (pe, simd) that divides the weights, ascending."""
+    def foldings(self, x: Value, steps: int = 1) -> Iterator[Folding]:
+        """Every folding that can be built for ``x``, of which a loop gives one of ``steps`` at a
+        time. Where vectors may be padded (:meth:`may_pad`) PE and SIMD need not divide: then
+        these are only those that do."""
         n, k = self.matrix
-        return [(pe, simd) for pe in divisors(n) for simd in divisors(k)]
+        for pe in divisors(n):
+            for simd in divisors(k):
+                yield from (Folding(pe, simd, p) for p in self.pixel_options(x, steps))
 
     @abstractmethod
     def pixel_options(self, x: Value, steps: int = 1) -> list[int]:
-        """Numbers of vectors that can be computed side by side, of one of ``steps`` of a loop."""
+        """Numbers of vectors that can be computed side by side, of one of ``steps`` of a loop:
+        unrolled all of them, folded those that :meth:`foldings` names."""
 
     def window_bits(self, x: Value, plan: Plan) -> int:
         """Bits in registers and FIFO of a window that shows all taps at once."""

@@ -13,7 +13,7 @@ from codesign.ir import Value
 from codesign.ir.plan import Plan
 from codesign.ops.area import lut_multiplier, weight_bits
 from codesign.ops.requant import Requant
-from codesign.ops.weighted import Weighted
+from codesign.ops.weighted import Folding, Weighted
 from codesign.plan.dataflow import adapter_ii, node_plans
 from codesign.plan.partition import Circuit, Layer
 from codesign.plan.planfile import LayerChoice
@@ -36,20 +36,6 @@ class Demand:
     steps: int = 1
 
 
-@dataclass(frozen=True)
-class Folding:
-    """``pe`` x ``simd`` multipliers for each of ``pixels`` vectors side by side."""
-
-    pe: int
-    simd: int
-    pixels: int = 1
-
-    @property
-    def multipliers(self) -> int:
-        """Multipliers in all."""
-        return self.pe * self.simd * self.pixels
-
-
 def is_engine(layer: Layer) -> bool:
     """Whether the layer multiplies by weights."""
     return isinstance(layer.head, Weighted)
@@ -61,11 +47,17 @@ def plan_engine(
     """The plan of a layer with multipliers. ``UsageError`` for a folding it cannot have."""
     op, (x,) = layer.head, circuit.graph.ins(layer.nodes[0])
     assert isinstance(op, Weighted)
-    n, k = op.matrix
+    _check_choice(layer, choice, style)
     if style == "unrolled":
-        return _unrolled(op, x, demand, choice)
-    _check_choice(layer, choice, n, k)
+        return _unrolled(layer, x, demand, choice)
     foldings = list(_foldings(op, x, demand, choice))
+    if not foldings:
+        raise UsageError(
+            f"pe {choice.pe}, simd {choice.simd}, pixels {choice.pixels} cannot be built for "
+            f"{op.weights.shape} weights and a value of {x.shape}",
+            where=f"[layers.{layer.name}]",
+            hint="they must divide the rows, the columns and the pixels; leave one of them out",
+        )
     best = _fewest(op, x, foldings, demand, choice)
     cycles = op.cycles([x], _folded(best, choice))
     across = f" x {best.pixels} pixels" if best.pixels > 1 else ""
@@ -93,35 +85,55 @@ def _folded(folding: Folding, choice: LayerChoice) -> Plan:
     )
 
 
-def _unrolled(op: Weighted, x: Value, demand: Demand, choice: LayerChoice) -> Plan:
+def _unrolled(layer: Layer, x: Value, demand: Demand, choice: LayerChoice) -> Plan:
+    op = layer.head
+    assert isinstance(op, Weighted)
     n, k = op.matrix
+    options = op.pixel_options(x, demand.steps)
+    if choice.pixels and choice.pixels not in options:
+        raise UsageError(
+            f"pixels {choice.pixels} cannot be computed side by side",
+            where=f"[layers.{layer.name}]",
+            hint=f"pixels may be {', '.join(map(str, options))}",
+        )
     reason = "unrolled: every weight is its own shift-add, one vector a cycle"
     plans = [
         Plan("unrolled", n, k, pixels=pixels, depth=choice.depth, reason=reason)
-        for pixels in ([choice.pixels] if choice.pixels else op.pixel_options(x, demand.steps))
+        for pixels in ([choice.pixels] if choice.pixels else options)
     ]
-    fast = [plan for plan in plans if _cycles(op, x, plan) <= demand.cycles]
+    fast = [plan for plan in plans if op.cycles([x], plan) <= demand.cycles]
     return (fast or plans[-1:])[0]
 
 
-def _check_choice(layer: Layer, choice: LayerChoice, n: int, k: int) -> None:
-    if (choice.pe or 1) > n or (choice.simd or 1) > k:
+def _check_choice(layer: Layer, choice: LayerChoice, style: str) -> None:
+    n, k = layer.head.matrix  # type: ignore[attr-defined]
+    if style == "folded" and ((choice.pe or 1) > n or (choice.simd or 1) > k):
         raise UsageError(
             f"pe {choice.pe}, simd {choice.simd} exceed the {n} x {k} weight matrix",
             where=f"[layers.{layer.name}]",
+        )
+    other = {"folded": ("depth",), "unrolled": ("pe", "simd", "multiplier", "memory")}[style]
+    given = [name for name in other if getattr(choice, name) is not None]
+    if given:
+        raise UsageError(
+            f"{' and '.join(given)}: not of a layer that is {style}",
+            where=f"[layers.{layer.name}]",
+            hint="leave it out, or set the other style",
         )
 
 
 def _foldings(op: Weighted, x: Value, demand: Demand, choice: LayerChoice) -> Iterator[Folding]:
     """The foldings to choose from, those of the plan file if it says."""
     n, k = op.matrix
+    given = (choice.pe, choice.simd, choice.pixels)
     if op.may_pad(x):
-        yield from _vector_foldings(n, k, demand, choice, x.elements)
-        return
-    for pe, simd in op.foldings():
-        if choice.pe in (None, pe) and choice.simd in (None, simd):
-            for pixels in [choice.pixels] if choice.pixels else op.pixel_options(x, demand.steps):
-                yield Folding(pe, simd, pixels)
+        found = _vector_foldings(n, k, demand, choice, x.elements)
+    else:
+        found = op.foldings(x, demand.steps)
+    for folding in found:
+        own = (folding.pe, folding.simd, folding.pixels)
+        if all(want in (None, have) for want, have in zip(given, own, strict=True)):
+            yield folding
 
 
 def _vector_foldings(
@@ -152,20 +164,15 @@ def _fewest(
     choice: LayerChoice,
 ) -> Folding:
     """The folding with the fewest multipliers within the demand; the fastest if none is."""
-    if not foldings:
-        raise UsageError(
-            f"pe {choice.pe}, simd {choice.simd}, pixels {choice.pixels} do not divide the "
-            f"layer's {op.weights.shape} weights and pixels"
-        )
     target = demand.cycles
     smooth = [f for f in foldings if _fits_stream(op, x, f, demand)]
     ordered = sorted(smooth or foldings, key=lambda f: _rank(op, x, f, demand))
     if demand.smallest:
         return ordered[0]
     for folding in ordered:
-        if _cycles(op, x, _folded(folding, choice)) <= target:
+        if op.cycles([x], _folded(folding, choice)) <= target:
             return folding
-    return min(ordered[-8:], key=lambda f: _cycles(op, x, _folded(f, choice)))
+    return min(ordered[-8:], key=lambda f: op.cycles([x], _folded(f, choice)))
 
 
 def _rank(op: Weighted, x: Value, f: Folding, demand: Demand) -> tuple[float, ...]:
@@ -175,19 +182,11 @@ def _rank(op: Weighted, x: Value, f: Folding, demand: Demand) -> tuple[float, ..
     each = max(LEAST_MULTIPLIER, lut_multiplier(weight_bits(op.weights), x.format.bits))
     area = f.multipliers * each
     return (
-        area + _window_bits(op, x, f),
+        area + op.window_bits(x, Plan("folded", f.pe, f.simd, pixels=f.pixels)),
         f.pixels,
         _mismatch(demand.width, lanes),
         abs(f.pe - f.simd),
     )
-
-
-def _window_bits(op: Weighted, x: Value, f: Folding) -> int:
-    """Bits of a window that shows all taps at once; none of one that reads them singly."""
-    try:
-        return op.window_bits(x, Plan("folded", f.pe, f.simd, pixels=f.pixels))
-    except ValueError:
-        return 0
 
 
 def _fits_stream(op: Weighted, x: Value, f: Folding, demand: Demand) -> bool:
@@ -195,14 +194,6 @@ def _fits_stream(op: Weighted, x: Value, f: Folding, demand: Demand) -> bool:
     if demand.width is None or not op.direct or f.pixels > 1:
         return True
     return adapter_ii(x.elements, demand.width, f.simd) <= demand.cycles
-
-
-def _cycles(op: Weighted, x: Value, plan: Plan) -> int:
-    """Cycles a frame takes; very many for a combination that the engine cannot build."""
-    try:
-        return op.cycles([x], plan)
-    except (ValueError, ZeroDivisionError):
-        return 1 << 62
 
 
 def _mismatch(width: int | None, simd: int) -> int:

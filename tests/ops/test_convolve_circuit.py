@@ -55,9 +55,11 @@ def test_folded(data, g, stalls):
     n = groups * rows
     op = Convolve(rng.integers(-4, 4, (n, *g.kernel, inner)), rng.integers(-9, 9, n), np.ones(1),
                   g.strides, g.dilations, g.pads, groups, pad_code=1)  # fmt: skip
-    pe, simd = data.draw(st.sampled_from(op.foldings()))
     x = rng.integers(-2, 3, (3, *g.size, groups * inner))
-    got, predicted = check(op, x, ScaledInt(-2, 2), Plan("folded", pe, simd), stalls)
+    value = Value("x", x.shape[1:], ScaledInt(-2, 2))
+    f = data.draw(st.sampled_from(list(op.foldings(value))))
+    plan = Plan("folded", f.pe, f.simd, pixels=f.pixels)
+    got, predicted = check(op, x, value.format, plan, stalls)
     assert got == predicted
 
 
