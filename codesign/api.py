@@ -56,8 +56,9 @@ class Design:
         """
         from codesign.verify import verify
 
-        loaded = None if weights is None else self.load_weights(weights)
-        report = verify(BuildDir.open(self.path), inputs=inputs, weights=loaded, **options)
+        with BuildDir.open(self.path).reading() as build:
+            loaded = None if weights is None else self.load_weights(weights)
+            report = verify(build, inputs=inputs, weights=loaded, **options)
         if not report.ok:
             raise MismatchError(describe_failure(report), where=str(self.path))
         return report
@@ -81,9 +82,9 @@ class Design:
         """Synthesise, place and route for the board of the design."""
         from codesign.toolchain.synth import synthesise
 
-        build = BuildDir.open(self.path)
-        report = synthesise(build, board=build.manifest.board, **options)
-        build.write("reports/synth.json", report)
+        with BuildDir.open(self.path).reading() as build:
+            report = synthesise(build, board=build.manifest.board, **options)
+            build.write("reports/synth.json", report)
         return report
 
     def report(self) -> Path:

@@ -138,7 +138,7 @@ def generate_into(
     info = get_board(board)
     progress("planning")
     planned = Planned.of(circuit, goal, info, choices, input == "events")
-    with staged(target) as work:
+    with staged(target, progress) as work:
         save_graph(circuit.graph, work / "model")
         blob = imported.source.SerializeToString()
         (work / "model" / "model.onnx").write_bytes(blob)

@@ -15,21 +15,27 @@ Layout::
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from codesign.errors import UsageError
+from codesign.folderlock import Tell, abandoned, locked
 from codesign.manifest import Manifest
 
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ class BuildDir:
                 hint="create one with: codesign generate model.onnx -o " + str(root),
             )
         return BuildDir(root)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[BuildDir]:
+        """Keep others from replacing the folder while the block runs; may be nested."""
+        with locked(self.root):
+            yield self
 
     @property
     def manifest(self) -> Manifest:
@@ -88,6 +100,19 @@ class BuildDir:
         write_text_atomically(self.root / name, json.dumps(model.model_dump(), indent=1) + "\n")
 
 
+def while_reading(
+    call: Callable[Concatenate[BuildDir, P], R],
+) -> Callable[Concatenate[BuildDir, P], R]:
+    """A function of a BuildDir that nobody replaces while it runs."""
+
+    @functools.wraps(call)
+    def held(build: BuildDir, /, *args: P.args, **options: P.kwargs) -> R:
+        with build.reading():
+            return call(build, *args, **options)
+
+    return held
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Write beside ``path``, then move into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,13 +123,32 @@ def write_text_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+#: Names of a folder that is being written beside its place, and of one that was moved out of it.
+NEW, OLD = ".codesign-new", ".codesign-old"
+
+
 @contextlib.contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path, tell: Tell = lambda _: None) -> Iterator[Path]:
     """A fresh folder beside ``target`` that replaces it only if the block succeeds.
 
     An existing ``target`` is replaced only when it is empty or a build folder (has a
-    manifest.json): anything else is the user's and is left alone (``UsageError``).
+    manifest.json): anything else is the user's and is left alone (``UsageError``). One that
+    another process reads is replaced when that has ended; ``tell`` says who is waited for.
     """
+    target = target.resolve()
+    _check_replaceable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target)
+    work = _beside(target, NEW)
+    try:
+        with locked(work, exclusive=True):  # others see that it is in use
+            yield work
+            _replace(target, work, tell)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_replaceable(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise UsageError("output exists and is not a folder", where=str(target))
     if target.exists() and any(target.iterdir()) and not (target / "manifest.json").exists():
@@ -113,13 +157,57 @@ def staged(target: Path) -> Iterator[Path]:
             where=str(target),
             hint="choose another -o, or empty it yourself",
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    os.chmod(work, 0o755)
+
+
+def _beside(target: Path, kind: str) -> Path:
+    """A new hidden folder, ``NEW`` or ``OLD``, beside ``target``."""
+    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-", suffix=kind))
+    os.chmod(made, 0o755)
+    return made
+
+
+def _replace(target: Path, work: Path, tell: Tell) -> None:
+    """Move ``work`` to ``target``; what was there goes aside first, and is removed last."""
+    while True:
+        try:
+            if not target.exists():
+                os.replace(work, target)
+                return
+            with locked(target, exclusive=True, tell=tell):
+                _check_replaceable(target)
+                _swap(target, work)
+                return
+        except OSError as error:
+            # another process moved its folder away from there, or into there: look again
+            if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            if not work.exists():
+                raise
+
+
+def _swap(target: Path, work: Path) -> None:
+    aside = _beside(target, OLD)
     try:
-        yield work
-        if target.exists():
-            shutil.rmtree(target)
+        os.replace(target, aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # an overlay moves no folder of its lower layers
+            raise
+        shutil.rmtree(target)
+    try:
         os.replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    except OSError:
+        os.replace(aside, target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes left beside ``target``; put back what they had moved aside."""
+    ours = re.compile(rf"\.{re.escape(target.name)}-[a-z0-9_]{{8}}({NEW}|{OLD})")
+    for path in sorted(target.parent.iterdir()):
+        if not ours.fullmatch(path.name) or not abandoned(path):
+            continue
+        if path.suffix == OLD and (path / "manifest.json").exists() and not target.exists():
+            os.replace(path, target)
+        else:
+            shutil.rmtree(path, ignore_errors=True)

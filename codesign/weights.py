@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from codesign.builddir import BuildDir, write_text_atomically
+from codesign.builddir import BuildDir, while_reading, write_text_atomically
 from codesign.emit.registers import loadable_layers
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import ScaledInt
@@ -46,6 +46,7 @@ class Weights:
             path.write_bytes(np.array(self.writes, dtype="<u4").tobytes())
 
 
+@while_reading
 def weights_for(
     build: BuildDir,
     model: Path | onnx.ModelProto,

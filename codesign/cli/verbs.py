@@ -195,28 +195,28 @@ def verify(
     from codesign.verify.vectors import load_inputs
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
-    folder = BuildDir.open(build)
-    array = load_inputs(inputs) if inputs is not None else None
-    loaded = None
-    if weights is not None:
-        loaded = Design(build).load_weights(weights, input_format=input_format)
-    with ui.working(f"verifying {build}"):
-        report = run(
-            folder,
-            inputs=array,
-            weights=loaded,
-            random_frames=random_frames,
-            seed=seed,
-            waves=waves,
-            junit=junit,
-            cocotb=cocotb,
-            data=data,
-            passes=passes,
-            progress=ui.step,
-        )
-    more = [learning_table(report.learning)] if report.learning else []
-    more += [event_table(build_report(folder))] if report.events else []
-    more += [escape(f"\n{found_waves(folder)}")] if waves and cocotb else []
+    with BuildDir.open(build).reading() as folder:
+        array = load_inputs(inputs) if inputs is not None else None
+        loaded = None
+        if weights is not None:
+            loaded = Design(build).load_weights(weights, input_format=input_format)
+        with ui.working(f"verifying {build}"):
+            report = run(
+                folder,
+                inputs=array,
+                weights=loaded,
+                random_frames=random_frames,
+                seed=seed,
+                waves=waves,
+                junit=junit,
+                cocotb=cocotb,
+                data=data,
+                passes=passes,
+                progress=ui.step,
+            )
+        more = [learning_table(report.learning)] if report.learning else []
+        more += [event_table(build_report(folder))] if report.events else []
+        more += [escape(f"\n{found_waves(folder)}")] if waves and cocotb else []
     ui.result(report, verify_table(report), *more)
     if not report.ok:
         raise MismatchError(describe_failure(report), where=str(build))
@@ -259,9 +259,9 @@ def report(
     from codesign.report.terminal import render
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
-    folder = BuildDir.open(build)
-    model = build_report(folder)
-    page = write_report(folder)
+    with BuildDir.open(build).reading() as folder:
+        model = build_report(folder)
+        page = write_report(folder)
     ui.result(model, *render(model), f"\nreport: [bold]{page}[/bold]")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign.builddir import BuildDir, write_text_atomically
+from codesign.builddir import BuildDir, while_reading, write_text_atomically
 from codesign.report.build import build_report
 from codesign.report.model import Report
 
 __all__ = ["Report", "build_report", "write_report"]
 
 
+@while_reading
 def write_report(build: BuildDir) -> Path:
     """Write ``reports/report.json`` and ``reports/report.html``; the path of the page."""
     from codesign.report.html import render_html

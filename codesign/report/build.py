@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codesign.builddir import BuildDir
+from codesign.builddir import BuildDir, while_reading
 from codesign.evidence import Evidence, SynthReport, VerifyReport
 from codesign.manifest import Layer, Manifest, Port
 from codesign.report.model import (
@@ -22,6 +22,7 @@ from codesign.schema import Cost
 from codesign.toolchain.cache import digest
 
 
+@while_reading
 def build_report(build: BuildDir) -> Report:
     """The report of ``build``; what was not run is None in it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from codesign.builddir import BuildDir
+from codesign.builddir import BuildDir, while_reading
 from codesign.errors import OverBudget
 from codesign.evidence import SynthReport
 from codesign.manifest import BoardInfo, Manifest
@@ -19,6 +19,7 @@ Progress = Callable[[str], None]
 KINDS = {"lut": "LUTs", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
 
 
+@while_reading
 def synthesise(
     build: BuildDir,
     *,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.builddir import BuildDir
+from codesign.builddir import BuildDir, while_reading
 from codesign.errors import UsageError
 from codesign.evidence import BenchResult, EventReport, Evidence, SpikingReport, VerifyReport
 from codesign.manifest import Manifest
@@ -43,6 +43,7 @@ RANDOM_FRAMES = (20, 10_000)
 CODES_AT_ONCE = 1 << 24
 
 
+@while_reading
 def verify(
     build: BuildDir,
     *,
