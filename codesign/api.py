@@ -99,6 +99,7 @@ def generate(
     out: str | Path | None = None,
     *,
     example_input: Any = None,
+    labels: Any = None,
     board: str = "ulx3s",
     target_ii: int | None = None,
     fps: float | None = None,
@@ -116,7 +117,9 @@ def generate(
 ) -> Design:
     """Generate a circuit from a QONNX file, a ``ModelProto`` or a live Brevitas module.
 
-    ``example_input``: needed for a module, a tensor of the shape it takes (batch first).
+    ``example_input``: needed for a module, a tensor of the shape it takes (batch first);
+    ``labels``: the class of each of its frames, for the accuracy. The module is recorded in
+    evaluation mode (with a warning if it was in training mode) and left in its own.
     ``out``: the build folder; a temporary one when left out. At most one target: ``target_ii``
     (cycles a frame), ``fps`` (frames a second at ``clock_mhz``, by default the board's),
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
@@ -133,7 +136,7 @@ def generate(
     target = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="codesign-")) / "build"
     choices = read_plan(Path(config)) if config is not None else PlanFile()
     goal = make_goal(choices, board, target_ii, fps, clock_mhz, smallest, unrolled)
-    source, golden, scratch = _resolve(model, example_input, target)
+    source, golden, scratch = _resolve(model, example_input, labels)
     try:
         generate_into(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
@@ -213,9 +216,14 @@ def check(
 
 
 def _resolve(
-    model: Any, example_input: Any, target: Path
+    model: Any, example_input: Any, labels: Any
 ) -> tuple[Path | onnx.ModelProto, Path | None, tempfile.TemporaryDirectory[str] | None]:
     """(model, recorded PyTorch vectors, folder to remove afterwards)."""
+    if labels is not None and isinstance(model, onnx.ModelProto | str | Path):
+        raise UsageError(
+            "labels are for a live module: a file's are recorded beside it",
+            hint="record_golden(module, model, inputs, labels=labels), saved as MODEL.golden.npz",
+        )
     if isinstance(model, onnx.ModelProto):
         return model, None, None
     if isinstance(model, str | Path):
@@ -226,12 +234,16 @@ def _resolve(
             "a live module needs an example input", hint="generate(module, example_input=x)"
         )
     from codesign.train.export import export_module
-    from codesign.train.golden import record_golden, save_golden
+    from codesign.train.golden import checked_labels, record_golden, save_golden
+    from codesign.train.modes import evaluating
 
-    proto = export_module(model, example_input)
+    checked_labels(labels, len(example_input))
+    with evaluating(model):
+        proto = export_module(model, example_input)
+        golden = record_golden(model, proto, example_input, labels=labels)
     scratch = tempfile.TemporaryDirectory(prefix="codesign-")
     path = Path(scratch.name) / "golden.npz"
-    save_golden(record_golden(model, proto, example_input), path)
+    save_golden(golden, path)
     return proto, path, scratch
 
 

@@ -63,3 +63,37 @@ def test_tampered_record_is_a_mismatch(tmp_path: Path) -> None:
     np.savez_compressed(path, **arrays)
     with pytest.raises(MismatchError, match=r"PyTorch = reference.*frame 3, index 2"):
         design.verify(random_frames=50, cocotb=False)
+
+
+def test_the_users_module_keeps_its_modes(tmp_path: Path) -> None:
+    """In training mode it is recorded as in evaluation mode, with a warning, and given back."""
+    net = network()
+    net.insert(3, torch.nn.BatchNorm1d(6))
+    net.insert(4, qnn.QuantIdentity(bit_width=4))
+    net.train()
+    net[3].eval()  # one frozen layer
+    modes = [part.training for part in net.modules()]
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.warns(UserWarning, match="training mode"):
+        design = codesign.generate(net, tmp_path / "build", example_input=torch.rand(8, 10))
+    assert [part.training for part in net.modules()] == modes
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert design.verify(random_frames=50, cocotb=False).ok
+
+
+def test_no_warning_in_evaluation_mode(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    net = network()
+    codesign.generate(net, tmp_path / "build", example_input=torch.rand(8, 10))
+    assert not [w for w in recwarn if "training mode" in str(w.message)]
+    assert not net.training
+
+
+def test_labels_give_the_accuracy(tmp_path: Path) -> None:
+    net, x = network(), torch.rand(40, 10)
+    labels = net(x).argmax(1)
+    labels[:10] = (labels[:10] + 1) % 3
+    design = codesign.generate(net, tmp_path / "build", example_input=x, labels=labels)
+    assert design.manifest.quantized_accuracy == 0.75
+    assert design.verify(random_frames=50, cocotb=False).accuracy == 0.75
+    with pytest.raises(UsageError, match="shape"):
+        codesign.generate(net, tmp_path / "other", example_input=x, labels=labels[:3])

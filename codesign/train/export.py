@@ -23,6 +23,7 @@ from codesign.frontend.context import Const, Context
 from codesign.frontend.fold import try_fold
 from codesign.frontend.load import load_model
 from codesign.frontend.qonnx import import_node
+from codesign.train.modes import evaluating
 from codesign.train.needs import need
 
 #: Newest ONNX file version that every onnxruntime we accept reads.
@@ -42,7 +43,8 @@ def export_module(module: Any, example_input: Any, *, dynamo: bool = False) -> o
     check_one_bit_activations(module)
     torch = need("torch")
     export_qonnx = need("brevitas.export").export_qonnx
-    net = copy.deepcopy(module).eval()
+    with evaluating(module):
+        net = copy.deepcopy(module)
     frame = torch.as_tensor(np.asarray(example_input, dtype=np.float32))[:1]
     with tempfile.TemporaryDirectory(prefix="codesign-export-") as folder, quiet():
         path = Path(folder) / "model.onnx"

@@ -36,6 +36,7 @@ from codesign.ops.quantizer import Quantizer
 from codesign.reference import run
 from codesign.reference.boundaries import OFF_GRID, Boundary, boundaries
 from codesign.reference.explain import Explainer
+from codesign.train.modes import evaluating
 from codesign.train.needs import need
 
 VERSION = 1
@@ -66,7 +67,7 @@ def record_golden(
     model: onnx.ModelProto,
     inputs: Any,
     *,
-    labels: np.ndarray | None = None,
+    labels: Any = None,
     random_frames: int | None = None,
     seed: int = 1,
     float_accuracy: float = float("nan"),
@@ -74,6 +75,8 @@ def record_golden(
     """Run ``module`` (Brevitas) in PyTorch on ``inputs`` (float32, batch first) and on random
     inputs, and match each quantizer's output to a tensor of ``model`` (its export).
 
+    ``labels``: the class of each of ``inputs``, integers [n]. The module is run in evaluation mode
+    and has its own again afterwards (:func:`codesign.train.modes.evaluating`).
     ``random_frames``: by default 10,000, fewer where the tensors of a frame are large, because
     the circuit is compared on each: see :data:`RANDOM_FRAMES`.
     """
@@ -84,10 +87,10 @@ def record_golden(
         low, high = RANDOM_FRAMES
         random_frames = max(low, min(high, batch))
     random_x = random_inputs(imported, test_x.shape[1:], random_frames, seed)
-    net = module.eval()
-    test, random = _in_batches(net, test_x, batch), _in_batches(net, random_x, batch)
+    labels = checked_labels(labels, len(test_x))
+    with evaluating(module) as net:
+        test, random = _in_batches(net, test_x, batch), _in_batches(net, random_x, batch)
     names = match(imported, random_x[:64], [a[:64] for a in random])
-    labels = np.zeros(0, dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
     return Golden(
         test_x,
         labels,
@@ -98,6 +101,19 @@ def record_golden(
         float_accuracy,
         _accuracy(test[-1], labels),
     )
+
+
+def checked_labels(labels: Any, frames: int) -> np.ndarray:
+    """``labels`` as int64 [frames], or [0] for None; ``UsageError`` for anything else."""
+    if labels is None:
+        return np.zeros(0, dtype=np.int64)
+    found = np.asarray(labels)
+    if found.shape != (frames,) or found.dtype.kind not in "iu":
+        raise UsageError(
+            f"labels are {found.dtype} of shape {found.shape}, for {frames} frames",
+            hint=f"give one class number a frame: integers of shape ({frames},)",
+        )
+    return found.astype(np.int64)
 
 
 def _accuracy(output: np.ndarray, labels: np.ndarray) -> float:

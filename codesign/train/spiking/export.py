@@ -15,6 +15,7 @@ from codesign.exchange import Metadata, StepBuilder, to_scan, with_decoder, with
 from codesign.exchange.step import NEXT, QONNX
 from codesign.spikes.bessel import Bessel, Sections
 from codesign.train.export import export_module
+from codesign.train.modes import evaluating
 from codesign.train.needs import need
 from codesign.train.spiking.encode import Encoding
 from codesign.train.spiking.network import Block, SpikingNet, plain
@@ -63,17 +64,17 @@ def export_spiking(
             f"readout '{readout}' has no place in the exchange format",
             hint=f"use {', '.join(known)}",
         )
-    net = net.eval()
     build = StepBuilder("spiking", (1, *shape))
     out = _input_quantizer(build, encoding)
     torch, names = need("torch"), []
     frame = torch.zeros(1, *shape)
     frac = encoding.frac
-    for index, block in enumerate(net.blocks):
-        name = f"layer{index}"
-        frac = check_scale(block, frac, name)
-        out, frame = _add(build, block, name, out, frame)
-        names.append(out)
+    with evaluating(net):
+        for index, block in enumerate(net.blocks):
+            name = f"layer{index}"
+            frac = check_scale(block, frac, name)
+            out, frame = _add(build, block, name, out, frame)
+            names.append(out)
     metadata = Metadata(
         steps=encoding.steps,
         dt=dt,

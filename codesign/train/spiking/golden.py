@@ -16,6 +16,7 @@ from codesign.exchange import is_encoder
 from codesign.exchange.metadata import BESSEL
 from codesign.exchange.step import NEXT
 from codesign.train.golden import Golden
+from codesign.train.modes import evaluating
 from codesign.train.needs import need
 from codesign.train.spiking.encode import Encoding
 from codesign.train.spiking.export import QUANTIZED_INPUT, Exported
@@ -34,8 +35,8 @@ def _trace(net: SpikingNet, x: np.ndarray) -> dict[str, np.ndarray]:
     torch = need("torch")
     found: dict[str, list[Any]] = {}
     whole = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    with torch.no_grad():
-        for index, block in enumerate(net.eval().blocks):
+    with torch.no_grad(), evaluating(net):
+        for index, block in enumerate(net.blocks):
             currents = block.current(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
             states, outs = None, []
             worth = _worth(block)
