@@ -18,7 +18,7 @@ from codesign.evidence import SynthReport, VerifyReport
 from codesign.formats import parse_format
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.survey import Survey, survey
-from codesign.host import host_steps
+from codesign.host import HostModel, host_steps
 from codesign.learnfile import LearnFile, read_learning
 from codesign.manifest import HostStep, Manifest
 from codesign.passes import lower
@@ -62,6 +62,24 @@ class Design:
         if not report.ok:
             raise MismatchError(describe_failure(report), where=str(self.path))
         return report
+
+    def predict(self, inputs: Any) -> np.ndarray | dict[str, np.ndarray]:
+        """The model's own outputs for ``inputs`` (numbers [n, ...] as the network takes them): the
+        circuit's codes, then what the manifest's ``host`` says is left to the host.
+
+        float32 [n, ...], or int64 where the model yields integers; by name if there are several.
+        The circuit is the integer reference that :meth:`verify` proves the RTL equal to.
+        """
+        return self._model.predict(np.asarray(inputs))
+
+    def trace(self, inputs: Any) -> dict[str, np.ndarray]:
+        """What the model has at every boundary for ``inputs``, by the name of its tensor: the
+        quantized tensors inside, as the numbers their codes stand for, and the outputs."""
+        return self._model.trace(np.asarray(inputs))
+
+    @property
+    def _model(self) -> HostModel:
+        return HostModel.open(BuildDir.open(self.path))
 
     def load_weights(
         self, model: str | Path | onnx.ModelProto, *, input_format: str | None = None
