@@ -17,6 +17,7 @@ from codesign.frontend import label
 from codesign.frontend.check import input_shape, port_format, tensor_array, where
 from codesign.frontend.layout import Axes, Tensor, identity
 from codesign.frontend.names import Names, printable, tidy
+from codesign.frontend.once import Once
 from codesign.frontend.scan.body import names_read
 from codesign.ir import Graph, Node, Op, Value
 
@@ -92,6 +93,7 @@ class Context:
         self._node_names = Names()
         self._layers: dict[str, int] = {}
         self._axes: dict[str, Axes] = {}
+        self._once = Once()
         format = port_format(port)
         self.input = self._new_value(tidy(port.name), shape[1:], format, port.name, None)
         self._unquantized = {self.input.name}
@@ -113,6 +115,7 @@ class Context:
         made.moved, made.padded, made.node_names = {}, {}, {}
         made.neuron_starts, made.neuron_states = {}, {}
         made._nodes, made._all, made._axes, made._unquantized = [], {}, {}, set()
+        made._once = Once()
         return made
 
     def port(self, tensor: str, shape: tuple[int, ...], format: Format, axes: Axes) -> Value:
@@ -197,7 +200,8 @@ class Context:
     ) -> Value:
         """Append ``op``. ``tensor`` is the ONNX name of its result; a step inside one ONNX node
         has none and is named after the layer with ``suffix``. ``axes``: its layout, by default
-        that of the first input (the file's own order if the rank differs)."""
+        that of the first input (the file's own order if the rank differs). A function of values
+        that was emitted before is not emitted again."""
         try:
             shape, format = op.infer(*ins)
         except UnsupportedModel as error:
@@ -205,13 +209,19 @@ class Context:
             raise UnsupportedModel(error.what, where=where(node), hint=hint) from None
         except ValueError as error:
             raise UnsupportedModel(str(error), where=where(node), hint=SEE) from None
-        name = self._node_names.unique(self._label(node, op, suffix))
         if axes is None:
             axes = self._layout(node, ins[0])
             axes = axes if len(axes) == len(shape) else None
+        found = self._once.find(op, ins)
+        if found is not None:
+            if tensor:
+                self._is(tensor, found, identity(len(shape)) if axes is None else axes)
+            return found
+        name = self._node_names.unique(self._label(node, op, suffix))
         wish = tidy(tensor) if tensor else f"{name}_out"
         value = self._new_value(wish, shape, format, tensor, axes)
         self._nodes.append(Node(name, op, tuple(v.name for v in ins), (value.name,)))
+        self._once.note(op, ins, value)
         if isinstance(format, Real) and any(v.name in self._unquantized for v in ins):
             self._unquantized.add(value.name)
         self.node_names[name] = node.name
@@ -220,6 +230,7 @@ class Context:
     def forget(self, node: Node) -> None:
         """Take back ``node``, whose result nobody will read."""
         self._nodes.remove(node)
+        self._once.forget(node.output)
         for held in (self._all, self._axes, self.tensor_names, self.tensor_axes):
             held.pop(node.output, None)
         del self.node_names[node.name]
@@ -237,11 +248,15 @@ class Context:
         self, node: NodeProto, value: Value, axes: Axes | None = None, output: int = 0
     ) -> None:
         """The node's result is ``value`` itself, in layout ``axes`` (default: as it is read)."""
-        name = node.output[output]
-        self.tensors[name] = Tensor(value, self._layout(node, value) if axes is None else axes)
+        axes = self._layout(node, value) if axes is None else axes
+        self._is(node.output[output], value, axes)
+
+    def _is(self, tensor: str, value: Value, axes: Axes) -> None:
+        """``tensor`` of the file is ``value``, which has the name of the first that is."""
+        self.tensors[tensor] = Tensor(value, axes)
         if value.name not in self.tensor_names:
-            self.tensor_names[value.name] = name
-            self.tensor_axes[value.name] = self.tensors[name].axes
+            self.tensor_names[value.name] = tensor
+            self.tensor_axes[value.name] = axes
 
     def define(self, node: NodeProto, const: Const) -> None:
         """The node's result is known at import."""

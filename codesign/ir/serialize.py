@@ -69,6 +69,18 @@ def _encode_op(op: Op, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return {f.name: _encode(getattr(op, f.name), arrays) for f in fields(op)}  # type: ignore[arg-type]
 
 
+#: What :func:`content` returns: text, and for each array its type, shape and bytes.
+Content = tuple[str, tuple[tuple[str, tuple[int, ...], bytes], ...]]
+
+
+def content(op: Op) -> Content:
+    """All that ``op`` holds, to compare: equal exactly for operations that compute the same
+    from the same fields, arrays by their bits."""
+    arrays: dict[str, np.ndarray] = {}
+    text = json.dumps([op.kind, _encode_op(op, arrays)])
+    return text, tuple((a.dtype.str, a.shape, a.tobytes()) for a in arrays.values())
+
+
 def _decode_op(kind: str, blob: dict[str, Any], arrays: Any) -> Op:
     if kind not in REGISTRY:
         raise ValueError(f"unknown operation '{kind}'")
