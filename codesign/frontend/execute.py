@@ -22,6 +22,7 @@ from codesign.frontend.names import printable
 from codesign.frontend.qonnx import Imported
 from codesign.frontend.scan.body import body_of, scan_count
 from codesign.frontend.scan.unroll import unroll
+from codesign.frontend.unsigned_weights import with_unsigned_weights
 
 #: Frames at once, and float32 numbers at once: every tensor of a chunk is kept.
 CHUNK = 2048
@@ -107,7 +108,7 @@ class _Runner:
         try:
             if count not in self._ready:
                 model, steps = with_batch(self._imported, count)
-                self._ready = {count: (_wrap(model), steps)}
+                self._ready = {count: (_wrap(with_unsigned_weights(model)), steps)}
             wrapped, steps = self._ready[count]
             with warnings.catch_warnings():  # about shapes, which are checked below
                 warnings.simplefilter("ignore")

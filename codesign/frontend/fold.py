@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper, sh
 
 from codesign.frontend.context import Const, Context, Quantized
 from codesign.frontend.names import printable
+from codesign.frontend.unsigned_weights import with_unsigned_weights
 
 MAX_ELEMENTS = 1 << 26
 TOO_LARGE = "no circuit holds that much; is a shape damaged? export the model again"
@@ -143,7 +144,7 @@ def run_node(ctx: Context, node: NodeProto, arrays: list[np.ndarray | None]) -> 
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(
-            _alone(ctx, node, arrays).SerializeToString(),
+            with_unsigned_weights(_alone(ctx, node, arrays)).SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
         )

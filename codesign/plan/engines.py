@@ -56,7 +56,7 @@ def plan_engine(
             f"pe {choice.pe}, simd {choice.simd}, pixels {choice.pixels} cannot be built for "
             f"{op.weights.shape} weights and a value of {x.shape}",
             where=f"[layers.{layer.name}]",
-            hint="they must divide the rows, the columns and the pixels; leave one of them out",
+            hint=_hint(op, x, demand),
         )
     best = _fewest(op, x, foldings, demand, choice)
     cycles = op.cycles([x], _folded(best, choice))
@@ -73,6 +73,15 @@ def plan_engine(
     plan = replace(_folded(best, choice), multiplier=multiplier, reason=reason)
     # A requantizer that searches takes more stages than are to be shared.
     return replace(plan, max_stages=max(3, 7 - _requant_latency(circuit, layer, plan)))
+
+
+def _hint(op: Weighted, x: Value, demand: Demand) -> str:
+    n, k = op.matrix
+    pixels = ", ".join(map(str, op.pixel_options(x, demand.steps)))
+    said = f"pe must divide {n}, simd {k}, and pixels may be {pixels}"
+    if demand.steps > 1:
+        said += f" (a loop computes one of its {demand.steps} steps at a time)"
+    return f"{said}; leave one of them out"
 
 
 def _folded(folding: Folding, choice: LayerChoice) -> Plan:

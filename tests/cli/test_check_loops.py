@@ -217,7 +217,7 @@ def test_scans_of_one_name_keep_their_steps() -> None:
 
 def test_a_network_without_steps_is_shown_as_before() -> None:
     found = data(check(mlp(Mlp())))
-    assert set(found) == {"model", "supported", "tensors", "blockers", "layers"}
+    assert set(found) == {"model", "supported", "tensors", "blockers", "layers", "host"}
     assert all("scan" not in row for row in found["tensors"])
     assert list(inside(check(mlp(Mlp())).survey)) == []
 

@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from codesign.errors import UnsupportedModel
 from codesign.frontend import import_qonnx
+from codesign.frontend.unsigned_weights import with_unsigned_weights
 from codesign.passes import lower
 from codesign.reference import run
 from tests.frontend.checks import explained
@@ -40,7 +41,9 @@ def check(proto: ModelProto, x: np.ndarray, exact: bool = True) -> None:
     values = graph.values[graph.outputs[0]].format.decode(ours)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
+    session = onnxruntime.InferenceSession(
+        with_unsigned_weights(proto).SerializeToString(), options
+    )
     theirs = np.concatenate([session.run(None, {"x": f[None]})[0] for f in x])
     if values.ndim == 4:
         values = values.transpose(0, 3, 1, 2)
