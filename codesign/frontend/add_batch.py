@@ -22,7 +22,7 @@ ALONG = frozenset(FUNCTIONS) | frozenset(
     | {"QuantizeLinear", "DequantizeLinear"}
 )
 #: Operators whose attribute ``axis`` counts from the front.
-_AXIS = frozenset({"Concat", "Split", "Softmax", "ArgMax", "Gather"})
+AXIS = frozenset({"Concat", "Split", "Softmax", "ArgMax", "Gather"})
 
 
 def add_batch(model: ModelProto) -> None:
@@ -62,9 +62,9 @@ class _Rewrite:
         if body_of(node) is not None:
             return self._scan(node, computed)
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            _shift(node, "axis", 1)
-        elif node.op_type in _AXIS:
-            _shift(node, "axis", {"Softmax": -1}.get(node.op_type, 0))
+            shift(node, "axis", 1)
+        elif node.op_type in AXIS:
+            shift(node, "axis", {"Softmax": -1}.get(node.op_type, 0))
         elif node.op_type == "MatMul":
             if rank == 1 and node.input[1] in computed:  # W @ vector
                 name = self._turned(node, node.input[0])
@@ -138,7 +138,8 @@ class _Rewrite:
         return out
 
 
-def _shift(node: NodeProto, name: str, default: int) -> None:
+def shift(node: NodeProto, name: str, default: int) -> None:
+    """Let the axis that attribute ``name`` counts from the front be one further."""
     axis = next((a.i for a in node.attribute if a.name == name), default)
     kept = [type(a).FromString(a.SerializeToString()) for a in node.attribute if a.name != name]
     del node.attribute[:]

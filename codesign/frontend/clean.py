@@ -21,6 +21,7 @@ from codesign.frontend.check import (
 )
 from codesign.frontend.float_states import quantize_states
 from codesign.frontend.scan.body import bodies, names_read, unique_names
+from codesign.frontend.stack_frames import stack_frames
 
 QUANT_DOMAIN = "qonnx.custom_op.general"
 _ROUNDING_ALIASES = {"ROUND_TO_ZERO": "DOWN"}
@@ -40,6 +41,7 @@ def clean(model: ModelProto) -> ModelProto:
         unique_names(out)
         batch_first(out)
         quantize_states(out)
+        stack_frames(out)
     del out.graph.value_info[:]
     del out.graph.quantization_annotation[:]
     return out

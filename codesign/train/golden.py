@@ -89,7 +89,8 @@ def record_golden(
     random_x = random_inputs(imported, test_x.shape[1:], random_frames, seed)
     labels = checked_labels(labels, len(test_x))
     with evaluating(module) as net:
-        test, random = _in_batches(net, test_x, batch), _in_batches(net, random_x, batch)
+        forward = _in_batches if _batch_first(net, random_x[:2]) else _alone
+        test, random = forward(net, test_x, batch), forward(net, random_x, batch)
     names = match(imported, random_x[:64], [a[:64] for a in random])
     return Golden(
         test_x,
@@ -173,6 +174,18 @@ def _in_batches(net: Any, x: np.ndarray, batch: int) -> list[np.ndarray]:
     """:func:`_forward` on at most ``batch`` frames a call, so that memory stays bounded."""
     parts = [_forward(net, x[k : k + batch]) for k in range(0, max(1, len(x)), batch)]
     return [np.concatenate(same) for same in zip(*parts, strict=True)]
+
+
+def _alone(net: Any, x: np.ndarray, _batch: int) -> list[np.ndarray]:
+    """:func:`_forward` on one frame a call, the results stacked: [n, ...] whatever axis a tensor
+    has its batch of one on."""
+    return [np.stack(same) for same in zip(*(_forward(net, f[None]) for f in x), strict=True)]
+
+
+def _batch_first(net: Any, two: np.ndarray) -> bool:
+    """Whether every tensor of ``two`` frames has them on its first axis; attention moves it."""
+    pairs = zip(_forward(net, two), _forward(net, two[:1]), strict=True)
+    return all(both.shape == (2, *one.shape[1:]) for both, one in pairs)
 
 
 def _forward(net: Any, x: np.ndarray) -> list[np.ndarray]:

@@ -280,5 +280,5 @@ def test_casts() -> None:
 
 
 def test_transposing_the_batch_is_refused() -> None:
-    net = Net((2, 3))
+    net = Net((2, 3), batch=2)
     refused(net, net.node("Transpose", net.quant("x"), perm=[1, 0, 2]), "moves the batch axis")

@@ -182,8 +182,10 @@ def test_refused_moves() -> None:
     x = net.quant("x")
     linear = net.node("Resize", x, "", net.const(np.float32([1, 1, 2, 2])), mode="linear")
     refused(net, linear, "'mode' is linear")
+    net = Net((2, 3, 4), batch=2)
+    x = net.quant("x")
     batch = {
-        "Tile": [ints(2, 1, 1, 1)], "Expand": [ints(3, 2, 3, 4)], "Gather": [np.array(0)],
+        "Tile": [ints(2, 1, 1, 1)], "Expand": [ints(3, 2, 2, 3, 4)], "Gather": [np.array(0)],
         "Slice": [ints(1), ints(9), ints(0)], "Pad": [ints(1, 0, 0, 0, 0, 0, 0, 0)],
     }  # fmt: skip
     for op, constants in batch.items():

@@ -180,7 +180,8 @@ def test_large_tensors_are_recorded_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(golden, "AT_ONCE", 7 * (points + 8))  # a few frames a call
     sizes.clear()
     parts = golden.record_golden(net, model, x)
-    assert len(parts.random_x) == 20 and max(sizes) < 19 and sum(sizes) == 39
+    assert len(parts.random_x) == 20 and max(sizes) < 19
+    assert sum(sizes) == 3 + 39  # two frames and one of them alone tell where the batch is
     for name, array in whole.test.items():
         assert np.array_equal(parts.test[name], array)
     assert all(len(array) == 20 for array in parts.random.values())
@@ -215,6 +216,25 @@ def test_a_returned_quant_tensor_is_one_output() -> None:
     name = list(recorded.random)[-1]
     assert np.array_equal(execute_batch(imported, recorded.random_x, [name])[name],
                           recorded.random[name])  # fmt: skip
+
+
+def test_tensors_with_the_batch_on_another_axis_are_recorded() -> None:
+    """PyTorch's attention works on (tokens, batch, features): frames must not be mixed."""
+
+    class Turned(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.transpose(0, 1)).transpose(0, 1)
+
+    torch.manual_seed(0)
+    net = Turned(FloatToIntImplType.ROUND)
+    net(torch.rand(50, 3, 8))
+    x = np.random.default_rng(0).normal(size=(5, 3, 8)).astype(np.float32)
+    model = export.export_module(net.eval(), x[:1])
+    recorded = golden.record_golden(net, model, x, random_frames=100)
+    ours = reference(model, x)
+    assert len(recorded.test) == 3
+    for name, array in recorded.test.items():
+        assert np.array_equal(ours[name].reshape(array.shape), array)
 
 
 @pytest.mark.slow

@@ -107,7 +107,13 @@ def transpose(ctx: Context, node: NodeProto) -> None:
             node, f"perm {perm} is no permutation of {x.rank + 1} axes", "export the model again"
         )
     if perm[0] != 0:
-        raise ctx.error(node, f"it moves the batch axis (perm {perm})", "keep the batch axis first")
+        hint = (
+            "export with a batch of one, which may be moved"
+            if ctx.batch > 1
+            else "keep the batch axis first: something behind it has no rule for another place "
+            "(codesign/frontend/stack_frames.py has those there are)"
+        )
+        raise ctx.error(node, f"it moves the batch axis (perm {perm})", hint)
     ctx.alias(node, x.value, tuple(x.axes[p - 1] for p in perm[1:]))
 
 
