@@ -258,10 +258,10 @@ def _resolve(
     checked_labels(labels, len(example_input))
     with evaluating(model):
         proto = export_module(model, example_input)
-        golden = record_golden(model, proto, example_input, labels=labels)
+        recorded = record_golden(model, proto, example_input, labels=labels)
     scratch = tempfile.TemporaryDirectory(prefix="codesign-")
     path = Path(scratch.name) / "golden.npz"
-    save_golden(golden, path)
+    save_golden(recorded, path)
     return proto, path, scratch
 
 

@@ -50,7 +50,13 @@ def with_unsigned_weights(model: ModelProto) -> ModelProto:
             continue
         _move(node, places[1], weights, constants, taken)
         zero = constants.get(node.input[places[2]]) if len(node.input) > places[2] else None
-        _move(node, places[2], zero or numpy_helper.from_array(np.int8(0), ""), constants, taken)
+        _move(
+            node,
+            places[2],
+            zero or numpy_helper.from_array(np.zeros((), np.int8)),
+            constants,
+            taken,
+        )
     del graph.initializer[:]
     graph.initializer.extend(constants.values())
     return out

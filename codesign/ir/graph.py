@@ -93,6 +93,17 @@ class Graph:
         kept = {name: value for name, value in merged.items() if name in used}
         return replace(self, nodes=nodes, values=kept)
 
+    def inferred(self) -> Graph:
+        """Infer the shape and format of every value again, in graph order: a change of one value
+        changes those that are made of it."""
+        values = dict(self.values)
+        for node in self.nodes:
+            shape, format = node.op.infer(*(values[name] for name in node.inputs))
+            old = values[node.output]
+            if (shape, format) != (old.shape, old.format):
+                values[node.output] = replace(old, shape=shape, format=format)
+        return replace(self, values=values)
+
 
 def verify(graph: Graph) -> None:
     """Raise ``ValueError`` unless names resolve, order is topological (but for delays, which close

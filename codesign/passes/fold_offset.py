@@ -25,7 +25,7 @@ class FoldOffset(Pass):
             merged = self._merge(graph, node)
             if merged is not None:
                 return self.call(merged)
-        return graph
+        return graph.inferred()  # what moves the sums on their way has their range, too
 
     def _merge(self, graph: Graph, node: Node) -> Graph | None:
         add = graph.producer(node.inputs[0]) if isinstance(node.op, OnGrid) else None

@@ -8,8 +8,6 @@ Where that is impossible the functions above the move sink below it.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from codesign.errors import UnsupportedModel
@@ -312,20 +310,7 @@ class _Edit:
         nodes: list[Node] = []
         for node in self._graph.nodes:
             nodes += self._nodes if node.name == place else [node]
-        graph = drop_dead(self._graph.with_nodes(nodes, self._values.values()))
-        return _inferred(graph, set(self._values))
-
-
-def _inferred(graph: Graph, changed: set[str]) -> Graph:
-    """Shapes and formats of everything that depends on ``changed``, again."""
-    values = dict(graph.values)
-    for node in graph.nodes:
-        if changed & set(node.inputs) and node.output not in changed:
-            shape, format = node.op.infer(*(values[n] for n in node.inputs))
-            if (shape, format) != (values[node.output].shape, values[node.output].format):
-                values[node.output] = Value(node.output, shape, format)
-                changed.add(node.output)
-    return replace(graph, values=values)
+        return drop_dead(self._graph.with_nodes(nodes, self._values.values())).inferred()
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codesign.ir import Graph, Node, Value
+from codesign.ir import Graph, Node
 from codesign.ops.conv import Conv
 from codesign.ops.dense import Dense
 from codesign.passes.base import Pass
@@ -16,14 +16,10 @@ class MakeLoadable(Pass):
     name = "make-loadable"
 
     def call(self, graph: Graph) -> Graph:
-        nodes: list[Node] = []
-        values: dict[str, Value] = dict(graph.values)
-        for node in graph.nodes:
-            if isinstance(node.op, Dense | Conv):
-                op = replace(node.op, loadable=True)
-                node = Node(node.name, op, node.inputs, node.outputs)
-            nodes.append(node)
-            if len(node.outputs) == 1:
-                shape, format = node.op.infer(*(values[name] for name in node.inputs))
-                values[node.output] = Value(node.output, shape, format)
-        return graph.with_nodes(nodes, values.values())
+        nodes = [
+            Node(n.name, replace(n.op, loadable=True), n.inputs, n.outputs)
+            if isinstance(n.op, Dense | Conv)
+            else n
+            for n in graph.nodes
+        ]
+        return graph.with_nodes(nodes).inferred()

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
 
 import numpy as np
 
 from codesign.formats import Real, ScaledInt
-from codesign.ir import Elementwise, Graph, Node, Value
+from codesign.ir import Elementwise, Graph, Node, Op, Value
 from codesign.ops.add import Add
 from codesign.ops.batchnorm import BatchNorm
 from codesign.ops.combine import Combine
@@ -40,6 +41,7 @@ from codesign.ops.sum_pool import SumPool
 from codesign.ops.unary import ULPS
 from codesign.reference.boundaries import values_of
 from codesign.reference.explain_attention import (
+    magnitude,
     normalize_interval,
     product_interval,
     softmax_interval,
@@ -48,7 +50,6 @@ from codesign.reference.explain_attention import (
 UNIT = 2.0**-24  # unit roundoff of float32
 Interval = list[np.ndarray]  # low, exact, high: float32 [n, *shape] each
 FRAMES_AT_ONCE = 256
-_MOVES = (Rearrange, Reshape, Concat, MaxPool)
 
 
 class Explainer:
@@ -86,9 +87,7 @@ class Explainer:
         if given or (node is not None and (node.op.delays or isinstance(node.op, fixed))):
             found.add(name)
             return True
-        vectors = (DynamicMatMul, Softmax, Normalize)
-        bounded = (Elementwise, Combine, Dense, Conv, SumPool, *vectors, *_MOVES)
-        if node is None or not isinstance(node.op, bounded):
+        if node is None or step.dispatch(type(node.op)) is step.dispatch(object):
             return False
         bounds = [self._collect(i, found) for i in node.inputs]
         return all(bounds)
@@ -113,82 +112,145 @@ class Explainer:
 
     def _results(self, codes: Mapping[str, np.ndarray]) -> Interval:
         """What the tensor may hold: codes, or float32 values without a quantizer."""
-        exact: dict[str, np.ndarray] = {}
-        for name in self.sources:
-            exact[name] = codes[name].reshape(-1, *self._graph.values[name].shape)
-        done: dict[str, Interval] = {}
+        given = {s: codes[s].reshape(-1, *self._graph.values[s].shape) for s in self.sources}
+        work = Work(self._graph, given)
         for node in self._graph.nodes:
-            ready = all(i in exact or i in done for i in node.inputs)
-            if ready and node.output in self._needed and node.output not in exact:
-                self._step(node, exact, done)
-        found = done.get(self._start) or self._decoded(self._start, exact)
+            if node.output in self._needed and not work.has(node.output):
+                step(node.op, work, node)
+        found = work.interval(self._start)
         if self._quant is None:
             return found
         return [self._quant.evaluate(array) for array in found]
 
-    def _step(self, node: Node, exact: dict[str, np.ndarray], done: dict[str, Interval]) -> None:
-        """Codes that are exact in every execution stay codes, everything else is an interval."""
-        ins, op = self._graph.ins(node), node.op
-        integers = all(i in exact for i in node.inputs)
-        if isinstance(op, _MOVES) and integers:
-            exact[node.output] = op.execute(ins, *(exact[i] for i in node.inputs))
-        elif isinstance(op, Dense | Conv | SumPool) and integers:
-            done[node.output] = self._sum(node, exact[node.inputs[0]])
-        elif isinstance(op, DynamicMatMul) and integers:
-            codes = [exact[i] for i in node.inputs]
-            done[node.output] = product_interval(op, ins, self._graph.out(node), codes[0], codes[1])
-        elif isinstance(op, Softmax | Normalize):
-            (name,) = node.inputs
-            x = done.get(name) or self._decoded(name, exact)
-            if isinstance(op, Softmax):
-                done[node.output] = softmax_interval(op, x)
-            else:
-                done[node.output] = normalize_interval(op, x)
-        elif isinstance(op, Elementwise | Combine | Rearrange | Reshape | Concat | MaxPool):
-            given = [done.get(i) or self._decoded(i, exact) for i in node.inputs]
-            done[node.output] = _float_step(node, ins, given)
 
-    def _decoded(self, name: str, exact: Mapping[str, np.ndarray]) -> Interval:
-        return [self._graph.values[name].format.decode(exact[name])] * 3
+@dataclass
+class Work:
+    """What is known of the values so far.
 
-    def _sum(self, node: Node, x: np.ndarray) -> Interval:
-        """An exact sum and how far float32 additions in any order may lead from it."""
-        op, source, out = node.op, self._graph.ins(node)[0], self._graph.out(node)
-        assert isinstance(source.format, ScaledInt) and isinstance(out.format, ScaledInt)
-        value = op.execute([source], x)
-        reach = max(source.format.hi, 0) - min(source.format.lo, 0) + abs(source.format.zero_point)
-        plain = replace(source.format, low=-reach, high=reach, zero_point=0)
-        size = np.abs(x - source.format.zero_point)
-        if isinstance(op, SumPool):
-            count = op.geometry(source).taps
-            absolute: SumPool | Dense | Conv = op
-        else:
-            assert isinstance(op, Dense | Conv)
-            count = int(np.prod(op.weights.shape[1:]))
-            absolute = replace(op, weights=np.abs(op.weights))
-        scale = np.asarray(out.format.scale)
-        most = absolute.execute([Value("", source.shape, plain)], size) * scale
-        exact = value * scale
-        error = (count + 8) * UNIT * (most + np.abs(exact) + self._bias(node))
-        return [(exact + d).astype(np.float32) for d in (-error, 0.0, error)]
+    ``exact``: codes that every execution has; ``sums``: codes of exact sums, from which another
+    execution's floats may differ; ``intervals``: within which these lie.
+    """
 
-    def _bias(self, node: Node) -> np.ndarray | float:
-        """The bias of the layer, which another execution may add first."""
-        readers = self._graph.consumers(node.output)
-        adds = [np.abs(n.op.value) for n in readers if isinstance(n.op, Add)]
-        return adds[0].astype(np.float64) if adds else 0.0
+    graph: Graph
+    exact: dict[str, np.ndarray]
+    sums: dict[str, np.ndarray] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+
+    def has(self, name: str) -> bool:
+        """Whether ``name`` is known already."""
+        return name in self.exact or name in self.intervals
+
+    def interval(self, name: str) -> Interval:
+        """Within which the value ``name`` lies."""
+        found = self.intervals.get(name)
+        return found or [self.graph.values[name].format.decode(self.exact[name])] * 3
+
+    def codes(self, name: str) -> np.ndarray | None:
+        """The codes of ``name`` where its value is an exact sum."""
+        found = self.exact.get(name)
+        return self.sums.get(name) if found is None else found
+
+    def deviation(self, name: str) -> np.ndarray | float:
+        """How far another execution's value of ``name`` may lie from the exact one, float64."""
+        if name in self.exact:
+            return 0.0
+        low, exact, high = (end.astype(np.float64) for end in self.intervals[name])
+        return np.maximum(high - exact, exact - low)
 
 
-def _float_step(node: Node, ins: list[Value], given: list[Interval]) -> Interval:
-    op = node.op
-    if isinstance(op, Combine):
-        corners = [op.evaluate(*corner) for corner in itertools.product(*given)]
-        exact = op.evaluate(*(ends[1] for ends in given))
-        return [np.minimum.reduce(corners), exact, np.maximum.reduce(corners)]
-    if not isinstance(op, Elementwise):
-        floats = [Value(v.name, v.shape, Real()) for v in ins]
-        return [op.execute(floats, *(g[k] for g in given)) for k in range(3)]
-    low, exact, high = given[0]
+@singledispatch
+def step(op: Op, work: Work, node: Node) -> None:
+    """Add what ``node`` makes to ``work``. The operations registered here are those whose float32
+    results can be bounded: there is no other list of them."""
+    raise TypeError(f"no bounds are known for {op.kind}")
+
+
+@step.register(Rearrange | Reshape | Concat | MaxPool)
+def _move(op: Op, work: Work, node: Node) -> None:
+    ins, codes = work.graph.ins(node), [work.codes(i) for i in node.inputs]
+    if all(i in work.exact for i in node.inputs):
+        work.exact[node.output] = op.execute(ins, *(work.exact[i] for i in node.inputs))
+        return
+    given = [work.interval(i) for i in node.inputs]
+    floats = [Value(v.name, v.shape, Real()) for v in ins]
+    work.intervals[node.output] = [op.execute(floats, *(g[k] for g in given)) for k in range(3)]
+    known = [c for c in codes if c is not None]
+    if len(known) == len(codes):
+        work.sums[node.output] = op.execute(ins, *known)
+
+
+@step.register(Dense | Conv | SumPool)
+def _sum(op: Dense | Conv | SumPool, work: Work, node: Node) -> None:
+    """An exact sum, and how far float32 additions in any order may lead from it: by their own
+    rounding, and by what the summands deviate already."""
+    (name,), (source,), out = node.inputs, work.graph.ins(node), work.graph.out(node)
+    assert isinstance(source.format, ScaledInt) and isinstance(out.format, ScaledInt)
+    x = work.codes(name)
+    assert x is not None  # infer takes codes only
+    code = op.execute([source], x)
+    scale = np.asarray(out.format.scale)
+    exact, far = code * scale, work.deviation(name) / np.asarray(source.format.scale)
+    sizes = np.abs(x - source.format.zero_point) + far
+    most = _absolute(op, source, sizes) * scale
+    count = op.geometry(source).taps if isinstance(op, SumPool) else op.weights[0].size
+    error = (count + 8) * UNIT * (most + np.abs(exact) + _bias(work.graph, node))
+    if name not in work.exact:
+        error = error + _absolute(op, source, np.broadcast_to(far, x.shape)) * scale
+    work.sums[node.output] = code
+    work.intervals[node.output] = [(exact + d).astype(np.float32) for d in (-error, 0.0, error)]
+
+
+def _absolute(op: Dense | Conv | SumPool, source: Value, sizes: np.ndarray) -> np.ndarray:
+    """``op`` with the magnitudes of its weights on ``sizes`` >= 0, in codes; float64."""
+    positive = op if isinstance(op, SumPool) else replace(op, weights=np.abs(op.weights))
+    assert isinstance(source.format, ScaledInt)
+    reach = int(np.ceil(sizes.max(initial=0))) + 1
+    plain = replace(source.format, low=-reach, high=reach, zero_point=0)
+    return magnitude(lambda x: positive.execute([Value("", source.shape, plain)], x), sizes)
+
+
+def _bias(graph: Graph, node: Node) -> np.ndarray | float:
+    """The bias of the layer, which another execution may add first."""
+    adds = [np.abs(n.op.value) for n in graph.consumers(node.output) if isinstance(n.op, Add)]
+    return adds[0].astype(np.float64) if adds else 0.0
+
+
+@step.register
+def _product(op: DynamicMatMul, work: Work, node: Node) -> None:
+    ins, out = work.graph.ins(node), work.graph.out(node)
+    codes = [work.codes(i) for i in node.inputs]
+    known = [c for c in codes if c is not None]  # all: infer takes codes only
+    far = [work.deviation(i) for i in node.inputs]
+    work.intervals[node.output] = product_interval(op, ins, out, known, far)
+    work.sums[node.output] = op.execute(ins, *known)
+
+
+@step.register
+def _softmax(op: Softmax, work: Work, node: Node) -> None:
+    work.intervals[node.output] = softmax_interval(op, work.interval(node.inputs[0]))
+
+
+@step.register
+def _normalize(op: Normalize, work: Work, node: Node) -> None:
+    work.intervals[node.output] = normalize_interval(op, work.interval(node.inputs[0]))
+
+
+@step.register
+def _combine(op: Combine, work: Work, node: Node) -> None:
+    given = [work.interval(i) for i in node.inputs]
+    corners = [op.evaluate(*corner) for corner in itertools.product(*given)]
+    exact = op.evaluate(*(ends[1] for ends in given))
+    ends = np.minimum.reduce(corners), exact, np.maximum.reduce(corners)
+    work.intervals[node.output] = list(ends)
+
+
+@step.register
+def _elementwise(op: Elementwise, work: Work, node: Node) -> None:
+    work.intervals[node.output] = _float_step(op, work.interval(node.inputs[0]))
+
+
+def _float_step(op: Elementwise, given: Interval) -> Interval:
+    low, exact, high = given
     points = [op.evaluate(x) for x in (low, exact, high)]
     # A function that turns does so at zero, if at all, in an interval this narrow.
     crosses = (low < 0) & (high > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,18 +20,42 @@ UNIT = 2.0**-24  # unit roundoff of float32
 
 
 def product_interval(
-    op: DynamicMatMul, ins: list[Value], out: Value, a: np.ndarray, b: np.ndarray
+    op: DynamicMatMul,
+    ins: list[Value],
+    out: Value,
+    codes: list[np.ndarray],
+    deviations: list[np.ndarray | float],
 ) -> list[np.ndarray]:
-    """Low, exact and high float32 of the product of codes ``a`` and ``b`` (Higham, section 3.5:
-    the terms' magnitudes times their number and the unit roundoff)."""
+    """Low, exact and high float32 of the product of two values, of ``codes`` if they were exact,
+    that lie up to ``deviations`` from them (Higham, section 3.5: the terms' magnitudes times their
+    number and the unit roundoff)."""
     assert isinstance(out.format, ScaledInt)
     scale = np.asarray(out.format.scale)
-    exact = op.execute(ins, a, b) * scale
-    plain = [_plain(v) for v in ins]
-    sizes = [np.abs(x - v.format.zero_point) for v, x in zip(ins, (a, b), strict=True)]  # type: ignore[attr-defined]
-    most = op.execute(plain, *sizes) * scale
-    error = (op.sizes.k + 8) * UNIT * (most + np.abs(exact))
+    exact = op.execute(ins, *codes) * scale
+    plain, sizes, far = [_plain(v) for v in ins], [], []
+    for value, code, deviation in zip(ins, codes, deviations, strict=True):
+        assert isinstance(value.format, ScaledInt)
+        sizes.append(np.abs(code - value.format.zero_point))
+        far.append(np.broadcast_to(deviation / np.asarray(value.format.scale), code.shape))
+
+    def most(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return magnitude(lambda *wholes: op.execute(plain, *wholes), a, b) * scale
+
+    moved = most(sizes[0], far[1]) + most(far[0], sizes[1] + far[1])
+    error = (op.sizes.k + 8) * UNIT * (most(*sizes) + moved + np.abs(exact)) + moved
     return [(exact + d).astype(np.float32) for d in (-error, 0.0, error)]
+
+
+def magnitude(product: Callable[..., np.ndarray], *sizes: np.ndarray) -> np.ndarray:
+    """``product``, of integers and linear in each, of ``sizes`` >= 0 that need not be whole:
+    float64, too large by 2^-20 of each factor's greatest element at most."""
+    units, wholes = 1.0, []
+    for size in sizes:
+        whole = bool((size == np.rint(size)).all())
+        unit = 1.0 if whole else float(size.max(initial=0)) * 2.0**-20
+        units *= unit
+        wholes.append(np.ceil(size / unit).astype(np.int64))
+    return product(*wholes) * units
 
 
 def softmax_interval(op: Softmax, given: list[np.ndarray]) -> list[np.ndarray]:

@@ -238,7 +238,9 @@ def match(imported: Imported, x: np.ndarray, found: list[np.ndarray]) -> dict[st
     given = {graph.inputs[0]: x.reshape(-1, *graph.values[graph.inputs[0]].shape)}
     matched: dict[str, int] = {}
     start = 0
-    for name in [n.output for n in graph.nodes if isinstance(n.op, Quantizer)]:
+    # Those without a name stand in for exact steps (frontend/coded.py): PyTorch has none.
+    quantizers = [n.output for n in graph.nodes if isinstance(n.op, Quantizer)]
+    for name in [q for q in quantizers if q in points]:
         point = points[name]
         wanted = point.of_value(run(graph, given, keep=[name])[name])
         theirs = [_codes(point, array) for array in found[start:]]
