@@ -24,8 +24,10 @@ from codesign.passes.tabulate import drop_dead
 MARGIN = 27
 #: The least value a quantizer may tell from zero is 2^-LEAST.
 LEAST = 16
-#: Words of the table of exponentials.
-WORDS = 1 << 14
+#: Words of one table of exponentials, and of the two that are multiplied where it has more.
+WORDS, PRODUCTS = 1 << 14, 1 << 20
+#: A product of two tables is cut, where one table is rounded: a bit more.
+CUT = 1
 
 
 class LowerSoftmax(Pass):
@@ -49,12 +51,10 @@ def _lower(graph: Graph, node: Node, quantizers: list[Node]) -> Graph:
         raise refused(node, "inside a network it works on the last axis, without logarithm",
                        "use Softmax, not LogSoftmax")  # fmt: skip
     origin, scale = scaled_codes(graph, node)
-    bits = MARGIN + _least(graph, node, quantizers)
-    table = exponentials(scale, origin.format.hi - origin.format.lo, bits)
-    if len(table) > WORDS:
-        raise refused(node, f"its scores take {len(table)} values that matter",
+    op = softmax_of(scale, origin.format.hi - origin.format.lo, _least(graph, node, quantizers))
+    if op is None:
+        raise refused(node, f"its scores take more than {PRODUCTS} values that matter",
                        "quantize the scores (Brevitas QuantIdentity) before it")  # fmt: skip
-    op = SoftmaxCodes(table, bits)
     shape, format = op.infer(origin)
     made = Node(node.name, op, (origin.name,), node.outputs)
     return replaced(graph, node, made, Value(node.output, shape, format))
@@ -85,6 +85,23 @@ def _from(graph: Graph, node: Node, reader: Node) -> Chain | None:
     codes = Value(value.name, value.shape, ScaledInt(0, 1, (1.0,)))
     assert isinstance(reader.op, Quantizer)
     return chain_to(graph.with_nodes(graph.nodes, [codes]), reader.inputs[0], reader.op)
+
+
+def softmax_of(scale: float, span: int, least: int) -> SoftmaxCodes | None:
+    """The softmax of codes of this ``scale`` that lie up to ``span`` apart, where the least value
+    told from zero is ``2^-least``; None where too many distances matter."""
+    bits = MARGIN + least
+    table = exponentials(scale, span, bits)
+    if len(table) <= WORDS:
+        return SoftmaxCodes(table, bits)
+    bits += CUT
+    count = len(exponentials(scale, span, bits))
+    if count > PRODUCTS:
+        return None
+    below = round(math.log2(count) / 2)
+    coarse = exponentials(scale * 2.0**below, count >> below, bits + 2)
+    fine = exponentials(scale, (1 << below) - 1, bits + 2)
+    return SoftmaxCodes(coarse, bits, fine, bits + 4)
 
 
 def exponentials(scale: float, span: int, bits: int) -> np.ndarray:

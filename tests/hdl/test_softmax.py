@@ -13,9 +13,9 @@ CASES = settings(max_examples=30, derandomize=True, deadline=None, database=None
 STALLS = st.sampled_from([(0.0, 0.0), (0.0, 0.0), (0.4, 0.0), (0.2, 0.5), (0.0, 0.6)])
 
 
-def reference(x, table, bits):
+def reference(x, table, bits, fine=(1,), shift=0):
     """Python integers of any size."""
-    table = [int(word) for word in table]
+    table = [int(word) * int(part) >> shift for word in table for part in fine]
     found = []
     for vector in x.reshape(-1, x.shape[-1]):
         words = [table[min(int(vector.max() - c), len(table) - 1)] for c in vector]
@@ -50,6 +50,29 @@ def test_softmax(data):
     assert np.array_equal(trace.frames, reference(x, table, bits).reshape(5, -1))
     if stalls == (0.0, 0.0):
         assert modelled(component.timing(), 5 * vectors * beats) == (trace.taken, trace.given)
+
+
+@pytest.mark.parametrize("width", [6, 17, 18, 35, 45])
+def test_two_tables_are_multiplied(width):
+    """Words of one to three limbs; distances at both sides of each step of the coarse table."""
+    rng, shift = np.random.default_rng(width), width + 1
+    most = (1 << width) - 1
+    table = [most, *sorted(rng.integers(0, most, 6).tolist(), reverse=True)]
+    fine = [most, *rng.integers(0, most, 7).tolist()]
+    component = Softmax(-20, 43, table, elements=4, vectors=2, lanes=2, bits=12, fine=fine,
+                        shift=shift)  # fmt: skip
+    x = rng.integers(-20, 44, (60, 2, 4))
+    x[:20, :, 0] = 43  # so that the others are every distance, also beyond the table's
+    x[:8, 0, 1:] = np.arange(43, 19, -1).reshape(8, 3)
+    trace = run(component, x.reshape(60, -1), 8)
+    wanted = reference(x, table, 12, fine, shift)
+    assert np.array_equal(trace.frames, wanted.reshape(60, -1))
+    assert modelled(component.timing(), 60 * 4) == (trace.taken, trace.given)
+
+
+def test_fine_words_that_are_no_power_of_two():
+    with pytest.raises(ValueError, match="power of two, got 3"):
+        Softmax(0, 7, [4, 2], elements=8, vectors=1, lanes=2, bits=8, fine=[4, 3, 2], shift=2)
 
 
 @pytest.mark.parametrize(("elements", "lanes"), [(8, 1), (8, 2), (8, 8), (1, 1)])

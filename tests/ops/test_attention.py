@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from math import factorial, isqrt
 from pathlib import Path
@@ -16,10 +17,10 @@ from codesign.frontend import import_qonnx
 from codesign.frontend.execute import execute_batch
 from codesign.ir import Value
 from codesign.ops.dynamic_matmul import DynamicMatMul
-from codesign.passes import lower
+from codesign.passes import lower, lower_softmax
 from codesign.reference import run
 from tests import attention_models
-from tests.attention_models import model
+from tests.attention_models import UNSIGNED, model
 from tests.branch_models import Branches
 from tests.ops.test_every_op import softmaxed
 
@@ -84,6 +85,37 @@ def test_codes_are_those_of_the_real_softmax(scale: float, bits: int) -> None:
             nearest = round(place)
             distance = abs(abs(place - nearest) - Fraction(1, 2))
             assert int(code) == nearest or distance < place * Fraction(4, 1 << 24)
+
+
+@pytest.mark.parametrize(
+    ("scale", "span", "least"), [(0.000287, 131_000, 8), (0.0004, 120_000, 16), (1e-4, 600_000, 1)]
+)
+def test_exponentials_of_two_tables_are_as_precise_as_one_needs(scale, span, least) -> None:
+    """A quarter of float32's rounding at the least value that matters is four of the last place."""
+    op = lower_softmax.softmax_of(scale, span, least)
+    assert op is not None and op.fine.size and op.exponentials[0] == 1 << op.bits
+    assert len(op.table) + op.fine.size < 4096
+    distance = np.linspace(0, len(op.exponentials) - 1, 400).astype(int)
+    for d in (*distance, *range(300)):
+        exact = (Decimal(-scale) * int(d)).exp() * (1 << op.bits)
+        assert abs(int(op.exponentials[d]) - exact) < 1.5  # with the division's 1: below 4
+    assert op.exponentials[-1] <= 1 or len(op.exponentials) > span
+
+
+def test_too_many_distances() -> None:
+    assert lower_softmax.softmax_of(1e-6, 10_000_000, 8) is None
+
+
+def test_scores_of_eight_bits_without_a_quantizer(tmp_path: Path) -> None:
+    """Brevitas' attention by default: a product of 8-bit codes goes into the softmax."""
+    b = Branches(15)
+    x = b.act("x", "a", 0.05, 8)
+    q, k = (b.act(b.dense(x, n, 4, 6), n[0], 0.023, 8) for n in ("query", "key"))
+    s = b.node("MatMul", [q, b.node("Transpose", [k], "k_t", perm=[0, 2, 1])], "qk")
+    y = b.quant(b.node("Softmax", [s], "p", axis=-1), "y", 1 / 255, 0, 8, **UNSIGNED)
+    design = generate(model(b, [3, 6], y, [3, 3]), tmp_path / "build", target_ii=40)
+    assert "195 x 256 exponentials" in design.manifest.layers[-1].realisation
+    assert design.verify(random_frames=200, cocotb=False).ok
 
 
 def test_differences_from_onnxruntime_are_few() -> None:
