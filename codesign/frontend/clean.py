@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto, helper
 from codesign import exchange
 from codesign.exchange.domain import is_ours
 from codesign.frontend.batch_first import batch_first
+from codesign.frontend.channels_last import channels_first
 from codesign.frontend.check import (
     MICROSOFT,
     QUANT_DOMAINS,
@@ -34,6 +35,7 @@ def clean(model: ModelProto) -> ModelProto:
     for graph in (out.graph, *bodies(out.graph.node)):
         for node in graph.node:
             _one_spelling(node)
+    channels_first(out)
     _order_and_prune(out)
     _ports(out)
     _opsets(out)
