@@ -1,4 +1,4 @@
-"""QONNX's channels-last dialect: ``Conv``, ``MaxPool`` and ``BatchNormalization`` of its own domain.
+"""QONNX's channels-last dialect: ``Conv``, ``MaxPool``, ``BatchNormalization`` of its own domain.
 
 ``ConvertToChannelsLast`` of qonnx writes them: the operators of ONNX on (batch, spatial..., C),
 weights as (N, spatial..., C / group). qonnx executes them by turning their tensors around the

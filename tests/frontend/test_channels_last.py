@@ -67,7 +67,9 @@ def explicit(proto: ModelProto) -> ModelProto:
             wanted["momentum"] = 0.9
         given = {a.name for a in node.attribute}
         node.attribute.extend(
-            helper.make_attribute(name, value) for name, value in wanted.items() if name not in given
+            helper.make_attribute(name, value)
+            for name, value in wanted.items()
+            if name not in given
         )
     return proto
 
