@@ -44,17 +44,16 @@ from codesign.plan.dataflow import (
     Dataflow,
     FifoBlock,
     data_bits,
-    dataflow,
     fifo_name,
     form_out,
     node_plans,
     value_forms,
 )
-from codesign.plan.fifos import fifo_depths
+from codesign.plan.fifos import plan_fifos
 from codesign.plan.folding import layer_cost, missed_target, unrolled_layers
 from codesign.plan.loops import frames_ahead
 from codesign.plan.planfile import PlanFile
-from codesign.plan.schedule import layer_cycles, measure
+from codesign.plan.schedule import Cycles, layer_cycles
 from codesign.plan.stored import save_plans
 from codesign.reference.states import state_values
 from codesign.train.golden import load_golden
@@ -73,6 +72,7 @@ class Planned:
     circuit: Circuit
     plans: dict[str, Plan]
     flow: Dataflow
+    cycles: Cycles
     board: BoardInfo
     goal: Goal
 
@@ -87,8 +87,8 @@ class Planned:
         """Plan every layer, then the FIFOs between them. ``events``: the input comes as such."""
         choices = choices or PlanFile()
         plans = plan_design(circuit, goal, board, choices, events)
-        depths = fifo_depths(circuit, plans, choices.fifos)
-        return Planned(circuit, plans, dataflow(circuit, plans, depths), board, goal)
+        flow, cycles = plan_fifos(circuit, plans, choices.fifos)
+        return Planned(circuit, plans, flow, cycles, board, goal)
 
 
 def generate_into(
@@ -181,7 +181,7 @@ def describe(
     """The manifest: ports, taps, layers and exact cycle counts."""
     circuit, plans = planned.circuit, planned.plans
     forms = value_forms(circuit, plans)
-    cycles = measure(circuit, plans, planned.flow)
+    cycles = planned.cycles
     rows = _rows(planned)
     return Manifest(
         name=circuit.graph.name,

@@ -12,25 +12,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 from codesign.errors import UsageError
 from codesign.ir.plan import Plan
-from codesign.plan.dataflow import dataflow, fifo_names
+from codesign.plan.dataflow import Dataflow, dataflow, fifo_names
 from codesign.plan.loops import loop_values
 from codesign.plan.partition import Circuit
 from codesign.plan.schedule import (
+    FRAMES,
     LONG_FRAME,
+    Cycles,
     beat_by_beat,
     deadlock,
     exit_lanes,
     frames_to_time,
     interval,
+    measure,
     simulate_flow,
 )
 
 UNBOUNDED = -1
 #: Cycles all trials together may simulate; then depths stay at what was seen to suffice.
 EFFORT = 6_000_000
+#: Frames of a trial, where the depths found are tried over many afterwards.
+TRIAL_FRAMES = 8
 
 
 @dataclass
@@ -67,19 +73,46 @@ class Sizer:
     def suffices(self, depths: Mapping[str, int]) -> bool:
         """Whether nothing is lost with ``depths``; said without proof of none once the effort is
         spent, so that depths stay at what is known to suffice."""
-        if self.effort > EFFORT:
-            return False
+        return self.effort <= EFFORT and self.reaches(depths)
+
+    def reaches(self, depths: Mapping[str, int]) -> bool:
+        """Whether nothing is lost with ``depths``, whatever it takes to find out."""
         if self.slow and self.trial(depths, self.slow)[0] is None:
             return False
         reached, _ = self.trial(depths)
         return reached is not None and reached <= self.goal
 
 
-def fifo_depths(
+def plan_fifos(
     circuit: Circuit, plans: Mapping[str, Plan], given: Mapping[str, int] | None = None
-) -> dict[str, int]:
-    """Places of every FIFO that needs any, by name; ``given`` ones are kept as they are.
+) -> tuple[Dataflow, Cycles]:
+    """The circuit with its FIFOs, and the cycles it takes.
 
+    Depths are found over few frames. Should many frames in a row be slower with them than the few
+    were without bounds, they are found anew over as many.
+    """
+    short, goal = fifo_depths(circuit, plans, given, TRIAL_FRAMES)
+    flow = dataflow(circuit, plans, short)
+    cycles = measure(circuit, plans, flow)
+    if goal is None or cycles.ii <= ceil(goal):
+        return flow, cycles
+    depths, _ = fifo_depths(circuit, plans, given)
+    if depths != short:
+        flow = dataflow(circuit, plans, depths)
+        cycles = measure(circuit, plans, flow)
+    return flow, cycles
+
+
+def fifo_depths(
+    circuit: Circuit,
+    plans: Mapping[str, Plan],
+    given: Mapping[str, int] | None = None,
+    frames: int = FRAMES,
+) -> tuple[dict[str, int], Fraction | None]:
+    """Places of every FIFO that needs any, by name, and the cycles between frames that they
+    allow (None where there is no FIFO to plan).
+
+    ``given`` places are kept as they are. ``frames``: at most so many are simulated in a trial.
     ``UsageError`` for a name the design does not have.
     """
     given = dict(given or {})
@@ -90,7 +123,7 @@ def fifo_depths(
             raise UsageError(f"no FIFO '{name}' in this design; FIFOs: {known}")
     free = [name for name in names if name not in given]
     if not free:
-        return given
+        return given, None
     unbounded = dict.fromkeys(names, UNBOUNDED)
     sizer, slowest = Sizer(circuit, plans), _slowest(circuit, plans)
     sizer.slow = beat_by_beat(circuit, dataflow(circuit, plans, unbounded))
@@ -98,22 +131,17 @@ def fifo_depths(
         # No time to find out what is known; and often no FIFO is needed at all.
         sizer.frames, sizer.goal = 3, Fraction(slowest)
         if sizer.suffices({**unbounded, **dict.fromkeys(free, 0)}):
-            return given
-        reached = sizer.goal
+            return given, sizer.goal
     else:
         run = simulate_flow(circuit, plans, dataflow(circuit, plans, unbounded), 1)
         if len(run.left) < sizer.beats:
             # Only a loop can wait for itself: a given folding puts two steps into a beat.
             raise deadlock(dataflow(circuit, plans, unbounded), run)
-        sizer.frames = frames_to_time(run)
+        sizer.frames = min(frames, frames_to_time(run))
         found, _ = sizer.trial(unbounded)
         assert found is not None
-        reached = found
-    sizer.goal = reached
-    _, used = sizer.trial(unbounded, pace=reached)
-    if sizer.slow:
-        _, alone = sizer.trial(unbounded, pace=sizer.slow)
-        used = {name: max(used[name], alone[name]) for name in names}
+        sizer.goal = found
+    used = _sufficient(sizer, names)
     depths = {name: used[name] if name in free else UNBOUNDED for name in names}
     idle = {name: 0 for name in free if used[name] <= 2}
     if sizer.suffices({**depths, **idle}):  # most branches and windows need none
@@ -124,7 +152,28 @@ def fifo_depths(
     for name in free:
         if depths[name]:
             depths[name] = _least(sizer, depths, name)
-    return {name: given.get(name, depths[name]) for name in names if given.get(name, depths[name])}
+    kept = {name: given.get(name, depths[name]) for name in names if given.get(name, depths[name])}
+    return kept, sizer.goal
+
+
+def _sufficient(sizer: Sizer, names: list[str]) -> dict[str, int]:
+    """Places of every FIFO with which nothing is lost, seen to be so.
+
+    At the pace that the design reaches few beats wait. That is no proof for input that comes as
+    fast as it is taken, when a branch may run ahead; the places used at that speed are one, for a
+    FIFO that never fills changes no cycle.
+    """
+    unbounded = dict.fromkeys(names, UNBOUNDED)
+    _, used = sizer.trial(unbounded, pace=sizer.goal)
+    if sizer.slow:
+        _, alone = sizer.trial(unbounded, pace=sizer.slow)
+        used = {name: max(used[name], alone[name]) for name in names}
+    if not sizer.reaches(used):
+        reached, ahead = sizer.trial(unbounded)
+        assert reached is not None  # without bounds nothing waits for a place
+        sizer.goal = max(sizer.goal, reached)
+        used = {name: max(used[name], ahead[name]) for name in names}
+    return used
 
 
 def _slowest(circuit: Circuit, plans: Mapping[str, Plan]) -> int:

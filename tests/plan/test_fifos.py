@@ -30,7 +30,7 @@ def residual(blocks: int = 1, width: int = 8) -> Circuit:
 
 def planned(circuit: Circuit, target: int) -> tuple[dict, dict[str, int]]:
     plans = plan_design(circuit, Goal("ii", target), boards.get("ulx3s"))
-    return plans, fifo_depths(circuit, plans)
+    return plans, fifo_depths(circuit, plans)[0]
 
 
 def speed(circuit: Circuit, plans: dict, depths: dict[str, int]) -> int | None:
@@ -61,7 +61,7 @@ def test_a_deadlock_is_refused_naming_the_circle() -> None:
     circuit = residual()
     plans, depths = planned(circuit, 16)
     (name,) = depths
-    given = fifo_depths(circuit, plans, {name: 1})
+    given, _ = fifo_depths(circuit, plans, {name: 1})
     assert given == {name: 1}
     with pytest.raises(UsageError) as caught:
         measure(circuit, plans, dataflow(circuit, plans, given))
@@ -99,7 +99,7 @@ def test_no_input_however_slow_makes_a_deadlock() -> None:
         lines.name: replace(plans[lines.name], pe=2, simd=6, pixels=5),
         whole.name: replace(plans[whole.name], pe=3, simd=1, pixels=45),
     }
-    depths = fifo_depths(circuit, plans)
+    depths, _ = fifo_depths(circuit, plans)
     flow = dataflow(circuit, plans, depths)
     beats = -(-circuit.target.elements // exit_lanes(circuit, plans))
     for pace in (0, 1, 9, 18, 27, 45, 90, 180, 270, 400, 900, 9000):
