@@ -141,7 +141,8 @@ def generate(
     ``out``: the build folder; a temporary one when left out. At most one target: ``target_ii``
     (cycles a frame), ``fps`` (frames a second at ``clock_mhz``, by default the board's),
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
-    ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``.
+    ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``;
+        :func:`codesign.formats.parse_format` says what may be written.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
     ``activity``: layers between spikes become event-driven, planned for this share of spikes, or,
     ``"measured"``, each for those it gets in the recorded frames.

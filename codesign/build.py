@@ -23,7 +23,7 @@ from codesign.emit.registers import (
 from codesign.emit.rtl import build_network, instance_path, stretch_of
 from codesign.errors import UsageError
 from codesign.eventdriven import event_driven
-from codesign.formats import Format, ScaledInt
+from codesign.formats import Format, QuantFormat
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.class_only import class_only
 from codesign.host import host_steps, input_steps
@@ -99,7 +99,7 @@ def generate_into(
     board: str = "ulx3s",
     choices: PlanFile | None = None,
     golden: Path | None = None,
-    input_format: ScaledInt | None = None,
+    input_format: QuantFormat | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
     activity: Activity | None = None,

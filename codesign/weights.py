@@ -14,7 +14,7 @@ import onnx
 from codesign.builddir import BuildDir, while_reading, write_text_atomically
 from codesign.emit.registers import loadable_layers
 from codesign.errors import UnsupportedModel, UsageError
-from codesign.formats import ScaledInt
+from codesign.formats import QuantFormat
 from codesign.frontend import Imported, import_qonnx, load_model
 from codesign.hdl.loading.weight_image import image_of, values
 from codesign.ir import Graph, Node
@@ -51,7 +51,7 @@ def weights_for(
     build: BuildDir,
     model: Path | onnx.ModelProto,
     *,
-    input_format: ScaledInt | None = None,
+    input_format: QuantFormat | None = None,
 ) -> Weights:
     """The writes that put the weights of ``model`` into the design of ``build``.
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 Build = Annotated[Path, typer.Argument(help="A build folder made by 'codesign generate'.")]
 
 InputFormat = Annotated[
-    str | None, typer.Option(help="Codes of an input the file does not quantize: int16:2^-10.")
+    str | None,
+    typer.Option(
+        help="Codes of an input the file does not quantize: int16:2^-10, uint8:0.037:128 (zero "
+        "point), int8:2^-7:narrow, bipolar, ternary, bool, a scale per channel: uint8:0.1,0.2."
+    ),
 ]
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from codesign.formats.base import Format, bits_for
-from codesign.formats.parse import parse_format
+from codesign.formats.parse import (
+    FORMS,
+    MAX_ACTIVATION_BITS,
+    QuantFormat,
+    parse_format,
+)
 from codesign.formats.real import Real
 from codesign.formats.scaled_int import ScaledInt
 
@@ -23,4 +28,14 @@ def from_json(data: dict[str, object]) -> Format:
     return _KINDS[kind](data)
 
 
-__all__ = ["Format", "Real", "ScaledInt", "bits_for", "from_json", "parse_format"]
+__all__ = [
+    "FORMS",
+    "MAX_ACTIVATION_BITS",
+    "Format",
+    "QuantFormat",
+    "Real",
+    "ScaledInt",
+    "bits_for",
+    "from_json",
+    "parse_format",
+]

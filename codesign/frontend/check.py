@@ -57,7 +57,7 @@ PORTS: dict[int, str] = {
 def port_format(port: ValueInfoProto) -> Format:
     """What the network input holds: float32, or the codes of its integer type."""
     name = PORTS[port.type.tensor_type.elem_type]
-    return Real() if name == "float32" else parse_format(name)
+    return Real() if name == "float32" else parse_format(name).codes
 
 
 def where(node: NodeProto) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.errors import CodesignError
-from codesign.formats import Real, ScaledInt
+from codesign.formats import MAX_ACTIVATION_BITS, Real, ScaledInt
 from codesign.frontend.context import Context
 from codesign.frontend.layout import Tensor
 from codesign.frontend.weights import require_codes
@@ -21,7 +21,7 @@ from codesign.ops.batchnorm import BatchNorm
 from codesign.ops.chain import Chain, chain_to, over
 from codesign.ops.concat import Concat
 from codesign.ops.max_pool import MaxPool
-from codesign.ops.quant import MAX_ACTIVATION_BITS, Quant
+from codesign.ops.quant import Quant
 from codesign.ops.rearrange import Rearrange
 from codesign.ops.reshape import Reshape
 

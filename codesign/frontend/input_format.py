@@ -6,17 +6,15 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from codesign.errors import UnsupportedModel
-from codesign.formats import ScaledInt
-from codesign.frontend.check import PORTS, QUANT_OPS
+from codesign.formats import QuantFormat
+from codesign.frontend.check import PORTS, QUANT_OPS, input_shape
 from codesign.frontend.clean import QUANT_DOMAIN
-from codesign.ops.quant import MAX_ACTIVATION_BITS
 
 
-def quantize_input(model: ModelProto, format: ScaledInt) -> ModelProto:
-    """A copy of a checked ``model`` with a ``Quant`` node of ``format`` behind its input, so that
-    qonnx computes with it as we do. ``UnsupportedModel`` where Quant cannot express it, or where
-    every reader of the input is a quantizer already."""
-    settings = _settings(format)
+def quantize_input(model: ModelProto, format: QuantFormat) -> ModelProto:
+    """A copy of a checked ``model`` with a quantizer of ``format`` behind its input, so that
+    qonnx computes with it as we do. ``UnsupportedModel`` where every reader of the input is a
+    quantizer already, or where it has no axis of as many channels."""
     out = ModelProto()
     out.CopyFrom(model)
     graph = out.graph
@@ -25,7 +23,7 @@ def quantize_input(model: ModelProto, format: ScaledInt) -> ModelProto:
     port = given.name
     if given.type.tensor_type.elem_type != TensorProto.FLOAT:
         raise UnsupportedModel(
-            f"an input format {format.label()} is given, but the network input is "
+            f"an input format {format} is given, but the network input is "
             f"{PORTS[given.type.tensor_type.elem_type]} codes already",
             where=f"input '{port}'",
             hint="leave the input format out",
@@ -33,7 +31,7 @@ def quantize_input(model: ModelProto, format: ScaledInt) -> ModelProto:
     readers = [n for n in graph.node if port in n.input]
     if readers and all(n.op_type in QUANT_OPS | {"QuantizeLinear"} for n in readers):
         raise UnsupportedModel(
-            f"an input format {format.label()} is given, but the model quantizes its input itself",
+            f"an input format {format} is given, but the model quantizes its input itself",
             where=f"node '{readers[0].name}' ({readers[0].op_type})",
             hint="leave the input format out",
         )
@@ -43,43 +41,64 @@ def quantize_input(model: ModelProto, format: ScaledInt) -> ModelProto:
     )
     for reader in readers:
         reader.input[:] = [name if i == port else i for i in reader.input]
-    graph.node.insert(0, _node(out, port, name, format, settings))
-    if all(o.domain != QUANT_DOMAIN for o in out.opset_import):
-        out.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 1))
+    shape = input_shape(given)
+    graph.node.insert(0, quantizer(out, port, name, format, shape, f"input '{port}'"))
     return out
 
 
-def _settings(format: ScaledInt) -> dict[str, int]:
-    """``bits``, ``signed`` and ``narrow`` of the Quant with exactly these codes."""
-    exact = len(format.scale) == 1 and float(np.float32(format.scale[0])) == format.scale[0]
-    for narrow in (0, 1):
-        for bits in range(1, MAX_ACTIVATION_BITS + 1):
-            if format.signed and bits == 1:
-                continue  # Quant's signed 1-bit codes are -1 and +1
-            span = ScaledInt.of_bits(bits, signed=format.signed, narrow=bool(narrow))
-            if exact and (span.lo, span.hi) == (format.lo, format.hi):
-                return {"bits": bits, "signed": int(format.signed), "narrow": narrow}
-    raise UnsupportedModel(
-        f"the input format {format.label()} ({format.lo} to {format.hi}) is no quantizer's",
-        hint=f"use int2..int{MAX_ACTIVATION_BITS} or uint1..uint{MAX_ACTIVATION_BITS} with one "
-        "float32 scale, e.g. 'int16:2^-10'",
-    )
-
-
-def _node(
-    model: ModelProto, port: str, name: str, format: ScaledInt, settings: dict[str, int]
+def quantizer(
+    model: ModelProto,
+    source: str,
+    name: str,
+    format: QuantFormat,
+    shape: tuple[int, ...],
+    place: str,
 ) -> NodeProto:
-    parts = {"scale": format.scale[0], "zero_point": format.zero_point, "bits": settings["bits"]}
-    for part, number in parts.items():
-        array = np.asarray(number, dtype=np.float32)
+    """A node that quantizes tensor ``source`` of ``shape`` (with the batch) to tensor ``name``.
+
+    Its parameters are added to ``model``, and so is the domain; the node itself is not. Scales
+    per channel lie along the first axis behind the batch that has as many elements.
+
+    Raises
+    ------
+    UnsupportedModel
+        Naming ``place``, for as many scales as no axis has elements.
+    """
+    scale = np.asarray(format.scale, dtype=np.float32)
+    parts = {"scale": scale.reshape(_scale_shape(len(scale), shape, format, place))}
+    if not format.bipolar:
+        parts["zero_point"] = np.asarray(format.zero_point, dtype=np.float32)
+        parts["bits"] = np.asarray(format.bits, dtype=np.float32)
+    for part, array in parts.items():
         model.graph.initializer.append(numpy_helper.from_array(array, f"{name}_{part}"))
+    if all(o.domain != QUANT_DOMAIN for o in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(QUANT_DOMAIN, 1))
+    inputs = [source, *(f"{name}_{part}" for part in parts)]
+    if format.bipolar:
+        return helper.make_node("BipolarQuant", inputs, [name], name, domain=QUANT_DOMAIN)
     return helper.make_node(
         "Quant",
-        [port, *(f"{name}_{part}" for part in parts)],
+        inputs,
         [name],
         name,
         domain=QUANT_DOMAIN,
-        signed=settings["signed"],
-        narrow=settings["narrow"],
+        signed=int(format.signed),
+        narrow=int(format.narrow),
         rounding_mode="ROUND",
     )
+
+
+def _scale_shape(
+    count: int, shape: tuple[int, ...], format: QuantFormat, place: str
+) -> tuple[int, ...]:
+    if count == 1:
+        return ()
+    axis = next((axis for axis, size in enumerate(shape) if axis and size == count), None)
+    if axis is None:
+        sizes = ", ".join(map(str, shape[1:]))
+        raise UnsupportedModel(
+            f"the format {format} has {count} scales, the tensor is (batch, {sizes})",
+            where=place,
+            hint="give one scale, or one for each channel",
+        )
+    return (count, *[1] * (len(shape) - 1 - axis))

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto
 from codesign import exchange
 from codesign.errors import UnsupportedModel
 from codesign.exchange.sequence import as_sequence
-from codesign.formats import ScaledInt
+from codesign.formats import QuantFormat
 from codesign.frontend import handlers
 from codesign.frontend.check import MICROSOFT, check_model
 from codesign.frontend.clean import QUANT_DOMAIN, clean
@@ -81,7 +81,7 @@ class Imported:
 
 
 def prepare(
-    model: ModelProto, input_format: ScaledInt | None
+    model: ModelProto, input_format: QuantFormat | None
 ) -> tuple[ModelProto, ModelProto, Context]:
     """``model`` with its input quantized, cleaned up, and the context its nodes are imported into.
 
@@ -103,7 +103,7 @@ def prepare(
 
 
 def import_qonnx(
-    source: str | Path | ModelProto, *, name: str = "", input_format: ScaledInt | None = None
+    source: str | Path | ModelProto, *, name: str = "", input_format: QuantFormat | None = None
 ) -> Imported:
     """Import a QONNX file or model; errors name the node, the attribute and the way out.
 

@@ -15,7 +15,7 @@ from codesign.exchange import Metadata
 from codesign.exchange.domain import DECODERS, ENCODERS
 from codesign.exchange.metadata import read_metadata
 from codesign.exchange.sequence import is_spiking
-from codesign.formats import ScaledInt
+from codesign.formats import QuantFormat
 from codesign.frontend.check import where
 from codesign.frontend.context import Context
 from codesign.frontend.fuse_norm import nodes_to_import
@@ -64,7 +64,7 @@ class Survey:
         return not self.blocked
 
 
-def survey(model: ModelProto, *, input_format: ScaledInt | None = None) -> Survey:
+def survey(model: ModelProto, *, input_format: QuantFormat | None = None) -> Survey:
     """Try every node of ``model``; ``input_format`` as for the importer.
 
     Raises :class:`UnsupportedModel` only for a graph so malformed that there is nothing to walk

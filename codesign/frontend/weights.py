@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
-from codesign.formats import Real
+from codesign.formats import FORMS, Real
 from codesign.frontend.context import Const, Context
 from codesign.ir import Value
 
@@ -110,8 +110,8 @@ def require_codes(ctx: Context, node: NodeProto, x: Value, what: str) -> None:
         raise ctx.error(
             node,
             f"{what} reads the network input, which is not quantized",
-            "name its format: input_format='int16:2^-10' (--input-format), or put a quantizer "
-            "(Brevitas QuantIdentity) first",
+            "put a quantizer (Brevitas QuantIdentity) first, or name the input's codes with "
+            f"input_format= (--input-format): {FORMS}",
         )
     raise ctx.error(
         node,

@@ -9,15 +9,13 @@ import numpy as np
 
 from codesign.errors import UnsupportedModel, UsageError
 from codesign.formats import Format, ScaledInt
+from codesign.formats.parse import MAX_ACTIVATION_BITS
 from codesign.formats.rounding import ROUNDING
 from codesign.ir import constant, register
 from codesign.ops.quantizer import Quantizer, check_scales
 
 if TYPE_CHECKING:
     from codesign.ir import Value
-
-#: float32 holds every integer up to 2^24: a wider activation range has codes it cannot name.
-MAX_ACTIVATION_BITS = 24
 
 
 def code_range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:

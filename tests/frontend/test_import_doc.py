@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from codesign import exchange
+from codesign.formats import MAX_ACTIVATION_BITS
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend import load
 from codesign.frontend.check import QUANT_DOMAINS, QUANT_OPS
 from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import HANDLERS
-from codesign.ops.quant import MAX_ACTIVATION_BITS
 from tests.frontend import import_doc
 
 

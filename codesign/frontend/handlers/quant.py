@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto
 
-from codesign.formats import ScaledInt
+from codesign.formats import MAX_ACTIVATION_BITS, ScaledInt
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import Const, Context, Quantized, attributes, handles
 from codesign.frontend.layout import fit_constant, varying_last
 from codesign.frontend.names import printable
 from codesign.ops.bipolar import Bipolar
-from codesign.ops.quant import MAX_ACTIVATION_BITS, Quant, quantize
+from codesign.ops.quant import Quant, quantize
 
 
 @dataclass(frozen=True)

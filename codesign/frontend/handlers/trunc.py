@@ -6,6 +6,7 @@ import numpy as np
 from onnx import NodeProto
 
 from codesign.errors import UnsupportedModel
+from codesign.formats import MAX_ACTIVATION_BITS
 from codesign.formats.rounding import ROUNDING
 from codesign.frontend.clean import QUANT_DOMAIN
 from codesign.frontend.context import Const, Context, attributes, handles
@@ -20,7 +21,7 @@ from codesign.frontend.handlers.quant import (
 from codesign.frontend.layout import Tensor, fit_constant, varying_last
 from codesign.ops.chain import chain_to
 from codesign.ops.float_quant import FloatQuant, Minifloat
-from codesign.ops.quant import MAX_ACTIVATION_BITS, code_range
+from codesign.ops.quant import code_range
 from codesign.ops.trunc import Trunc
 
 
