@@ -161,10 +161,16 @@ def _cycles(circuit: Circuit, layer: Layer, goal: Goal) -> int:
 
 def _asked_ii(circuit: Circuit, goal: Goal) -> int | None:
     """Cycles a frame that ``goal`` promises; None where it leaves them open."""
-    if goal.kind == "unrolled":  # a vector a cycle: the value of most pixels sets the pace
-        values = [circuit.source, *(one.target for one in circuit.layers)]
-        return max(value.elements // value.shape[-1] for value in values if value.shape)
+    if goal.kind == "unrolled":  # a vector a cycle, of matrices and what slides over pixels
+        return max((_vectors(layer) for layer in circuit.layers), default=1)
     return goal.ii if goal.kind == "ii" else None
+
+
+def _vectors(layer: Layer) -> int:
+    """Vectors of a frame that the layer cannot have side by side; 1 where lanes are free."""
+    values = [layer.target] if is_engine(layer) else []
+    values += [*layer.sources, layer.target] if layer.head.slides else []
+    return max((v.elements // v.shape[-1] for v in values if v.shape), default=1)
 
 
 def missed_target(
