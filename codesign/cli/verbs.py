@@ -68,7 +68,9 @@ def generate(
     fps: Annotated[float | None, typer.Option(help="At least this many frames a second.")] = None,
     clock: Annotated[float | None, typer.Option(help="Clock in MHz, for --fps.")] = None,
     smallest: Annotated[bool, typer.Option("--smallest", help="One multiplier a layer.")] = False,
-    unrolled: Annotated[bool, typer.Option("--unrolled", help="One frame a cycle.")] = False,
+    unrolled: Annotated[
+        bool, typer.Option("--unrolled", help="One vector a cycle: a frame, or a pixel of it.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="A plan.toml with your own folding.")] = None,
     input_format: InputFormat = None,
     runtime_weights: Annotated[

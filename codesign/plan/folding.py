@@ -37,7 +37,7 @@ class Goal:
         text = {
             "ii": f"at most {self.ii} cycles a frame",
             "smallest": "smallest design",
-            "unrolled": "fully unrolled, one frame a cycle",
+            "unrolled": "fully unrolled, one vector a cycle",
             "fastest": f"fastest folding in {COMFORTABLE:.0%} of the board",
         }[self.kind]
         return f"{text} ({self.origin})" if self.origin else text

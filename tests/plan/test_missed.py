@@ -7,7 +7,7 @@ import math
 import pytest
 
 from codesign import boards
-from codesign.build import Planned
+from codesign.build import Planned, describe
 from codesign.formats import parse_format
 from codesign.frontend import import_qonnx
 from codesign.passes import lower
@@ -61,3 +61,32 @@ def test_reached_or_said(build, goal: Goal) -> None:
     ii, missed = planned(made, goal)
     asked = {"unrolled": 1 if build is quantized_input else 16}.get(goal.kind, goal.ii)
     assert (missed is not None) == (ii > asked)
+
+
+@pytest.mark.parametrize("function", ["Add", "Mul", "Max"])
+@pytest.mark.parametrize("shape", [(12,), (1, 3, 4), (3, 2, 2), (2, 6)], ids=str)
+def test_two_values_of_any_shape_meet_in_a_cycle(shape: tuple[int, ...], function: str) -> None:
+    net = Net(shape)
+    x = net.quant(net.node("Neg", "x"), 4, 0.25)
+    x = net.quant(net.node(function, x, net.quant(net.node("Relu", x), 3, 0.5)), 4, 0.5)
+    x = net.node("Flatten", x) if len(shape) > 1 else x
+    made = circuit(net, net.dense(x, math.prod(shape), 3))
+    assert planned(made, Goal("unrolled")) == (1, None)
+
+
+def test_what_takes_longer_than_a_pixel_a_cycle_is_named() -> None:
+    """A concatenation of 4 and 3 channels takes them one by one."""
+    net = Net((4, 4, 4))
+    x = net.quant(net.node("Neg", "x"), 4, 0.25)
+    x = net.quant(net.conv(x, 4, 4, (3, 3), pads=[1] * 4), 4, 0.25)
+    side = net.quant(net.conv(x, 4, 3, (1, 1)), 4, 0.25)
+    made = circuit(net, net.node("Concat", x, side, axis=1))
+    found = Planned.of(made, Goal("unrolled"), boards.get("ulx3s"), None)
+    missed = describe(found, "", None, None).missed
+    assert missed is not None and (missed.target_ii, missed.ii) == (16, found.cycles.ii)
+    assert "concat" in missed.layer and missed.layer_ii > 16
+
+
+@pytest.mark.parametrize("kind", ["fastest", "smallest"])
+def test_a_goal_without_a_number_misses_none(kind: str) -> None:
+    assert planned(quantized_input(2, 4, 4), Goal(kind))[1] is None  # type: ignore[arg-type]
