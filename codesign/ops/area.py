@@ -65,6 +65,10 @@ def address_pool_cost(inputs: int, windows: int, marks: bool, divisions: int = 0
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
+#: LUTs of 16 words of a bit in LUTs, as synthesis packs them.
+ROM_LUTS = 0.58
+
+
 def block_rams(words: int, bits: int) -> int:
     """Block RAMs of a ``words`` x ``bits`` memory in its best shape."""
     return min(ceil(words / deep) * ceil(bits / wide) for deep, wide in BRAM_SHAPES)
@@ -75,7 +79,7 @@ def weight_table_cost(words: int, bits: int) -> Cost:
     :func:`codesign.hdl.memories.style_for` has it); else in block RAMs of the shape that needs the
     fewest, with what chooses between those that are not deep enough."""
     if words <= 32 or words * bits < 1024:
-        return Cost(lut=round(0.58 * bits * ceil(words / 16)), ff=bits)
+        return Cost(lut=round(ROM_LUTS * bits * ceil(words / 16)), ff=bits)
     deep = min(BRAM_SHAPES, key=lambda shape: ceil(words / shape[0]) * ceil(bits / shape[1]))[0]
     lut = round(0.65 * bits * (ceil(words / deep) - 1))
     return Cost(lut=lut, ff=bits, bram=block_rams(words, bits))
@@ -105,6 +109,19 @@ def event_sums_cost(outputs: int, lanes: int, slice: int, bits: int) -> Cost:
         ff=round(10.3 * adders) + 75,
         bram=2 * block_rams(words, adders),
     )
+
+
+def least_unrolled_luts(weights: np.ndarray, in_bits: int) -> int:
+    """LUTs that a shift-add graph of ``weights`` takes at least, for inputs of ``in_bits``.
+
+    One for each bit of the input and every four nonzero digits of the canonical signed form: a
+    third of what the solver reaches on dense random matrices of 1 to 4 bits, up to 784 x 64
+    (``tests/plan/test_capacity.py`` has the smaller ones). Not a proof: once equal rows and columns
+    are taken out, only a matrix of low rank could do with less.
+    """
+    from codesign.hdl.adders.solve import signed_digits
+
+    return signed_digits(weights) * in_bits // 4
 
 
 @dataclass(frozen=True)
@@ -141,7 +158,7 @@ def folded_cost(s: FoldedShape) -> Cost:
         s.in_bits + 1
     )  # fmt: skip
     rom_bits = 0 if s.block_memory else width
-    lut = rows + 0.58 * rom_bits * ceil(words / 16) + 197
+    lut = rows + ROM_LUTS * rom_bits * ceil(words / 16) + 197
     ff = 1.43 * mults * (s.in_bits + s.weight_bits) + 1.3 * s.pe * s.acc_bits + 1.32 * rom_bits + 75
     if buffered:
         lut += 1.45 * ceil(2 * s.sf / 16) * s.simd * s.in_bits
@@ -168,7 +185,7 @@ def loading_cost(s: FoldedShape) -> Cost:
         lut += 0.5 * min(width, 32) * parts + words.bit_length()
         ff += 32 * (parts - 1) + min(width, 32) + 6
     rom_bits = 0 if s.block_memory else s.pe * s.simd * s.code_bits
-    lut += (6 / 4 - 0.58) * rom_bits * ceil(s.nf * s.sf / 16)
+    lut += (6 / 4 - ROM_LUTS) * rom_bits * ceil(s.nf * s.sf / 16)
     if s.nf > 32 and s.nf * starts >= 1024:
         return Cost(lut=round(lut + starts), ff=round(ff), bram=block_rams(s.nf, starts))
     lut += 6 * ceil(starts / 4) * ceil(s.nf / 16) + starts

@@ -140,6 +140,11 @@ class Convolve(Weighted):
         return self.geometry(x).pixels * self.maps
 
     @property
+    def blocks(self) -> np.ndarray:
+        n, k = self.matrix
+        return self.weights.reshape(self.groups, n // self.groups, k)
+
+    @property
     def maps(self) -> int:
         """Maps of a frame."""
         return self.steps or 1

@@ -47,6 +47,11 @@ class Weighted(CircuitOp):
         """(N, K): outputs, and weights of each."""
         return len(self.weights), self.weights.size // len(self.weights)
 
+    @property
+    def blocks(self) -> np.ndarray:
+        """int64 [blocks, n, k]: the weights as matrices that share no input."""
+        return self.weights.reshape(1, *self.matrix)
+
     @abstractmethod
     def folds(self, plan: Plan) -> tuple[int, int]:
         """(row folds, column folds): their product is the cycles of one vector."""

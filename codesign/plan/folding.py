@@ -12,6 +12,7 @@ from codesign.manifest import BoardInfo, MissedTarget
 from codesign.manifest import Layer as LayerRow
 from codesign.ops.area import BUS_COST, fifo_cost
 from codesign.plan.adapters import Adapter
+from codesign.plan.capacity import check_capacity
 from codesign.plan.dataflow import dataflow, form_in, form_out, lanes_in, node_plans, value_forms
 from codesign.plan.engines import Demand, is_engine, plan_engine
 from codesign.plan.lanes import plan_stream
@@ -56,6 +57,7 @@ def plan_design(
     _check_names(circuit, choices)
     if events:
         check_event_input(circuit)
+    check_capacity(circuit, unrolled_layers(circuit, goal, choices), board)
     if goal.kind == "fastest":
         plans = _fastest(circuit, board, choices, events)
     else:
