@@ -218,7 +218,7 @@ class Context:
                 self._is(tensor, found, identity(len(shape)) if axes is None else axes)
             return found
         name = self._node_names.unique(self._label(node, op, suffix))
-        wish = tidy(tensor) if tensor else f"{name}_out"
+        wish = label.value(node, tensor, name) if tensor else f"{name}_out"
         value = self._new_value(wish, shape, format, tensor, axes)
         self._nodes.append(Node(name, op, tuple(v.name for v in ins), (value.name,)))
         self._once.note(op, ins, value)

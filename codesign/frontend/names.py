@@ -56,6 +56,11 @@ fused_activation_quant_proxy tensor_quant _symbolic
 _NOISE = frozenset(_NOISE_WORDS.split())
 
 
+def _is_noise(segment: str) -> bool:
+    """Whether ``segment`` is one of those, or the copy of one for a module's second call."""
+    return re.sub(r"_\d+$", "", segment) in _NOISE
+
+
 def safe(text: str, fallback: str = "v") -> str:
     """``text`` as a safe identifier; not necessarily unique."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
@@ -78,7 +83,7 @@ def segments(text: str) -> list[str]:
     following = [*parts[1:], ""]
     own = [p for i, p in enumerate(parts) if not following[i].startswith(p + ".")]
     split = [s for p in own for s in re.split(r"[.:]+", p) if s]
-    return [s for s in split if s not in _NOISE]
+    return [s for s in split if not _is_noise(s)]
 
 
 def tidy(text: str) -> str:

@@ -179,6 +179,7 @@ class _Rewrite:
         product = f"{node.output[0]}/product" if bias else out
         source = self._read(node.input[0])
         self.done.append(helper.make_node("MatMul", [source, weights], [product], node.name))
+        self.done[-1].metadata_props.extend(node.metadata_props)
         if bias:
             name = f"{node.name}/bias"
             self.done.append(helper.make_node("Add", [product, bias], [out], name))

@@ -159,7 +159,7 @@ def unknown_attribute(m):
     attribute(node(m, "q"), "colour", 1)
 
 
-@bad("a dense layer reads the network input, which is not quantized\n  hint: name its format")
+@bad("a dense layer reads the network input, which is not quantized\n  hint: put a quantizer")
 def unquantized_input(m):
     node(m, "mm").input[0] = "x"
 

@@ -247,6 +247,31 @@ def test_the_dynamo_exporter_too() -> None:
         assert np.array_equal(ours[name], array)
 
 
+@pytest.mark.slow
+def test_both_exporters_name_layers_alike() -> None:
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = torch.nn.Sequential(Tiny(FloatToIntImplType.ROUND))
+            self.head = qnn.QuantLinear(4, 4, bias=True, weight_bit_width=3)
+            self.out = qnn.QuantIdentity(bit_width=4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x)
+            return self.out(self.out(self.head(x)) + x)
+
+    torch.manual_seed(0)
+    net = Twice()
+    net(torch.rand(50, 8))
+    names = []
+    for dynamo in (False, True):
+        model = export.export_module(net.eval(), np.zeros((1, 8), np.float32), dynamo=dynamo)
+        graph = import_qonnx(model).graph
+        names.append([node.name for node in graph.nodes])
+    assert names[0] == names[1]
+    assert {"stem_0_fc", "head", "add", "out_quant", "out_quant_2"} <= set(names[0])
+
+
 def test_recording_another_module_is_refused() -> None:
     model = export.export_module(tiny("ROUND"), np.zeros((1, 8), np.float32))
     other = Tiny(FloatToIntImplType.ROUND).eval()
