@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 import codesign
+from codesign.api import generate
 from codesign.builddir import BuildDir
 from codesign.errors import UsageError
+from codesign.frontend import import_qonnx
+from codesign.frontend.execute import execute_batch
 from codesign.host import HostModel
+from tests.cnn_models import Net
 
 torch = pytest.importorskip("torch")
 qnn = pytest.importorskip("brevitas.nn")
@@ -79,3 +83,13 @@ def test_trace_has_every_boundary(digits: tuple) -> None:
 def test_wrong_inputs_are_refused(digits: tuple) -> None:
     with pytest.raises(UsageError, match="shape"):
         digits[3].predict(np.zeros((2, 63), np.float32))
+
+
+def test_an_output_behind_a_transpose_has_its_shape(tmp_path) -> None:
+    """A Transpose is only other axes of a value that has another tensor's name."""
+    net = Net((3, 4, 4))
+    x = net.quant(net.conv(net.quant("x"), 3, 5, (1, 1)), 4, 0.5)
+    model = net.model(net.node("Transpose", x, perm=[0, 2, 3, 1]))
+    data, output = net.inputs(3), model.graph.output[0].name
+    found = generate(model, tmp_path / "build").predict(data)
+    assert np.array_equal(found, execute_batch(import_qonnx(model), data, [output])[output])

@@ -65,7 +65,9 @@ class Imported:
 
     ``tensor_names``: value name in ``graph`` to tensor name in the file; ``tensor_axes``: how
     that tensor lies in the value (see :mod:`codesign.frontend.layout`); ``tensor_shapes``: every
-    computed tensor of the file, without batch; ``node_names``: node name in ``graph`` to node
+    computed tensor of the file, without batch; ``output_axes``: how each output of the file lies in
+    the value that ends ``graph``, whose name may be that of a tensor before a Transpose;
+    ``node_names``: node name in ``graph`` to node
     name in the file (several may share one); ``model``: the cleaned ONNX model, which qonnx can
     run; ``source``: the model as it was read, in one piece, with the quantizer of
     ``input_format`` if one was given.
@@ -75,6 +77,7 @@ class Imported:
     tensor_names: dict[str, str]
     tensor_axes: dict[str, tuple[int, ...]]
     tensor_shapes: dict[str, tuple[int, ...]]
+    output_axes: dict[str, tuple[int, ...]]
     node_names: dict[str, str]
     model: ModelProto
     source: ModelProto
@@ -121,7 +124,9 @@ def import_qonnx(
     names, layouts = dict(ctx.tensor_names), dict(ctx.tensor_axes)
     for name, (tensor, axes, shape) in ctx.neuron_states.items():
         names[name], layouts[name], shapes[tensor] = tensor, axes, shape
-    return Imported(graph, names, layouts, shapes, ctx.node_names, cleaned, model)
+    outputs = [port.name for port in cleaned.graph.output]
+    ends = {name: ctx.tensors[name].axes for name in outputs if name in ctx.tensors}
+    return Imported(graph, names, layouts, shapes, ends, ctx.node_names, cleaned, model)
 
 
 def import_node(ctx: Context, node: NodeProto) -> None:

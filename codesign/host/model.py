@@ -51,7 +51,8 @@ class HostModel:
             value, array = self.circuit.graph.values[name], found[name]
             if port.type.tensor_type.elem_type in _FLOATS:
                 array = value.format.decode(array)
-            made[port.name] = self._as_in_file(value, array)
+            axes = self.imported.output_axes[port.name]
+            made[port.name] = array.transpose(0, *(1 + a for a in axes))
         return next(iter(made.values())) if len(made) == 1 else made
 
     def trace(self, x: np.ndarray) -> dict[str, np.ndarray]:
