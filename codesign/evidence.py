@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from codesign.schema import Cost, Strict
@@ -25,7 +26,11 @@ class Mismatch(Strict):
 
 
 class Evidence(Strict):
-    """One link of the chain: two executions compared on every code of every boundary."""
+    """One link of the chain: two executions compared on every code of every boundary.
+
+    ``explained_in``: by tensor, how many codes differ within proven float32 error. They are counted
+    beside the equal ones, never among them.
+    """
 
     link: str
     vectors: str
@@ -33,19 +38,25 @@ class Evidence(Strict):
     tensors: list[str]
     codes: int
     mismatches: int
-    explained: int = 0
+    explained_in: dict[str, int] = {}
     seed: int | None = None
     seconds: float
     note: str = ""
     first: Mismatch | None = None
 
+    @property
+    def explained(self) -> int:
+        """Codes that differ within proven float32 error."""
+        return sum(self.explained_in.values())
+
     @staticmethod
     def merged(parts: list[Evidence]) -> Evidence:
         """The evidence of successive frames as one."""
-        totals = {
+        totals: dict[str, object] = {
             name: sum(getattr(part, name) for part in parts)
-            for name in ("frames", "codes", "mismatches", "explained", "seconds")
+            for name in ("frames", "codes", "mismatches", "seconds")
         }
+        totals["explained_in"] = dict(sum((Counter(p.explained_in) for p in parts), Counter()))
         before, first = 0, None
         for part in parts:
             if part.first is not None and first is None:

@@ -6,14 +6,21 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    numpy_helper,
+)
 
 from codesign.errors import UnsupportedModel
 from codesign.formats import Format, Real, parse_format
 from codesign.frontend.load import all_tensors, check_size, supported_opsets
 from codesign.frontend.names import printable
 from codesign.frontend.scan import body as scan_body
-from codesign.frontend.scan.body import bodies, names_read
+from codesign.frontend.scan.body import bodies, names_read, scan_count
 
 STANDARD = ("", "ai.onnx")
 #: Operators of onnxruntime's own, which its quantizer writes.
@@ -324,6 +331,25 @@ def check_ports(model: ModelProto) -> None:
             f"graph output '{printable(name)}' is written by no node",
             hint="Brevitas' dynamo export of recurrent layers does this: export with dynamo=False",
         )
+    others = [printable(o.name, 30) for o in graph.output[1:] if o.name not in _last_states(graph)]
+    if others:
+        raise UnsupportedModel(
+            f"the graph has {len(others) + 1} outputs: '{printable(name, 30)}', "
+            + ", ".join(f"'{other}'" for other in others[:4]),
+            where=f"output '{others[0]}'",
+            hint="one output can be built: remove the others from the file, or join them "
+            "(torch.cat) into one",
+        )
+
+
+def _last_states(graph: GraphProto) -> set[str]:
+    """Where loops leave their states after the last step: watched, whatever reads them."""
+    return {
+        name
+        for node in graph.node
+        if node.op_type == "Scan"
+        for name in node.output[: len(node.input) - scan_count(node)]
+    }
 
 
 def input_shape(port: ValueInfoProto) -> tuple[int, ...]:

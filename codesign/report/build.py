@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from codesign.builddir import BuildDir, while_reading
-from codesign.evidence import Evidence, SynthReport, VerifyReport
+from codesign.evidence import SynthReport, VerifyReport
 from codesign.manifest import Layer, Manifest, Port
 from codesign.report.model import (
     KINDS,
@@ -16,8 +14,8 @@ from codesign.report.model import (
     Speed,
     Totals,
     Usage,
-    Verdict,
 )
+from codesign.report.verdict import verdict_of
 from codesign.schema import Cost
 from codesign.toolchain.cache import digest
 
@@ -61,7 +59,7 @@ def assemble(
         in_shape=_shape(manifest.input),
         out_shape=_shape(manifest.output),
         host=manifest.host,
-        verdict=_verdict(verify),
+        verdict=verdict_of(verify),
         performance=_performance(manifest, verify, synth),
         layers=rows,
         edges=manifest.edges,
@@ -97,49 +95,6 @@ def _versions(
     for stage in (verify, synth):
         merged.update(stage.versions if stage else {})
     return dict(sorted(merged.items()))
-
-
-def _verdict(verify: VerifyReport | None) -> Verdict:
-    """Exact only with RTL evidence and not one unexplained difference anywhere."""
-    if verify is None:
-        return Verdict(
-            status="unverified",
-            headline="Not verified",
-            detail="codesign verify has not been run on this build.",
-        )
-    rtl = [e for e in verify.evidence if "RTL" in e.link]
-    frames, codes = _distinct_frames(rtl), sum(e.codes for e in rtl)
-    mismatches = sum(e.mismatches for e in verify.evidence)
-    explained = sum(e.explained for e in verify.evidence)
-    counts = {"frames": frames, "codes": codes, "mismatches": mismatches, "explained": explained}
-    if not verify.ok:
-        return Verdict(status="failed", headline="FAILED", detail=_failure(verify), **counts)
-    if codes == 0:
-        detail = "The evidence holds no comparison with the RTL."
-        return Verdict(status="unverified", headline="Not verified", detail=detail, **counts)
-    detail = f"{frames:,} frames through the RTL, {codes:,} codes compared, 0 mismatches"
-    if explained:
-        detail += f"; {explained:,} differences within float32 summation error"
-    return Verdict(status="exact", headline="Proven bit-exact", detail=detail, **counts)
-
-
-def _distinct_frames(rtl: Sequence[Evidence]) -> int:
-    """Frames, a vector set that ran more than once (plain, stalled) counted once."""
-    sets: dict[str, int] = {}
-    for evidence in rtl:
-        name = evidence.vectors.split(",")[0]
-        sets[name] = max(sets.get(name, 0), evidence.frames)
-    return sum(sets.values())
-
-
-def _failure(verify: VerifyReport) -> str:
-    """The first thing that went wrong, in one sentence."""
-    for evidence in verify.evidence:
-        if evidence.mismatches:
-            first = f": {evidence.first}" if evidence.first else ""
-            return f"{evidence.link}, {evidence.mismatches:,} mismatches{first}"
-    failed = [bench for bench in verify.benches if not bench.passed]
-    return f"bench {failed[0].name}: {failed[0].message or 'failed'}" if failed else "failed"
 
 
 def _performance(

@@ -14,7 +14,7 @@ from codesign.manifest import Activity, BoardInfo, Edge, Fifo, HostStep, what_re
 from codesign.schema import Cost
 from codesign.schema import Strict as Base
 
-Status = Literal["exact", "failed", "unverified"]
+Status = Literal["exact", "explained", "failed", "unverified"]
 
 KINDS = {"lut": "LUT4", "ff": "Flip-flops", "dsp": "DSP", "bram": "Block RAM"}
 

@@ -15,7 +15,7 @@ from codesign.evidence import LearningReport, SpikingReport, SynthReport, Verify
 from codesign.manifest import HostStep, what_remains
 from codesign.report.build import build_report
 from codesign.report.events import event_rows
-from codesign.report.model import KINDS, Report
+from codesign.report.model import KINDS, Report, Verdict
 from codesign.report.units import (
     NOT_RUN,
     count,
@@ -28,9 +28,15 @@ from codesign.report.units import (
     signed,
     significant,
 )
+from codesign.report.verdict import verdict_of
 from codesign.schema import Cost
 
-COLOUR = {"exact": "bold green", "failed": "bold red", "unverified": "bold yellow"}
+COLOUR = {
+    "exact": "bold green",
+    "explained": "bold yellow",
+    "failed": "bold red",
+    "unverified": "bold yellow",
+}
 
 
 def render(report: Report) -> list[RenderableType]:
@@ -84,9 +90,14 @@ def _row(table: Table, cells: Iterable[Any], style: str = "") -> None:
     table.add_row(*(c if isinstance(c, Text) else _text(c) for c in cells), style=style)
 
 
+def headline(verdict: Verdict) -> Text:
+    """The verdict's first line."""
+    return _text(verdict.headline, COLOUR[verdict.status])
+
+
 def _verdict(report: Report) -> RenderableType:
     verdict = report.verdict
-    line = _text(verdict.headline, COLOUR[verdict.status])
+    line = headline(verdict)
     line.append(f"  {printable(report.name)} on {report.board.name}\n", style="bold")
     line.append(printable(verdict.detail))
     return Group(line, remains_line(report.host))
@@ -186,7 +197,7 @@ def _board(report: Report) -> RenderableType:
 
 
 def verify_table(report: VerifyReport) -> RenderableType:
-    """Evidence, link by link, then the benches."""
+    """The verdict, the evidence link by link, then the benches."""
     columns = [("comparison", "left"), ("vectors", "left"), ("frames", "right")]
     columns += [("codes", "right"), ("mismatches", "right"), ("explained", "right")]
     table = _table([*columns, ("seed", "right"), ("time", "right")], "Verification")
@@ -200,7 +211,7 @@ def verify_table(report: VerifyReport) -> RenderableType:
         seed = "" if bench.seed is None else bench.seed
         cells = [f"{bench.engine}: {bench.name}", bench.message, count(bench.frames), "", verdict]
         _row(table, [*cells, "", seed, seconds(bench.seconds)])
-    return table
+    return Group(headline(verdict_of(report)), table)
 
 
 def spiking_table(report: SpikingReport) -> RenderableType:

@@ -45,7 +45,7 @@ def compare(
     if differs.any() and any(node.op.carries for node in graph.nodes):
         differs[:] = True  # each frame depends on those before
     rows = np.flatnonzero(differs)
-    mismatches = explained = 0
+    mismatches, explained = 0, dict[str, int]()
     first: Mismatch | None = None
     if rows.size:
         theirs = {name: actual[name][rows] for name in names}
@@ -56,7 +56,8 @@ def compare(
         ours = point.of_value(forced(name))
         bad = ours != theirs[name]
         known = _explained(Explainer(model, name, point.value), forced, bad, theirs[name])
-        explained += int((bad & known).sum())
+        if (bad & known).any():
+            explained[point.tensor] = int((bad & known).sum())
         bad &= ~known
         mismatches += int(bad.sum())
         if bad.any() and first is None:
@@ -76,7 +77,7 @@ def compare(
         tensors=[p.tensor for p in shared],
         codes=sum(expected[name].size for name in names),
         mismatches=mismatches,
-        explained=explained,
+        explained_in=explained,
         seed=seed,
         seconds=time.perf_counter() - started,
         first=first,

@@ -38,6 +38,12 @@ def no_outputs(m):
     del m.graph.output[:]
 
 
+@bad("output 'mm': the graph has 2 outputs: 'y', 'mm'")
+def second_output(m):
+    """Never dropped in silence: what it computes would be called supported and proven."""
+    m.graph.output.append(helper.make_tensor_value_info("mm", TensorProto.FLOAT, None))
+
+
 @bad("graph output 'ghost' is written by no node")
 def output_of_nothing(m):
     m.graph.output[0].name = "ghost"

@@ -128,7 +128,7 @@ def verification() -> VerifyReport:
     random = "10,000 random frames"
     return VerifyReport(
         evidence=[
-            evidence("PyTorch = reference", "test set", 450, 0.31, explained=2),
+            evidence("PyTorch = reference", "test set", 450, 0.31, explained_in={"relu2_out": 2}),
             evidence("qonnx = reference", "test set", 450, 2.84),
             evidence("reference = RTL", "test set, back to back", 450, 0.12),
             evidence("reference = RTL", "test set, random stalls on both sides", 450, 0.2, seed=1),

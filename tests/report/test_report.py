@@ -14,6 +14,7 @@ from codesign.evidence import (
     EnergyModel,
     EventLoad,
     EventReport,
+    Evidence,
     SpikingLayer,
     SpikingReport,
     Trace,
@@ -30,6 +31,7 @@ from codesign.report.terminal import (
     synth_table,
     verify_table,
 )
+from codesign.report.verdict import verdict_of
 from codesign.toolchain.doctor import Check
 from tests.report import samples
 
@@ -92,8 +94,32 @@ def printed(*items, width=160) -> str:
 
 def test_verdict_counts_each_vector_set_once(full):
     verdict = build_report(full).verdict
-    assert verdict.status == "exact" and verdict.frames == 450 + 10_000
+    assert verdict.status == "explained" and verdict.frames == 450 + 10_000
     assert verdict.mismatches == 0 and verdict.explained == 2
+
+
+def test_the_verdict_says_what_equals_what_and_counts_the_rest_beside_it():
+    """An execution whose codes differ is not called equal, however well that is explained."""
+    found = samples.verification()
+    assert verdict_of(found).headline == (
+        "Proven bit-exact: qonnx = reference = RTL; PyTorch differs in 2 of 26,100 codes "
+        "(0.0077 %: 'relu2_out'), each within proven float32 summation error"
+    )
+    exact = [e.model_copy(update={"explained_in": {}}) for e in found.evidence]
+    plain = verdict_of(found.model_copy(update={"evidence": exact}))
+    assert plain.status == "exact"
+    assert plain.headline == "Proven bit-exact: PyTorch = qonnx = reference = RTL"
+    many = {f"t{n}": 9 - n for n in range(5)}
+    exact[1] = exact[1].model_copy(update={"explained_in": many})
+    text = verdict_of(found.model_copy(update={"evidence": exact})).headline
+    assert "PyTorch = reference = RTL; qonnx differs in 35 of" in text
+    assert "'t0', 't1', 't2' and 2 more" in text
+
+
+def test_evidence_in_parts_counts_each_tensor():
+    one = samples.verification().evidence[0]
+    both = Evidence.merged([one, one.model_copy(update={"explained_in": {"q": 1}})])
+    assert both.explained_in == {"relu2_out": 2, "q": 1} and both.explained == 3
 
 
 def test_figures(full):
