@@ -91,6 +91,12 @@ def plan_fifos(
     Depths are found over few frames. Should many frames in a row be slower with them than the few
     were without bounds, they are found anew over as many.
     """
+    _names(circuit, plans, given or {})
+    slowest = _slowest(circuit, plans)
+    if slowest > LONG_FRAME and not loop_values(circuit):
+        flow, cycles = _without(circuit, plans, dict(given or {}))
+        if cycles is not None and cycles.ii <= slowest:
+            return flow, cycles  # often no FIFO is needed at all
     short, goal = fifo_depths(circuit, plans, given, TRIAL_FRAMES)
     flow = dataflow(circuit, plans, short)
     cycles = measure(circuit, plans, flow)
@@ -101,6 +107,27 @@ def plan_fifos(
         flow = dataflow(circuit, plans, depths)
         cycles = measure(circuit, plans, flow)
     return flow, cycles
+
+
+def _names(circuit: Circuit, plans: Mapping[str, Plan], given: Mapping[str, int]) -> list[str]:
+    """The FIFOs that the design may have; ``UsageError`` for a ``given`` one that it has not."""
+    names = fifo_names(circuit, plans)
+    for name in given:
+        if name not in names:
+            known = ", ".join(names) or "none: nothing in this model branches"
+            raise UsageError(f"no FIFO '{name}' in this design; FIFOs: {known}")
+    return names
+
+
+def _without(
+    circuit: Circuit, plans: Mapping[str, Plan], given: dict[str, int]
+) -> tuple[Dataflow, Cycles | None]:
+    """The circuit with the FIFOs that are ``given`` only; without cycles if it hangs."""
+    flow = dataflow(circuit, plans, given)
+    try:
+        return flow, measure(circuit, plans, flow)
+    except UsageError:
+        return flow, None
 
 
 def fifo_depths(
@@ -116,11 +143,7 @@ def fifo_depths(
     ``UsageError`` for a name the design does not have.
     """
     given = dict(given or {})
-    names = fifo_names(circuit, plans)
-    for name in given:
-        if name not in names:
-            known = ", ".join(names) or "none: nothing in this model branches"
-            raise UsageError(f"no FIFO '{name}' in this design; FIFOs: {known}")
+    names = _names(circuit, plans, given)
     free = [name for name in names if name not in given]
     if not free:
         return given, None
@@ -128,10 +151,7 @@ def fifo_depths(
     sizer, slowest = Sizer(circuit, plans), _slowest(circuit, plans)
     sizer.slow = beat_by_beat(circuit, dataflow(circuit, plans, unbounded))
     if slowest > LONG_FRAME and not loop_values(circuit):
-        # No time to find out what is known; and often no FIFO is needed at all.
-        sizer.frames, sizer.goal = 3, Fraction(slowest)
-        if sizer.suffices({**unbounded, **dict.fromkeys(free, 0)}):
-            return given, sizer.goal
+        sizer.frames, sizer.goal = 3, Fraction(slowest)  # no time to find out what is known
     else:
         run = simulate_flow(circuit, plans, dataflow(circuit, plans, unbounded), 1)
         if len(run.left) < sizer.beats:

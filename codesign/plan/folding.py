@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from codesign.errors import OverBudget, UsageError
@@ -13,7 +14,15 @@ from codesign.manifest import Layer as LayerRow
 from codesign.ops.area import BUS_COST, fifo_cost
 from codesign.plan.adapters import Adapter
 from codesign.plan.capacity import check_capacity
-from codesign.plan.dataflow import dataflow, form_in, form_out, lanes_in, node_plans, value_forms
+from codesign.plan.dataflow import (
+    data_bits,
+    dataflow,
+    form_in,
+    form_out,
+    lanes_in,
+    node_plans,
+    value_forms,
+)
 from codesign.plan.engines import Demand, is_engine, plan_engine
 from codesign.plan.lanes import plan_stream
 from codesign.plan.loops import loop_steps
@@ -81,15 +90,20 @@ def total_cost(
     circuit: Circuit, plans: dict[str, Plan], depths: Mapping[str, int] | None = None
 ) -> Cost:
     """Estimated resources of the whole design, with FIFOs of ``depths``."""
-    total, forms = Cost(), value_forms(circuit, plans)
-    for layer in circuit.layers:
-        given = [forms[source.name] for source in layer.sources]
-        total = total + layer_cost(circuit, layer, plans[layer.name], given)
-    if any(getattr(layer.head, "loadable", None) is not None for layer in circuit.layers):
-        total = total + BUS_COST
+    total = sum(_costs(circuit, plans), Cost())
     for fifo in dataflow(circuit, plans, depths).fifos if depths else ():
         total = total + fifo_cost(fifo.bits // fifo.depth, fifo.depth)
     return total
+
+
+def _costs(circuit: Circuit, plans: dict[str, Plan]) -> Iterator[Cost]:
+    """Estimates of the design's parts, those that are largest and known soonest first."""
+    forms = value_forms(circuit, plans)
+    if any(getattr(layer.head, "loadable", None) is not None for layer in circuit.layers):
+        yield BUS_COST
+    for layer in sorted(circuit.layers, key=is_engine, reverse=True):
+        given = [forms[source.name] for source in layer.sources]
+        yield layer_cost(circuit, layer, plans[layer.name], given)
 
 
 def layer_cost(circuit: Circuit, layer: Layer, plan: Plan, forms: Sequence[Form]) -> Cost:
@@ -197,11 +211,26 @@ def _fastest(
     while True:
         plans = _plan_for(circuit, Goal("ii", ii), board, choices, events)
         slowest = max(_frame_cycles(circuit, layer, plans) for layer in circuit.layers)
-        if _fits(total_cost(circuit, plans), board, COMFORTABLE):
+        if _comfortable(circuit, plans, board):
             return plans
         if plans == before and ii > slowest:
             return plans
         before, ii = plans, 2 * max(ii, slowest)
+
+
+def _comfortable(circuit: Circuit, plans: dict[str, Plan], board: BoardInfo) -> bool:
+    """Whether the design leaves room on the board. Estimates take long where folding is far from
+    what fits, so none is made once that is plain."""
+    if _widest(circuit, plans) > board.capacity.ff:
+        return False
+    sums = accumulate(_costs(circuit, plans), initial=Cost())
+    return all(_fits(total, board, COMFORTABLE) for total in sums)
+
+
+def _widest(circuit: Circuit, plans: dict[str, Plan]) -> int:
+    """Bits of the widest stream between layers, which registers hold."""
+    forms = ((x.target, form_out(x, plans[x.name])) for x in circuit.layers)
+    return max(data_bits(value, form) for value, form in forms)
 
 
 def _frame_cycles(circuit: Circuit, layer: Layer, plans: dict[str, Plan]) -> int:
