@@ -36,7 +36,7 @@ UNBOUNDED = -1
 #: Cycles all trials together may simulate; then depths stay at what was seen to suffice.
 EFFORT = 6_000_000
 #: Frames of a trial, where the depths found are tried over many afterwards.
-TRIAL_FRAMES = 8
+TRIAL_FRAMES = 6
 
 
 @dataclass
@@ -203,15 +203,16 @@ def _slowest(circuit: Circuit, plans: Mapping[str, Plan]) -> int:
 
 
 def _least(sizer: Sizer, depths: dict[str, int], name: str) -> int:
-    """The least depth of ``name`` that suffices, the others fixed; ``depths`` do suffice."""
-    high = depths[name]
-    if not sizer.suffices({**depths, name: high - 1}):
-        return high
-    low, high = 0, high - 1  # zero is known not to suffice
+    """The least depth of ``name`` that suffices, the others fixed; ``depths`` do suffice.
+
+    What was seen in use is little more than what is needed: steps down double until one is too
+    long, then it is halved.
+    """
+    high, low, step = depths[name], 0, 1  # zero is known not to suffice
     while high - low > 1:
-        middle = (low + high) // 2
-        if sizer.suffices({**depths, name: middle}):
-            high = middle
+        tried = max(high - step, low + 1) if step else (low + high) // 2
+        if sizer.suffices({**depths, name: tried}):
+            high, step = tried, 2 * step
         else:
-            low = middle
+            low, step = tried, 0
     return high
