@@ -37,10 +37,31 @@ def test_on_codes(op):
         assert [n.op for n in lowered(op, bias=bias).nodes] == [op]
 
 
+EACH = np.float32([1, 2, 3, 4])
+
+
 @pytest.mark.parametrize("op", [ArgMax(), TopK(2)])
-def test_on_values(op):
-    assert len(lowered(op, bias=np.float32([1, 2, 3, 4])).nodes) == 2
-    after = lowered(op, scale=(0.5, 0.25, 0.125, 0.5))
-    assert isinstance(after.ins(after.nodes[-1])[0].format, Real)
-    # A bias that swallows the low codes: distinct codes, equal values.
-    assert len(lowered(op, bias=np.float32([2.0**26])).nodes) == 2
+@pytest.mark.parametrize(
+    ("scale", "bias"),
+    [
+        ((0.25,), EACH),
+        ((0.5, 0.25, 0.125, 0.5), None),
+        ((0.5, 0.25, 0.125, 0.5), EACH),
+        # A bias that swallows the low codes: distinct codes, equal values.
+        ((0.25,), np.float32([2.0**26])),
+        ((0.25,), np.float32([2.0**22, 0, 2.0**22, -1])),
+    ],
+)
+def test_on_ranks(op, scale, bias):
+    """Ties and orders are those of the float32 values, channel by channel."""
+    after = lowered(op, scale, bias)
+    assert [n.op.kind for n in after.nodes] == ["requant", op.kind]
+
+
+def test_on_values_where_there_are_too_many_codes_for_ranks():
+    x = Value("x", (4,), ScaledInt(0, 1 << 15))
+    b = Value("b", (4,), Real())
+    nodes = (Node("bias", Add(EACH), ("x",), ("b",)), Node("pick", ArgMax(), ("b",), ("y",)))
+    y = Value("y", *ArgMax().infer(b))
+    graph = Graph("g", nodes, {v.name: v for v in (x, b, y)}, ("x",), ("y",))
+    assert [n.name for n in LowerArgMax().call(graph).nodes] == ["bias", "pick"]
