@@ -17,6 +17,7 @@ from codesign.errors import MismatchError, UnsupportedModel, UsageError
 from codesign.evidence import SynthReport, VerifyReport
 from codesign.formats import parse_format
 from codesign.frontend import import_qonnx, load_model
+from codesign.frontend.output_format import quantize_output
 from codesign.frontend.survey import Survey, survey
 from codesign.host import HostModel, host_steps
 from codesign.learnfile import LearnFile, read_learning
@@ -126,6 +127,7 @@ def generate(
     unrolled: bool = False,
     config: str | Path | None = None,
     input_format: str | None = None,
+    output_format: str | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
     activity: Activity | None = None,
@@ -143,6 +145,8 @@ def generate(
     ``smallest`` or ``unrolled``; none means the fastest folding that fits the board.
     ``input_format``: codes of an input the model does not quantize, e.g. ``int16:2^-10``;
         :func:`codesign.formats.parse_format` says what may be written.
+    ``output_format``: a quantizer put at the end of the model, e.g. ``int16:2^-8``: the circuit
+    then computes exactly that model, to its last tensor.
     ``runtime_weights``: the weights of folded layers can be written over AXI4-Lite.
     ``activity``: layers between spikes become event-driven, planned for this share of spikes, or,
     ``"measured"``, each for those it gets in the recorded frames.
@@ -160,6 +164,7 @@ def generate(
         generate_into(
             target, source, goal=goal, board=board, choices=choices, golden=golden,
             input_format=parse_format(input_format) if input_format else None,
+            output_format=parse_format(output_format) if output_format else None,
             runtime_weights=runtime_weights, softmax=softmax, activity=activity,
             learn=read_learning(Path(learn)) if isinstance(learn, str | Path) else learn,
             input=input, progress=progress,
@@ -201,6 +206,7 @@ def check(
     model: str | Path | onnx.ModelProto,
     *,
     input_format: str | None = None,
+    output_format: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Check:
     """What of a model is supported, without generating: every tensor's format and range, and
@@ -214,6 +220,7 @@ def check(
     name = "" if isinstance(model, onnx.ModelProto) else str(model)
     progress("trying every node")
     format = parse_format(input_format) if input_format is not None else None
+    proto = quantize_output(proto, parse_format(output_format)) if output_format else proto
     found = survey(proto, input_format=format)
     held: dict[str, list[str]] = {}
     for row in found.rows:

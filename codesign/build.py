@@ -26,6 +26,7 @@ from codesign.eventdriven import event_driven
 from codesign.formats import Format, QuantFormat
 from codesign.frontend import import_qonnx, load_model
 from codesign.frontend.class_only import class_only
+from codesign.frontend.output_format import quantize_output
 from codesign.host import host_steps, input_steps
 from codesign.ir import Value
 from codesign.ir.plan import Dense, Events, Form, Plan
@@ -56,7 +57,7 @@ from codesign.plan.planfile import PlanFile
 from codesign.plan.schedule import Cycles, layer_cycles
 from codesign.plan.stored import save_plans
 from codesign.reference.states import state_values
-from codesign.train.golden import load_golden
+from codesign.train.golden import load_golden, save_golden, with_quantized_output
 
 Progress = Callable[[str], None]
 
@@ -100,6 +101,7 @@ def generate_into(
     choices: PlanFile | None = None,
     golden: Path | None = None,
     input_format: QuantFormat | None = None,
+    output_format: QuantFormat | None = None,
     runtime_weights: bool = False,
     softmax: str = "host",
     activity: Activity | None = None,
@@ -111,6 +113,8 @@ def generate_into(
 
     ``activity``: layers between spikes become event-driven, planned for this share of their inputs
     spiking in a step, or, ``measured``, for the spikes of the recording ``golden``.
+    ``output_format``: a quantizer of this format becomes the end of the model, and of what PyTorch
+    computed in ``golden``.
     ``learn``: layers whose weights change on the chip, and how (:mod:`codesign.learnfile`).
     ``input``: how it travels: ``dense`` beats, or address ``events`` (docs/EVENTS.md).
     ``softmax``: what becomes of one at the end: ``host`` or ``argmax``.
@@ -124,6 +128,8 @@ def generate_into(
     if input not in ("dense", "events"):
         raise UsageError(f"the input is 'dense' or 'events', got '{input}'")
     proto = class_only(proto) if softmax == "argmax" else proto
+    recorded = proto.graph.output[0].name if proto.graph.output else ""
+    proto = quantize_output(proto, output_format) if output_format is not None else proto
     imported = import_qonnx(proto, name=stem, input_format=input_format)
     progress("lowering to integer codes")
     graph = lower(imported.graph, runtime_weights=runtime_weights)
@@ -142,13 +148,18 @@ def generate_into(
         save_graph(circuit.graph, work / "model")
         blob = imported.source.SerializeToString()
         (work / "model" / "model.onnx").write_bytes(blob)
-        if golden is not None:
+        if golden is not None and output_format is None:
             (work / "model" / "golden.npz").write_bytes(golden.read_bytes())
+        elif golden is not None:
+            found = with_quantized_output(load_golden(golden), imported, recorded)
+            save_golden(found, work / "model" / "golden.npz")
         progress("writing Verilog")
         write_rtl(planned, work / "rtl")
         save_plans(work / "model", planned.plans, planned.flow)
-        accuracies = _accuracies(golden)
+        accuracies = _accuracies(work / "model" / "golden.npz")
         manifest = describe(planned, hashlib.sha256(blob).hexdigest(), *accuracies)
+        if output_format is not None:
+            manifest = manifest.model_copy(update={"output_format": str(output_format)})
         (work / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     return manifest
 
@@ -166,9 +177,9 @@ def write_rtl(planned: Planned, folder: Path) -> None:
     (folder / "codesign_top.v").write_text(to_verilog(top, "codesign_top"))
 
 
-def _accuracies(golden: Path | None) -> tuple[float | None, float | None]:
+def _accuracies(golden: Path) -> tuple[float | None, float | None]:
     """Recorded (float, quantized) accuracy; None where it is unknown."""
-    if golden is None:
+    if not golden.exists():
         return None, None
     found = load_golden(golden)
     known = [None if math.isnan(a) else a for a in (found.float_accuracy, found.quantized_accuracy)]

@@ -278,6 +278,7 @@ class Manifest(Strict):
     ``axil_address_bits``. ``activity``: for designs whose cycles depend on data.
     ``host_input``, ``host``: what is computed outside, before and after the circuit, in order;
     nothing after it means that the codes of ``output``, decoded, are the model's own output.
+    ``output_format``: of the quantizer that was put at the end of the model, if one was.
     ``missed``: a target in cycles that the design does not reach.
     ``frames_depend``: states go on from frame to frame, from reset on. ``learning``: layers that
     learn, whose weights are on the bus too; ``logs``: streams that show what they write, a beat
@@ -288,6 +289,7 @@ class Manifest(Strict):
     name: str
     host: list[HostStep] = []
     host_input: list[HostStep] = []
+    output_format: str = ""
     top: str = "codesign_top"
     rtl: list[str]
     input: Port

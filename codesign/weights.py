@@ -14,8 +14,9 @@ import onnx
 from codesign.builddir import BuildDir, while_reading, write_text_atomically
 from codesign.emit.registers import loadable_layers
 from codesign.errors import UnsupportedModel, UsageError
-from codesign.formats import QuantFormat
+from codesign.formats import QuantFormat, parse_format
 from codesign.frontend import Imported, import_qonnx, load_model
+from codesign.frontend.output_format import quantize_output
 from codesign.hdl.loading.weight_image import image_of, values
 from codesign.ir import Graph, Node
 from codesign.ir.serialize import load_graph
@@ -66,6 +67,8 @@ def weights_for(
             hint="generate it again with --runtime-weights",
         )
     proto = model if isinstance(model, onnx.ModelProto) else load_model(model)
+    if manifest.output_format:
+        proto = quantize_output(proto, parse_format(manifest.output_format))
     imported = import_qonnx(proto, input_format=input_format)
     graph = lower(imported.graph, runtime_weights=True)
     old, new = partition(load_graph(build.root / "model")), partition(graph)

@@ -26,10 +26,19 @@ InputFormat = Annotated[
     ),
 ]
 
+OutputFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="Put a quantizer at the end of the model, so that the circuit computes it all: "
+        "int16:2^-8; forms as of --input-format."
+    ),
+]
+
 
 def check(
     model: Annotated[Path, typer.Argument(help="A QONNX file.")],
     input_format: InputFormat = None,
+    output_format: OutputFormat = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -53,7 +62,9 @@ def check(
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
     with ui.working(f"checking {model}"):
-        found = api.check(model, input_format=input_format, progress=ui.step)
+        found = api.check(
+            model, input_format=input_format, output_format=output_format, progress=ui.step
+        )
     first = [remains_line(found.host)] if found.supported else []
     ui.result(as_json(found), *first, tensor_table(found), *inside(found.survey), *verdict(found))
     if not found.supported:
@@ -73,6 +84,7 @@ def generate(
     ] = False,
     config: Annotated[Path | None, typer.Option(help="A plan.toml with your own folding.")] = None,
     input_format: InputFormat = None,
+    output_format: OutputFormat = None,
     runtime_weights: Annotated[
         bool, typer.Option("--runtime-weights", help="Weights can be written over AXI4-Lite.")
     ] = False,
@@ -106,6 +118,8 @@ def generate(
 
       codesign generate model.onnx -o build/ --fps 1e6 --clock 100
 
+      codesign generate model.onnx -o build/ --output-format int16:2^-8
+
       codesign generate spiking.onnx -o build/ --learn learning.toml
 
       codesign generate spiking.onnx -o build/ --target-ii 400 --activity measured
@@ -128,6 +142,7 @@ def generate(
             unrolled=unrolled,
             config=config,
             input_format=input_format,
+            output_format=output_format,
             runtime_weights=runtime_weights,
             softmax=softmax,
             activity=_activity(activity),

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,30 @@ def _first_match(
             if same.mean() > 0.98 or (sources and (same | explains(sources, array)).all()):
                 return index
     return None
+
+
+def with_quantized_output(golden: Golden, imported: Imported, recorded: str) -> Golden:
+    """Add what PyTorch's output ``recorded`` becomes in the quantizer that ends ``imported``."""
+    name = imported.graph.outputs[0]
+    node, value = imported.graph.producer(name), imported.graph.values[name]
+    if recorded not in golden.test or node is None or not isinstance(node.op, Quantizer):
+        return golden
+    op, tensor = node.op, imported.tensor_names[name]
+    axes = imported.tensor_axes.get(name) or tuple(range(len(value.shape)))
+
+    def quantized(floats: np.ndarray) -> np.ndarray:
+        given = floats.reshape(len(floats), *(value.shape[a] for a in axes))
+        inner = given.transpose(0, *(1 + int(a) for a in np.argsort(axes)))
+        found = value.format.decode(op.evaluate(inner.astype(np.float32)))
+        return found.transpose(0, *(1 + a for a in axes)).reshape(floats.shape)
+
+    made = {tensor: quantized(golden.test[recorded])}
+    return replace(
+        golden,
+        test={**golden.test, **made},
+        random={**golden.random, tensor: quantized(golden.random[recorded])},
+        quantized_accuracy=_accuracy(made[tensor], golden.test_y),
+    )
 
 
 def save_golden(golden: Golden, path: str | Path) -> None:
