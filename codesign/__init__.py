@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from codesign.errors import (
+    CodesignError,
+    InternalError,
+    MismatchError,
+    OverBudget,
+    ToolError,
+    UnsupportedModel,
+    UsageError,
+)
+
 __version__ = "0.1.0"
-__all__ = ["Design", "__version__", "generate"]
+__all__ = [
+    "CodesignError",
+    "Design",
+    "InternalError",
+    "MismatchError",
+    "OverBudget",
+    "ToolError",
+    "UnsupportedModel",
+    "UsageError",
+    "__version__",
+    "check",
+    "generate",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """``codesign.generate`` and ``codesign.Design``, imported when first used."""
-    if name in ("Design", "generate"):
+    """``codesign.generate``, ``check`` and ``Design``, imported when first used."""
+    if name in ("Design", "check", "generate"):
         from codesign import api
 
         return getattr(api, name)

@@ -255,18 +255,21 @@ def _resolve(
     if isinstance(model, str | Path):
         golden = Path(model).with_suffix(".golden.npz")
         return Path(model), golden if golden.exists() else None, None
+    from codesign.train.export import export_module
+    from codesign.train.golden import checked_labels, record_golden, save_golden
+    from codesign.train.live import check_module, checked_example
+    from codesign.train.modes import evaluating
+
+    check_module(model)
     if example_input is None:
         raise UsageError(
             "a live module needs an example input", hint="generate(module, example_input=x)"
         )
-    from codesign.train.export import export_module
-    from codesign.train.golden import checked_labels, record_golden, save_golden
-    from codesign.train.modes import evaluating
-
-    checked_labels(labels, len(example_input))
+    example = checked_example(model, example_input)
+    checked_labels(labels, len(example))
     with evaluating(model):
-        proto = export_module(model, example_input)
-        recorded = record_golden(model, proto, example_input, labels=labels)
+        proto = export_module(model, example)
+        recorded = record_golden(model, proto, example, labels=labels)
     scratch = tempfile.TemporaryDirectory(prefix="codesign-")
     path = Path(scratch.name) / "golden.npz"
     save_golden(recorded, path)

@@ -97,3 +97,36 @@ def test_labels_give_the_accuracy(tmp_path: Path) -> None:
     assert design.verify(random_frames=50, cocotb=False).accuracy == 0.75
     with pytest.raises(UsageError, match="shape"):
         codesign.generate(net, tmp_path / "other", example_input=x, labels=labels[:3])
+
+
+def frames(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("model", "example", "says"),
+    [
+        (lambda: network().state_dict(), frames(2, 10), "a state_dict is given"),
+        (lambda: type(network()), frames(2, 10), "cannot generate from the class"),
+        (lambda: 7, frames(2, 10), "cannot generate from a int"),
+        (network, frames(10), "example_input is float32 of shape (10,)"),
+        (network, frames(0, 10), "example_input is float32 of shape (0, 10)"),
+        (network, frames(2, 7), "does not run on one frame of example_input, (1, 7)"),
+        (network, frames(2, 10) + np.nan, "NaN or infinity"),
+        (network, [["a"]], "not an array of numbers"),
+        (network, {"x": 1}, "not an array of numbers"),
+    ],
+)
+def test_what_is_no_module_or_no_input_of_it_is_said(model, example, says, tmp_path: Path) -> None:
+    with pytest.raises(codesign.UsageError) as raised:
+        codesign.generate(model(), tmp_path / "build", example_input=example)
+    assert says in raised.value.what and raised.value.hint
+    assert not (tmp_path / "build").exists()
+
+
+def test_errors_are_the_packages_own() -> None:
+    from codesign import errors
+
+    kinds = {n for n, e in vars(errors).items() if isinstance(e, type)}
+    assert kinds <= set(codesign.__all__)
+    assert all(getattr(codesign, n) is getattr(errors, n) for n in kinds)

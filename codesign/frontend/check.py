@@ -331,7 +331,8 @@ def check_ports(model: ModelProto) -> None:
             f"graph output '{printable(name)}' is written by no node",
             hint="Brevitas' dynamo export of recurrent layers does this: export with dynamo=False",
         )
-    others = [printable(o.name, 30) for o in graph.output[1:] if o.name not in _last_states(graph)]
+    computed = _computed(graph, inputs[0].name) - _last_states(graph) - {name}
+    others = [printable(o.name, 30) for o in graph.output[1:] if o.name in computed]
     if others:
         raise UnsupportedModel(
             f"the graph has {len(others) + 1} outputs: '{printable(name, 30)}', "
@@ -340,6 +341,17 @@ def check_ports(model: ModelProto) -> None:
             hint="one output can be built: remove the others from the file, or join them "
             "(torch.cat) into one",
         )
+
+
+def _computed(graph: GraphProto, name: str) -> set[str]:
+    """Tensors that depend on ``name``: constants are not, which Brevitas exports beside the output
+    where a module returns a QuantTensor (its scale, zero point and bit width)."""
+    known = {t.name for t in graph.initializer} | {i.name for i in graph.input}
+    found = {name}
+    for node in sorted_nodes(list(graph.node), known):
+        if found.intersection(names_read(node)):
+            found.update(node.output)
+    return found
 
 
 def _last_states(graph: GraphProto) -> set[str]:

@@ -53,9 +53,9 @@ def load_inputs(path: Path) -> np.ndarray | EventFile:
         array = np.load(path, allow_pickle=False)
     except OSError as error:
         raise UsageError(f"cannot read: {error.strerror or error}", where=str(path)) from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError) as error:  # numpy's words advise to unpickle it: never
         raise UsageError(
-            f"not a .npy file of numbers ({error})",
+            "not a .npy file of numbers",
             where=str(path),
             hint="write it with numpy.save",
         ) from error
@@ -69,7 +69,11 @@ def _read(archive: Any, path: Path) -> dict[str, np.ndarray]:
     try:
         return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"a damaged archive ({error})", where=str(path)) from error
+        raise UsageError(
+            "the archive is damaged, or holds objects instead of numbers",
+            where=str(path),
+            hint="write it with numpy.savez, of arrays of numbers",
+        ) from error
 
 
 def user_vectors(circuit: Circuit, graph: Graph, given: np.ndarray | EventFile) -> VectorSet:
