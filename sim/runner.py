@@ -60,7 +60,6 @@ def run_cocotb(
     expected: Mapping[str, NDArray],
     *,
     waves: bool | Literal["fst", "vcd"] = False,
-    junit: Path | None = None,
     seed: int = 1,
     frames: Mapping[str, int] | None = None,
     only: list[str] | None = None,
@@ -70,8 +69,8 @@ def run_cocotb(
 
     ``frames`` overrides the number of frames of a test (see ``TESTS``); ``only`` selects tests.
     ``waves``: "fst" or "vcd"; True takes FST, or VCD with a note when FST cannot be built. The
-    file is ``sim/dump.fst`` (or ``.vcd``) in the build folder. ``junit`` is where the JUnit XML
-    is copied to. ``writes``: as :func:`~codesign.sim.native.run_native` has them.
+    file is ``sim/dump.fst`` (or ``.vcd``) in the build folder. ``writes``: as
+    :func:`~codesign.sim.native.run_native` has them.
     """
     _check_tests(only)
     manifest = build.manifest
@@ -90,9 +89,6 @@ def run_cocotb(
         xml = _simulate(tool, manifest, program, folder, seed, only, format)
         measured = _read_measured(folder)
         benches = _benches(xml, counts, seed)
-        if junit is not None:
-            junit.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(xml, junit)
         kept = _keep_waves(build, folder, format)
     return CocotbResult(
         benches,

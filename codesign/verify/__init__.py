@@ -28,6 +28,7 @@ from codesign.verify.hardware import (
     hardware_links,
     spiking_part,
 )
+from codesign.verify.junit import write_junit
 from codesign.verify.learning import verify_learning
 from codesign.verify.software import software_links
 from codesign.verify.subject import Subject, reference_codes, taps_of
@@ -67,6 +68,7 @@ def verify(
     ``random_frames``: random frames with every corner; by default 10,000, fewer where a frame
     takes long.
     ``data``, ``passes``: for a design that learns, see :func:`.learning.verify_learning`.
+    ``junit``: where every comparison and bench is written as a test of its own.
     ``threads``: of the native simulation, 0 for all cores. Nothing is raised for a mismatch:
     see :attr:`VerifyReport.ok` and the evidence.
     """
@@ -77,7 +79,7 @@ def verify(
                 where=str(build.root),
                 hint="give labelled frames with --data",
             )
-        return verify_learning(
+        learned = verify_learning(
             build,
             data=data,
             passes=passes,
@@ -85,10 +87,12 @@ def verify(
             seed=seed,
             cocotb=cocotb,
             waves=waves,
-            junit=junit,
             versions=_versions(),
             progress=progress,
         )
+        if junit is not None:
+            write_junit(learned, junit, build.manifest.name)
+        return learned
     if data is not None or passes != 1:
         raise UsageError(
             "--data and --passes are for designs that learn",
@@ -130,7 +134,7 @@ def verify(
     benches: list[BenchResult] = []
     if cocotb and sampled is not None:
         progress("cocotb benches")
-        benches = cocotb_benches(subject, *sampled, waves=waves, junit=junit, seed=seed)
+        benches = cocotb_benches(subject, *sampled, waves=waves, seed=seed)
     report = VerifyReport(
         evidence=evidence,
         benches=benches,
@@ -143,6 +147,8 @@ def verify(
         versions=_versions(),
     )
     build.write("reports/verify.json", report)
+    if junit is not None:
+        write_junit(report, junit, subject.manifest.name)
     return report
 
 

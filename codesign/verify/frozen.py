@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,9 +85,7 @@ def _same(pupil: Pupil, vectors: VectorSet, expected: dict[str, np.ndarray]) -> 
     )
 
 
-def frozen_benches(
-    pupil: Pupil, lessons: Lessons, *, waves: bool, junit: Path | None, seed: int
-) -> list[BenchResult]:
+def frozen_benches(pupil: Pupil, lessons: Lessons, *, waves: bool, seed: int) -> list[BenchResult]:
     """The cocotb benches, with resets in mid-frame, on frames that do not learn: a reset leaves
     the weights of a frame that does half changed."""
     from codesign.sim.runner import run_cocotb
@@ -98,4 +95,4 @@ def frozen_benches(
     codes = pupil.reference(frames).codes
     taps = {tap.port.tensor: codes[tap.port.tensor] for tap in pupil.manifest.taps}
     taps[pupil.manifest.output.tensor] = codes[pupil.manifest.output.tensor]
-    return run_cocotb(pupil.build, frames, taps, waves=waves, junit=junit, seed=seed).benches
+    return run_cocotb(pupil.build, frames, taps, waves=waves, seed=seed).benches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,7 +127,6 @@ def cocotb_benches(
     taps: dict[str, np.ndarray],
     *,
     waves: bool,
-    junit: Path | None,
     seed: int,
 ) -> list[BenchResult]:
 
@@ -143,7 +141,6 @@ def cocotb_benches(
         codes[:frames],
         part,
         waves=waves,
-        junit=junit,
         seed=seed,
         writes=subject.needed,
     ).benches

@@ -123,7 +123,6 @@ def verify_learning(
     seed: int = 1,
     cocotb: bool = True,
     waves: bool = False,
-    junit: Path | None = None,
     versions: dict[str, str],
     progress: Progress = lambda _: None,
 ) -> VerifyReport:
@@ -154,7 +153,7 @@ def verify_learning(
     benches = []
     if cocotb:
         progress("cocotb benches")
-        benches = frozen_benches(pupil, lessons, waves=waves, junit=junit, seed=seed)
+        benches = frozen_benches(pupil, lessons, waves=waves, seed=seed)
     whole = VerifyReport(
         evidence=evidence,
         benches=benches,

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
@@ -61,10 +62,10 @@ def test_verify_proves_and_writes_junit(build: Path, tmp_path: Path, capsys) -> 
     wanted = {"exactness", "random_stalls", "idle_gaps", "reset_mid_frame", "latency_and_ii"}
     assert names >= wanted
     assert all(b["passed"] for b in report["benches"])
-    assert (
-        "<testcase" in junit.read_text()
-        and "failure" not in junit.read_text().split("failures=")[0]
-    )
+    suites = {s.get("name"): s for s in ElementTree.parse(junit).getroot()}
+    assert [s.get("failures") for s in suites.values()] == ["0", "0"]
+    assert {c.get("name") for c in suites["benches"]} == names
+    assert len(suites["comparisons"]) == len(report["evidence"])
 
 
 def test_verify_user_inputs(build: Path, tmp_path: Path, capsys) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-
 import pytest
 
 from codesign.errors import ToolError, UsageError
@@ -20,17 +18,15 @@ def failures(design, **options) -> dict[str, str]:
     return {b.name: b.message for b in run(design, **options).benches if not b.passed}
 
 
-def test_good_circuits_pass_everything(unrolled, folded, tmp_path) -> None:
+def test_good_circuits_pass_everything(unrolled, folded) -> None:
     for design in (unrolled, folded):
-        junit = tmp_path / "report" / "junit.xml"
-        result = run(design, junit=junit)
+        result = run(design)
         assert result.ok and [b.name for b in result.benches] == list(TESTS)
         assert (result.latency, result.ii) == (
             design.build.manifest.latency,
             design.build.manifest.ii,
         )
         assert result.frames_per_second > 1000
-        assert len(list(ElementTree.parse(junit).getroot().iter("testcase"))) == len(TESTS)
 
 
 @pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.slow)])
