@@ -129,10 +129,11 @@ def _box(name: str, row: LayerRow | None, x: int, y: int) -> Box:
     if row is None:
         return Box(name, name, [], "port", x, y + BOX_H // 2 - 18, PORT_W, 36, False)
     fold = folding(row.style, row.pe, row.simd, row.pixels)
+    timing = f"II {row.ii:,} · latency {row.latency:,}"
     lines = [
         shorten(row.op, LINE_CHARS),
         f"{row.style} {fold}".strip(),
-        f"II {row.ii:,} · latency {row.latency:,}",
+        timing if len(timing) <= LINE_CHARS else f"II {row.ii:,}",  # the table has both
     ]
     return Box(shorten(name, NAME_CHARS), name, lines, "layer", x, y, BOX_W, BOX_H, row.bottleneck)
 
