@@ -337,11 +337,17 @@ def init_ci(
         ".github/workflows/codesign.yml"
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    install: Annotated[
+        str, typer.Option(help="What pip installs there; by default what was installed here.")
+    ] = "",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Write a GitHub workflow that simulates your network on every push.
+
+    Run it at the top of your repository. PyTorch's recorded results (MODEL.golden.npz) belong into
+    the repository, too: without them the proof starts at qonnx.
 
     [bold]Example[/bold]
 
@@ -350,8 +356,12 @@ def init_ci(
     from codesign.ci import write_workflow
 
     ui = Ui(json=json, quiet=quiet, verbose=verbose)
-    write_workflow(model, out, force=force)
-    ui.result({"workflow": str(out)}, f"[bold]{out}[/bold] runs 'codesign verify' on every push")
+    golden = write_workflow(model, out, force=force, install=install)
+    text = f"[bold]{out}[/bold] runs 'codesign verify' on every push; commit {golden} as well"
+    if not golden.is_file():
+        text = f"[bold]{out}[/bold] runs 'codesign verify' on every push, from qonnx on: "
+        text += f"{golden}, PyTorch's recorded results, does not exist"
+    ui.result({"workflow": str(out), "golden": str(golden)}, text)
 
 
 ALL = (train, check, generate, verify, synth, report, weights, doctor, init_ci)

@@ -230,9 +230,16 @@ def test_folders_of_another_version_are_generated_again(
 
 def test_init_ci_writes_a_workflow(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(capsys, "init-ci", "models/net.onnx")[0] == 0
+    monkeypatch.setattr("codesign.ci.origin", lambda: None)
+    code, _, err = run(capsys, "init-ci", "models/net.onnx")
+    assert code == 2 and "no such file" in err
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.onnx").write_bytes(b"")
+    code, out, _ = run(capsys, "init-ci", "models/net.onnx")
+    assert code == 0 and "recorded results, does not exist" in " ".join(out.split())
     text = (tmp_path / ".github/workflows/codesign.yml").read_text()
     assert "codesign verify build/ --junit results.xml" in text and "models/net.onnx" in text
+    assert "models/net.golden.npz" in text and "cache: pip" not in text
     assert run(capsys, "init-ci", "models/net.onnx")[0] == 2  # exists
     assert run(capsys, "init-ci", "models/net.onnx", "--force")[0] == 0
     assert run(capsys, "init-ci", "a.onnx; rm -rf /", "--force")[0] == 2
